@@ -1,0 +1,63 @@
+# `make` lists the targets. Each does its own set-up, into .venv.
+
+# The newest Python that the SDK is tested with, of those that really run here; override with PYTHON=...
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+REDOCLY := npx --yes @redocly/cli@2.77.0
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-heavy lint format types spec-lint generate check-generated clean
+
+help:  ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/agent-ready: pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11 or newer is needed: install one, or name it: make PYTHON=/path/to/python3"; exit 1; fi
+	@"$(PYTHON)" -m venv $(VENV) || { echo "The line above says why there is no virtual environment (on Debian: apt-get install python3-venv)."; exit 1; }
+	@echo "Installing into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[agent]'
+	@touch $@
+
+$(VENV)/dev-ready: $(VENV)/agent-ready
+	@echo "Installing the tools for development into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+setup: $(VENV)/dev-ready  ## Install everything into .venv.
+
+demo: $(VENV)/agent-ready  ## Cache, run and delete a plugin release on a local agent, step by step.
+	@$(BIN)/python examples/demo.py
+
+test: setup  ## Run the tests, but for the heavy ones.
+	$(BIN)/pytest -m 'not heavy'
+
+test-heavy: setup  ## Run the heavy tests: load, kills, fuzzing at length.
+	$(BIN)/pytest -m heavy
+
+lint: setup  ## Check style and formatting.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: setup  ## Mend what style and formatting can mend by themselves.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: setup  ## Check types: mypy strict everywhere, pyright on the public surface.
+	$(BIN)/mypy wrapper generated agent tests examples tools
+	$(BIN)/pyright
+
+spec-lint:  ## Check the contract's style (needs node).
+	$(REDOCLY) lint openapi/agent.yaml
+
+generate: setup  ## Generate the client in generated/ from the contract.
+	$(BIN)/python tools/generate.py
+
+check-generated: setup  ## Compare generated/ with what the contract gives, byte for byte.
+	$(BIN)/python tools/generate.py --check
+
+clean:  ## Remove the environment and caches.
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

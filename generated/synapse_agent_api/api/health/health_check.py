@@ -1,0 +1,200 @@
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from ...client import AuthenticatedClient, Client
+from ...models.error import Error
+from ...models.health import Health
+from ...types import UNSET, Response, Unset
+
+
+def _get_kwargs(
+    *,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if not isinstance(synapse_user, Unset):
+        headers["SYNAPSE-User"] = synapse_user
+
+    if not isinstance(synapse_tenant, Unset):
+        headers["SYNAPSE-Tenant"] = synapse_tenant
+
+    _kwargs: dict[str, Any] = {
+        "method": "get",
+        "url": "/health/",
+    }
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Error | Health:
+    if response.status_code == 200:
+        response_200 = Health.from_dict(response.json())
+
+        return response_200
+
+    if response.status_code == 400:
+        response_400 = Error.from_dict(response.json())
+
+        return response_400
+
+    if response.status_code == 429:
+        response_429 = Error.from_dict(response.json())
+
+        return response_429
+
+    if response.status_code == 500:
+        response_500 = Error.from_dict(response.json())
+
+        return response_500
+
+    if response.status_code == 503:
+        response_503 = Error.from_dict(response.json())
+
+        return response_503
+
+    response_default = Error.from_dict(response.json())
+
+    return response_default
+
+
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Error | Health]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[Error | Health]:
+    """Check that the agent is up
+
+     Answers without a token, and tells no secrets.
+
+    Args:
+        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
+            token>`.
+        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[Error | Health]
+    """
+
+    kwargs = _get_kwargs(
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    *,
+    client: AuthenticatedClient | Client,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Error | Health | None:
+    """Check that the agent is up
+
+     Answers without a token, and tells no secrets.
+
+    Args:
+        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
+            token>`.
+        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Error | Health
+    """
+
+    return sync_detailed(
+        client=client,
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
+    ).parsed
+
+
+async def asyncio_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Response[Error | Health]:
+    """Check that the agent is up
+
+     Answers without a token, and tells no secrets.
+
+    Args:
+        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
+            token>`.
+        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[Error | Health]
+    """
+
+    kwargs = _get_kwargs(
+        synapse_user=synapse_user,
+        synapse_tenant=synapse_tenant,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    synapse_user: str | Unset = UNSET,
+    synapse_tenant: str | Unset = UNSET,
+) -> Error | Health | None:
+    """Check that the agent is up
+
+     Answers without a token, and tells no secrets.
+
+    Args:
+        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
+            token>`.
+        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Error | Health
+    """
+
+    return (
+        await asyncio_detailed(
+            client=client,
+            synapse_user=synapse_user,
+            synapse_tenant=synapse_tenant,
+        )
+    ).parsed

@@ -1,0 +1,80 @@
+"""Generate the client from the contract, or check that what is committed is what the contract gives.
+
+Either way the generator runs in a temporary folder, so a check never touches the working tree, and files that
+the contract no longer gives are gone after generating.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+OUTPUT = Path("generated/synapse_agent_api")
+INPUTS = ("openapi", "generator-config.yaml")
+
+
+def generate(workspace: Path) -> Path:
+    """Run the generator on a copy of the contract in `workspace`, and return the folder it wrote."""
+    for name in INPUTS:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        copy(ROOT / name, workspace / name)
+    (workspace / OUTPUT).parent.mkdir()
+    # The post hooks are found on PATH: those of this interpreter come first.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    command = ["openapi-python-client", "generate", "--path", "openapi/agent.yaml", "--config", "generator-config.yaml"]
+    command += ["--meta", "none", "--output-path", str(OUTPUT), "--overwrite", "--fail-on-warning"]
+    # `command` is fixed, and found beside this interpreter.
+    run = subprocess.run(  # noqa: S603 - a fixed command
+        command, cwd=workspace, env={**os.environ, "PATH": path}, text=True, capture_output=True, check=False
+    )
+    if run.returncode:
+        sys.exit(f"The generator failed:\n{run.stdout}{run.stderr}")
+    return workspace / OUTPUT
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file below `folder` by its relative path, but for Python's caches."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def differences(fresh: dict[str, bytes], committed: dict[str, bytes]) -> list[str]:
+    """What would have to change in `committed` to become `fresh`, as lines for a person."""
+    lines = [f"missing: {name}" for name in sorted(fresh.keys() - committed.keys())]
+    lines += [f"not from the contract: {name}" for name in sorted(committed.keys() - fresh.keys())]
+    for name in sorted(fresh.keys() & committed.keys()):
+        if fresh[name] != committed[name]:
+            old, new = (data.decode(errors="backslashreplace").splitlines() for data in (committed[name], fresh[name]))
+            changes = list(difflib.unified_diff(old, new, f"committed/{name}", f"generated/{name}", lineterm=""))
+            lines += changes or [f"line endings differ: {name}"]
+    return lines
+
+
+def main(arguments: list[str]) -> None:
+    """Run as a program: `generate.py` or `generate.py --check`."""
+    if arguments not in ([], ["--check"]):
+        sys.exit("usage: generate.py [--check]")
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = generate(Path(folder))
+        if arguments == ["--check"]:
+            if lines := differences(files(fresh), files(ROOT / OUTPUT)):
+                print(*lines, sep="\n")
+                sys.exit(f"{OUTPUT} is not what the contract gives: run `make generate`.")
+            print(f"{OUTPUT} is what the contract gives.")
+        else:
+            shutil.rmtree(ROOT / OUTPUT, ignore_errors=True)
+            shutil.copytree(fresh, ROOT / OUTPUT, ignore=shutil.ignore_patterns("__pycache__"))
+            print(f"Wrote {OUTPUT}.")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
