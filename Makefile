@@ -47,7 +47,7 @@ format: setup  ## Mend what style and formatting can mend by themselves.
 	$(BIN)/ruff format
 
 types: setup  ## Check types: mypy strict everywhere, pyright on the public surface.
-	$(BIN)/mypy wrapper generated agent tests examples tools
+	$(BIN)/mypy wrapper generated agent tests tools examples/*.py
 	$(BIN)/pyright
 
 spec-lint:  ## Check the contract's style (needs node).

@@ -1,0 +1,16 @@
+"""A local agent: a real server, driven by the contract, that runs real plugins.
+
+Example:
+    >>> with LocalAgent(registry="examples/plugins") as agent:
+    ...     client = AgentClient(agent.url, agent.token)
+    ...     client.health_check()["status"]
+    ...     client.close()
+    'ok'
+"""
+
+from __future__ import annotations
+
+from synapse_local_agent.registry import RegistryError
+from synapse_local_agent.server import LocalAgent
+
+__all__ = ["LocalAgent", "RegistryError"]

@@ -1,0 +1,151 @@
+"""The agent as a web application: routes and validation from the contract, one handler an operation."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from synapse_local_agent import contract
+from synapse_local_agent.handlers import Answer, Call, Handlers, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from jsonschema_rs import Validator
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+log = logging.getLogger("synapse_local_agent")
+MAX_BODY_BYTES = 128 * 2**20
+NO_CONTENT = 204
+
+
+def application(document: dict[str, Any], handlers: Handlers, token: str) -> ASGIApp:
+    """The ASGI application of an agent.
+
+    Args:
+        document: The contract.
+        handlers: An object with a method for each operationId.
+        token: The agent token that every operation asks for, but those that the contract frees from it.
+
+    Raises:
+        LookupError: If the contract has an operation without a handler.
+    """
+    routes = []
+    for operation in contract.operations(document):
+        handler = getattr(handlers, operation.id, None)
+        if handler is None:
+            msg = f"The contract has an operation {operation.id!r} that the agent has no handler for"
+            raise LookupError(msg)
+        route = Route(operation.path, _endpoint(operation, handler, token), methods=[operation.method])
+        route.methods = {operation.method}  # Starlette adds HEAD to GET, which the contract does not have
+        routes.append(route)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            handlers.close()
+
+    app = Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        exception_handlers={Refusal: _refuse, HTTPException: _unrouted, Exception: _fail},  # type: ignore[dict-item]  # Starlette's type asks that each handler takes every exception
+    )
+    # A redirect would turn x/../../health into /health/.
+    app.router.redirect_slashes = False
+
+    async def on_raw_path(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            # Routes match before percent-decoding, so that a lookup is one segment whatever it holds.
+            scope = {**scope, "path": scope["raw_path"].decode("ascii", "replace")}
+        await app(scope, receive, send)
+
+    return on_raw_path
+
+
+def _endpoint(
+    operation: contract.Operation, handler: Callable[[Call], Awaitable[Answer]], token: str
+) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        if operation.needs_token and not _is_token(request.headers.get("authorization", ""), token):
+            raise Refusal(401, "The agent token is missing or wrong.")
+        query, filters = operation.query(request.query_params)
+        issues = operation.issues(query, request.headers)
+        body = None
+        if operation.body is not None:
+            body = await _body(request)
+            issues += _issues(operation.body, body)
+        if issues:
+            raise Refusal(422, issues)
+        lookup = unquote(request.path_params.get("lookup", ""))
+        return _response(await handler(Call(lookup, query, filters, body, str(request.url))))
+
+    return endpoint
+
+
+def _is_token(given: str, token: str) -> bool:
+    """Compare in constant time, so that the time of an answer tells nothing of the token."""
+    return hmac.compare_digest(given.encode(), token.encode())
+
+
+async def _body(request: Request) -> Any:
+    """The body as JSON."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise Refusal(415, f"The body is {media_type or 'of no type'}. Send application/json.")
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > MAX_BODY_BYTES:
+            raise Refusal(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
+    try:
+        text = content.decode()
+        body = json.loads(text, parse_constant=_refuse_constant)
+        json.dumps(body, ensure_ascii=False).encode()  # lone surrogates, which neither SQLite nor a process takes
+    except (ValueError, RecursionError) as error:
+        raise Refusal(400, f"The body is not JSON: {str(error) or 'nested too deep'}.") from None
+    return body
+
+
+def _refuse_constant(name: str) -> None:
+    msg = f"{name} is no JSON value"
+    raise ValueError(msg)
+
+
+def _issues(validator: Validator, body: Any) -> list[dict[str, Any]]:
+    try:
+        return list(contract.issues(validator, body, ["body"]))
+    except ValueError as error:  # numbers beyond any range
+        return [{"loc": ["body"], "msg": str(error)[:200], "type": "value"}]
+
+
+def _response(answer: Answer) -> Response:
+    if answer.status == NO_CONTENT:
+        return Response(status_code=NO_CONTENT)
+    return JSONResponse(answer.body, answer.status)
+
+
+async def _refuse(_: Request, refusal: Refusal) -> Response:
+    return JSONResponse(refusal.body, refusal.status)
+
+
+async def _unrouted(_: Request, error: HTTPException) -> Response:
+    """An answer for a path or a method that the contract does not have."""
+    return JSONResponse({"detail": error.detail}, error.status_code, headers=error.headers)
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    """An answer for a fault of the agent itself, whose traceback goes to the log alone."""
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return JSONResponse({"detail": f"The agent failed: {type(error).__name__}. Its log has the traceback."}, 500)

@@ -1,0 +1,15 @@
+"""The command line, `synapse-agent`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line, or say what it needs to be installed."""
+    try:
+        from synapse_sdk.cli.app import app
+    except ImportError as error:
+        sys.stderr.write(f"synapse-agent needs further packages: pip install 'synapse-agent-sdk[agent]' ({error})\n")
+        sys.exit(2)
+    app()

@@ -1,0 +1,1 @@
+"""Clients of the servers that the SDK speaks to."""

@@ -1,0 +1,125 @@
+"""Answers: a response becomes the value that was asked for, or an error. Pure, and shared by both flavours."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from synapse_sdk import exceptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import httpx
+
+    from synapse_sdk.clients.agent.operations import Call
+
+R = TypeVar("R")
+
+MESSAGE_CHARACTERS = 2000
+"""How much of a detail an error's message shows; the `detail` attribute has all of it."""
+
+ERRORS: Mapping[int, type[exceptions.HTTPError]] = {
+    400: exceptions.ValidationError,
+    401: exceptions.AuthenticationError,
+    403: exceptions.AuthorizationError,
+    404: exceptions.NotFoundError,
+    409: exceptions.ConflictError,
+    422: exceptions.ValidationError,
+    429: exceptions.RateLimitError,
+}
+"""The one table from status to error; every other 5xx is a ServerError, the rest an HTTPError."""
+
+
+def read(call: Call[R], response: httpx.Response) -> R:
+    """The value that the response to `call` carries.
+
+    Returns:
+        The body's JSON, untouched; None where the call has no result.
+
+    Raises:
+        HTTPError: If the agent answered with an error.
+        InvalidResponseError: If the body is not the JSON that the contract promises.
+    """
+    if not response.is_success:
+        raise error(call, response)
+    if call.promises is None:
+        return cast("R", None)
+    try:
+        value = json.loads(response.content)
+    except (ValueError, RecursionError) as failure:
+        raise _invalid(call, response, f"a body that is not JSON ({str(failure) or 'nested too deep'})") from None
+    if not isinstance(value, call.promises):
+        raise _invalid(call, response, f"{type(value).__name__} where {call.promises.__name__} belongs")
+    return cast("R", value)
+
+
+def error(call: Call[Any], response: httpx.Response) -> exceptions.HTTPError:
+    """The error that an answer other than success stands for."""
+    status = response.status_code
+    body = _body(response)
+    detail, error_type = body, None
+    if isinstance(body, dict):
+        detail = body.get("detail", body)
+        error_type = body.get("error_type")
+        if error_type is None and isinstance(detail, dict):
+            error_type = detail.get("error_type")  # where some agents of the field put it
+    error_type = error_type if isinstance(error_type, str) else None
+    kind = ERRORS.get(status, exceptions.ServerError if response.is_server_error else exceptions.HTTPError)
+    if error_type is not None and error_type.startswith("action_"):
+        kind = exceptions.ActionFailedError
+    elif error_type == "gpu_unavailable" and response.is_server_error:
+        kind = exceptions.GpuUnavailableError
+    note = f" [{error_type}]" if error_type else ""
+    message = f"{describe(call, response.url)} -> {status}{note}: {summary(detail)}"
+    return kind(status, detail, message=message, error_type=error_type)
+
+
+def describe(call: Call[Any], url: httpx.URL) -> str:
+    """A call for a person: the method and the URL, without the query, which may hold secrets."""
+    return f"{call.method} {url.copy_with(query=None)}{'?...' if url.query else ''}"
+
+
+def summary(detail: Any) -> str:
+    """A detail of any shape as a text of bounded length.
+
+    Example:
+        >>> summary([{"loc": ["body", "action"], "msg": "Field required", "type": "missing"}])
+        'body.action: Field required'
+    """
+    if isinstance(detail, list):
+        text = "; ".join(_issue(issue) for issue in detail[:100])
+    elif isinstance(detail, dict) and isinstance(detail.get("message"), str):
+        text = detail["message"]
+    else:
+        text = _text(detail)
+    text = text.strip() or "(no detail)"
+    return text if len(text) <= MESSAGE_CHARACTERS else f"{text[:MESSAGE_CHARACTERS]}..."
+
+
+def _issue(issue: Any) -> str:
+    if not isinstance(issue, dict) or "msg" not in issue:
+        return _text(issue)
+    loc = issue.get("loc")
+    where = ".".join(map(str, loc)) if isinstance(loc, list | tuple) else ""
+    return f"{where}: {issue['msg']}" if where else str(issue["msg"])
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _body(response: httpx.Response) -> Any:
+    """The body of an error: its JSON, or its text where it is none."""
+    try:
+        return json.loads(response.content)
+    except (ValueError, RecursionError):
+        return response.text
+
+
+def _invalid(call: Call[Any], response: httpx.Response, what: str) -> exceptions.InvalidResponseError:
+    start = response.text[:MESSAGE_CHARACTERS]
+    message = (
+        f"{describe(call, response.url)} -> {response.status_code}: the agent answered with {what}: {start[:200]!r}"
+    )
+    return exceptions.InvalidResponseError(response.status_code, start, message=message)

@@ -1,0 +1,245 @@
+"""Construction, configuration and closing of the clients, and how each of them sends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import httpx
+
+from synapse_sdk._version import __version__
+from synapse_sdk.clients.agent import flow, operations, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+    from typing import Self
+
+    from synapse_agent_api.client import AuthenticatedClient
+    from synapse_agent_api.typed_dicts import Health
+
+    from synapse_sdk.clients.agent.settings import Timeout
+
+R = TypeVar("R")
+HttpT = TypeVar("HttpT", httpx.Client, httpx.AsyncClient)
+
+DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
+
+
+class _LocalAgent(Protocol):
+    """What a client needs of a local agent that it owns."""
+
+    def stop(self) -> None: ...
+
+
+class Configured(Generic[HttpT]):
+    """What both flavours share: their settings, and the requests that they make of calls."""
+
+    _http_class: type[HttpT]
+    _http: HttpT
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        agent_token: str | None = None,
+        *,
+        access_token: str | None = None,
+        user_token: str | None = None,
+        tenant: str | None = None,
+        timeout: Timeout | None = None,
+        headers: Mapping[str, str] | None = None,
+        limits: httpx.Limits | None = None,
+    ) -> None:
+        self._settings = settings.resolve(
+            os.environ,
+            base_url=base_url,
+            agent_token=agent_token,
+            access_token=access_token,
+            user_token=user_token,
+            tenant=tenant,
+            timeout=timeout,
+            headers=headers,
+        )
+        self._agent: _LocalAgent | None = None
+        self._generated = self._generated_client()
+        self._http = self._http_class(
+            base_url=self.base_url,
+            headers=self._default_headers(),
+            timeout=self._settings.timeout,
+            limits=limits or DEFAULT_LIMITS,
+        )
+
+    @property
+    def base_url(self) -> str:
+        """The agent's URL, without a slash at its end."""
+        return self._settings.base_url
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self.base_url!r})"
+
+    @classmethod
+    def local(cls, registry: str | os.PathLike[str], **options: Any) -> Self:
+        """Start a local agent on a free loopback port, and make a client of it that stops it when it is closed.
+
+        Args:
+            registry: The folder of plugins whose releases the agent can cache.
+            options: Further arguments of the client.
+
+        Returns:
+            The client. What the agent stores is gone when it is closed.
+
+        Raises:
+            ImportError: If the local agent is not installed; the message says how to.
+
+        Example:
+            >>> with AgentClient.local(registry="examples/plugins") as client:
+            ...     release = client.create_plugin_release(plugin="text_stats", version="1.0.0")
+            >>> release["version"]
+            '1.0.0'
+        """
+        try:
+            from synapse_local_agent import LocalAgent
+        except ImportError as error:
+            msg = f"The local agent needs further packages: pip install 'synapse-agent-sdk[agent]' ({error})"
+            raise ImportError(msg) from error
+        agent = LocalAgent(registry=registry).start()
+        try:
+            client = cls(agent.url, agent.token, **options)
+        except BaseException:
+            agent.stop()
+            raise
+        client._agent = agent
+        return client
+
+    def _generated_client(self) -> AuthenticatedClient:
+        """The client of the generated functions; its repr shows its token, so it is given none."""
+        from synapse_agent_api.client import AuthenticatedClient
+
+        return AuthenticatedClient(base_url=self.base_url, token="(sent by the SDK)")  # noqa: S106 - not a token
+
+    def _default_headers(self) -> httpx.Headers:
+        """The headers of every request, named as the contract names them."""
+        given = self._settings
+        headers = httpx.Headers({"User-Agent": f"synapse-agent-sdk/{__version__}", "Accept": "application/json"})
+        headers.update(given.headers)
+        if given.user_token or given.tenant:
+            from synapse_agent_api.api.health import health_check
+            from synapse_agent_api.types import UNSET
+
+            user, tenant = (f"Token {secret}" if secret else UNSET for secret in (given.user_token, given.tenant))
+            headers.update(health_check._get_kwargs(synapse_user=user, synapse_tenant=tenant)["headers"])
+        if given.agent_token is not None:
+            headers[self._generated.auth_header_name] = given.agent_token
+        return headers
+
+    def _build(self, call: operations.Call[Any]) -> httpx.Request:
+        """The request of a call, with the client's URL, headers and timeouts."""
+        if self._http.is_closed:
+            msg = f"This {type(self).__name__} is closed: make a new one"
+            raise RuntimeError(msg)
+        default = self._settings.run_timeout if call.is_run else self._settings.timeout
+        return self._http.build_request(
+            call.method,
+            call.url,
+            params=call.params or None,
+            headers=call.headers,
+            content=call.content,
+            timeout=settings.parse_timeout(call.timeout, default),
+        )
+
+
+class BaseClient(Configured[httpx.Client]):
+    """The sync flavour: how it sends, and how it is closed."""
+
+    _http_class = httpx.Client
+
+    def _run(self, steps: flow.Flow[R]) -> R:
+        return flow.run(steps, self._http.send)
+
+    def _call(self, call: operations.Call[R]) -> R:
+        return self._run(flow.exchange(call, self._build))
+
+    @property
+    def api(self) -> AuthenticatedClient:
+        """The client to give to the generated functions of `synapse_agent_api`: same connections, same headers."""
+        return self._generated.set_httpx_client(self._http)
+
+    def health_check(self) -> Health:
+        """Ask the agent how it is (`health_check`); it answers without a token.
+
+        Returns:
+            What the agent says of itself, as a dict.
+
+        Raises:
+            ClientError: If it does not answer, or not well.
+
+        Example:
+            >>> client.health_check()["status"]
+            'ok'
+        """
+        return self._call(operations.health_check())
+
+    def close(self) -> None:
+        """Close all connections, and the local agent if the client started one. The client cannot be used again."""
+        try:
+            self._http.close()
+        finally:
+            if self._agent is not None:
+                self._agent.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncBaseClient(Configured[httpx.AsyncClient]):
+    """The async flavour: how it sends, and how it is closed."""
+
+    _http_class = httpx.AsyncClient
+
+    async def _run(self, steps: flow.Flow[R]) -> R:
+        return await flow.run_async(steps, self._http.send)
+
+    async def _call(self, call: operations.Call[R]) -> R:
+        return await self._run(flow.exchange(call, self._build))
+
+    @property
+    def api(self) -> AuthenticatedClient:
+        """The client to give to the generated functions of `synapse_agent_api`: same connections, same headers."""
+        return self._generated.set_async_httpx_client(self._http)
+
+    async def health_check(self) -> Health:
+        """Ask the agent how it is (`health_check`); it answers without a token.
+
+        Returns:
+            What the agent says of itself, as a dict.
+
+        Raises:
+            ClientError: If it does not answer, or not well.
+
+        Example:
+            >>> asyncio.run(async_client.health_check())["status"]
+            'ok'
+        """
+        return await self._call(operations.health_check())
+
+    async def aclose(self) -> None:
+        """Close all connections, and the local agent if the client started one. The client cannot be used again."""
+        try:
+            await self._http.aclose()
+        finally:
+            if self._agent is not None:
+                await asyncio.to_thread(self._agent.stop)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

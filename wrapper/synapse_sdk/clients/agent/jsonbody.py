@@ -1,0 +1,87 @@
+"""Request bodies: Python values as JSON, or an error that names the value that is not."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def encode(body: Any, name: str = "") -> bytes:
+    """Encode `body` as JSON.
+
+    Args:
+        body: Anything that `json.dumps` takes, but for NaN and the infinities, which are not JSON.
+        name: What the caller calls `body`: the error's path begins with it.
+
+    Returns:
+        UTF-8, ready to be sent.
+
+    Raises:
+        TypeError: If a value is of a type that JSON has not; the message has its path, `params.items[3].when`.
+        ValueError: If a value is NaN, infinite, part of itself, nested too deep or no valid text.
+
+    Example:
+        >>> encode({"params": {"items": [1, {2}]}})
+        Traceback (most recent call last):
+        TypeError: params.items[1] is not JSON: a set (use a list)
+    """
+    try:
+        return _dump(body)
+    except RecursionError:
+        msg = f"{name or 'the body'} is nested too deep for JSON"
+        raise ValueError(msg) from None
+    except (TypeError, ValueError) as error:
+        path, culprit = _find(body, name) or (name, body)
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        msg = f"{path or 'the body'} is not JSON: {_complaint(culprit, error)}"
+        raise kind(msg) from None
+
+
+def _dump(value: Any) -> bytes:
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _find(value: Any, path: str) -> tuple[str, Any] | None:
+    """The path and value of the innermost part of `value` that cannot be encoded, or None where all can be.
+
+    It goes down one part at a time, so that a value that holds itself ends where it comes back to itself.
+    """
+    above: list[int] = []
+    while id(value) not in above:
+        above.append(id(value))
+        for inner_path, inner in _children(value, path):
+            try:
+                _dump(inner)
+            except (TypeError, ValueError):
+                path, value = inner_path, inner
+                break
+        else:
+            break
+    return path, value
+
+
+def _children(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield (f"{path}.{key}" if path else str(key)), inner
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield f"{path}[{index}]", inner
+
+
+_HINTS = {"set": "use a list", "frozenset": "use a list", "bytes": "decode it, or encode it as base64"}
+
+
+def _complaint(culprit: Any, error: Exception) -> str:
+    if isinstance(error, UnicodeError):
+        return "a text with lone surrogates, which UTF-8 cannot carry"
+    if isinstance(culprit, float):
+        return f"{culprit!r}"
+    if isinstance(culprit, dict | list | tuple):
+        return str(error)  # a key of a wrong type, or a reference to itself: json says so well
+    name = type(culprit).__name__
+    article = "an" if name[:1].lower() in "aeiou" else "a"
+    return f"{article} {name} ({_HINTS.get(name, 'make it text, a number, a list or a dict')})"

@@ -1,0 +1,74 @@
+"""What names a release: its id, or its plugin's code and its version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+if TYPE_CHECKING:
+    from synapse_agent_api.models import PluginRelease as PluginReleaseModel
+    from synapse_agent_api.typed_dicts import PluginRelease
+
+Lookup: TypeAlias = "str | int | PluginRelease | PluginReleaseModel | Mapping[str, Any] | ReleaseLookup"
+"""What the methods of the client take for a release; see `ReleaseLookup.parse`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLookup:
+    """A release's name in a path: its id, or `code@version`.
+
+    Example:
+        >>> ReleaseLookup.parse("seg-anything@2.1.0+lig")
+        ReleaseLookup(value='seg-anything@2.1.0+lig')
+        >>> str(ReleaseLookup.parse({"id": 7, "plugin": "ocr_plugin", "version": "2.0.0"}))
+        '7'
+    """
+
+    value: str
+
+    def __str__(self) -> str:
+        return self.value
+
+    @classmethod
+    def parse(cls, lookup: Lookup) -> ReleaseLookup:
+        """Read a release's name from any of the forms that people have at hand.
+
+        Args:
+            lookup: An id (an int, or digits), `code@version`, a release as the client returned it (a dict with
+                `id`, or with `plugin` and `version`), or a release of the generated models.
+
+        Returns:
+            The lookup, which is one path segment once it is percent-encoded.
+
+        Raises:
+            ValueError: If it is none of these. Nothing has been sent then.
+        """
+        if isinstance(lookup, cls):
+            return lookup
+        text = _text(lookup)
+        code, at, version = text.rpartition("@")
+        is_id = text.isascii() and text.isdigit()
+        is_code_and_version = bool(at and code.strip() and version.strip())
+        if not (is_id or is_code_and_version) or not text.isprintable():
+            forms = "its id, such as 123, or code@version, such as ocr_plugin@2.0.0"
+            msg = f"{lookup!r:.100} names no release. Give {forms}."
+            raise ValueError(msg)
+        return cls(text)
+
+
+def _text(lookup: Any) -> str:
+    """The text that `lookup` stands for, or one that is no lookup."""
+    if isinstance(lookup, str):
+        return lookup
+    if isinstance(lookup, int) and not isinstance(lookup, bool):
+        return str(lookup)
+    if isinstance(lookup, Mapping):
+        release = cast("PluginRelease", lookup)
+        parts: tuple[Any, ...] = release.get("id"), release.get("plugin"), release.get("version")
+    else:  # a generated model, which has the same names as attributes
+        parts = tuple(getattr(lookup, name, None) for name in ("id", "plugin", "version"))
+    identity, code, version = parts
+    if identity is not None:
+        return _text(identity) if isinstance(identity, str | int) else ""
+    return f"{code}@{version}" if isinstance(code, str) and isinstance(version, str) and code and version else ""

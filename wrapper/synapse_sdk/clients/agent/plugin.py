@@ -1,0 +1,395 @@
+"""The plugin release operations: one short method each, in both flavours.
+
+The signatures of both flavours are the same, which a test asserts; what a method does with its arguments stands in
+`operations`, and what it does with an answer in `answers`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from synapse_sdk.clients.agent import operations, pagination
+from synapse_sdk.clients.agent.client import AsyncBaseClient, BaseClient
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from os import PathLike
+
+    from synapse_agent_api.typed_dicts import PluginRelease, PluginReleasePage
+
+    from synapse_sdk.clients.agent.lookup import Lookup
+    from synapse_sdk.clients.agent.settings import Timeout
+
+
+class PluginClientMixin(BaseClient):
+    """The plugin release operations of `AgentClient`."""
+
+    @overload
+    def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: Literal[False] = False
+    ) -> PluginReleasePage: ...
+    @overload
+    def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: Literal[True]
+    ) -> tuple[list[PluginRelease], int]: ...
+    @overload
+    def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: bool
+    ) -> PluginReleasePage | tuple[list[PluginRelease], int]: ...
+    def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: bool = False
+    ) -> PluginReleasePage | tuple[list[PluginRelease], int]:
+        """List the releases that the agent has cached (`list_plugin_releases`).
+
+        Args:
+            params: `page` (from 1), `page_size`, and any filter that the agent knows, such as `plugin`. What is None
+                is left out.
+            list_all: Whether to read all pages, with 100 releases each unless `page_size` says otherwise.
+
+        Returns:
+            One page as the agent sent it (`count`, `next`, `previous`, `results`), or with `list_all` the list of all
+            releases and their count.
+
+        Raises:
+            TypeError: If a filter is neither text nor a number, a bool or a list of these.
+            PaginationError: If the pages lead in a circle, or are none.
+            UntrustedOriginError: If a link leads away from the agent.
+            ClientError: If the call fails in any other way.
+
+        Example:
+            >>> releases, total = client.list_plugin_releases({"plugin": "text_stats"}, list_all=True)
+            >>> total, releases[0]["plugin"]
+            (1, 'text_stats')
+        """
+        if list_all:
+            first = operations.list_plugin_releases(params, page_size=pagination.PAGE_SIZE)
+            return self._run(pagination.collect(first, self._build))
+        return self._call(operations.list_plugin_releases(params))
+
+    def get_plugin_release(self, lookup: Lookup) -> PluginRelease:
+        """Get one cached release (`get_plugin_release`).
+
+        Args:
+            lookup: The release's id, `code@version`, or a release that the client returned.
+
+        Returns:
+            The release as the agent sent it.
+
+        Raises:
+            ValueError: If `lookup` names no release. Nothing has been sent then.
+            NotFoundError: If the agent has not cached it.
+            ClientError: If the call fails in any other way.
+
+        Example:
+            >>> client.get_plugin_release("text_stats@1.0.0")["version"]
+            '1.0.0'
+        """
+        return self._call(operations.get_plugin_release(lookup))
+
+    def create_plugin_release(self, plugin: str, version: str) -> PluginRelease:
+        """Have the agent fetch a release and cache it (`create_plugin_release`); twice is harmless.
+
+        Args:
+            plugin: The plugin's code.
+            version: The release's version, which may end in a `+variant`.
+
+        Returns:
+            The release as the agent sent it.
+
+        Raises:
+            ValueError: If either is blank. Nothing has been sent then.
+            NotFoundError: If there is no such plugin or version.
+            ClientError: If the call fails in any other way.
+
+        Example:
+            >>> client.create_plugin_release(plugin="text_stats", version="1.0.0")["plugin"]
+            'text_stats'
+        """
+        return self._call(operations.create_plugin_release(plugin, version))
+
+    def delete_plugin_release(self, lookup: Lookup) -> None:
+        """Remove a release from the agent's cache (`delete_plugin_release`).
+
+        Args:
+            lookup: The release's id, `code@version`, or a release that the client returned.
+
+        Raises:
+            ValueError: If `lookup` names no release. Nothing has been sent then.
+            NotFoundError: If the agent has not cached it.
+            ClientError: If the call fails in any other way.
+
+        Example:
+            >>> release = client.create_plugin_release("csv_summary", "1.0.0")
+            >>> client.delete_plugin_release(release)
+        """
+        self._call(operations.delete_plugin_release(lookup))
+
+    def run_plugin_release(
+        self,
+        lookup: Lookup,
+        action: str | Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        *,
+        data: Mapping[str, Any] | None = None,
+        requirements: Sequence[str] | None = None,
+        job_id: str | None = None,
+        language: str | None = None,
+        idempotency_key: str | None = None,
+        timeout: Timeout | None = None,
+    ) -> Any:
+        """Run an action of a cached release, and wait for its result (`run_plugin_release`).
+
+        Arguments that are None are left out; `{}` and `[]` are sent.
+
+        Args:
+            lookup: The release's id, `code@version`, or a release that the client returned.
+            action: The action's name. Callers of v1 gave the whole body here, which still works.
+            params: The action's parameters.
+            data: The whole body, as in v1: it is sent as it is, and the other arguments are ignored.
+            requirements: Further packages that the action needs, such as `["pillow>=9.0.0"]`.
+            job_id: The caller's own id for this run.
+            language: Language of the messages that the action logs for people, such as `"ko"`.
+            idempotency_key: A UUID; agents that honour it run an action once per key. Made where left out.
+            timeout: As the client takes it. Where neither was given one, there is no bound on the wait.
+
+        Returns:
+            The action's own result: any JSON value.
+
+        Raises:
+            TypeError: If there is neither `action` nor `data`, or a value is not JSON. Nothing has been sent then.
+            ValueError: If `lookup` names no release, or a value is not JSON. Nothing has been sent then.
+            ActionFailedError: If the action itself failed; `detail` has what is known of it.
+            ClientResponseIncompleteError: If the connection broke while the action may have been running.
+            ClientError: If the call fails in any other way.
+
+        Example:
+            >>> result = client.run_plugin_release("text_stats@1.0.0", "analyze", {"path": "README.md"})
+            >>> result["words"] > 100
+            True
+        """
+        return self._call(
+            operations.run_plugin_release(
+                lookup,
+                action,
+                params,
+                data=data,
+                requirements=requirements,
+                job_id=job_id,
+                language=language,
+                idempotency_key=idempotency_key,
+                timeout=timeout,
+            )
+        )
+
+    def run_debug_plugin_release(
+        self,
+        action: str | Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        *,
+        data: Mapping[str, Any] | None = None,
+        plugin_path: str | PathLike[str] | None = None,
+        config: Mapping[str, Any] | None = None,
+        modules: Mapping[str, str] | None = None,
+        requirements: Sequence[str] | None = None,
+        job_id: str | None = None,
+        language: str | None = None,
+        idempotency_key: str | None = None,
+        timeout: Timeout | None = None,
+    ) -> Any:
+        """Run an action from source, without a release, and wait for its result (`run_debug_plugin_release`).
+
+        Arguments that are None are left out; `{}` and `[]` are sent.
+
+        Args:
+            action: The action's name. Callers of v1 gave the whole body here, which still works.
+            params: The action's parameters.
+            data: The whole body, as in v1: it is sent as it is, and the other arguments are ignored.
+            plugin_path: Folder of the plugin's sources, on the agent's machine.
+            config: Configuration, merged over that of the sources.
+            modules: Source code by dotted module name, laid over the sources.
+            requirements: Further packages that the action needs, such as `["numpy"]`.
+            job_id: The caller's own id for this run.
+            language: Language of the messages that the action logs for people, such as `"ko"`.
+            idempotency_key: A UUID; agents that honour it run an action once per key. Made where left out.
+            timeout: As the client takes it. Where neither was given one, there is no bound on the wait.
+
+        Returns:
+            The action's own result: any JSON value.
+
+        Raises:
+            TypeError: If there is neither `action` nor `data`, or a value is not JSON. Nothing has been sent then.
+            ValueError: If a value is not JSON. Nothing has been sent then.
+            ActionFailedError: If the action itself failed; `detail` has what is known of it.
+            ClientResponseIncompleteError: If the connection broke while the action may have been running.
+            ClientError: If the call fails in any other way.
+
+        Example:
+            >>> client.run_debug_plugin_release(
+            ...     "double",
+            ...     {"number": 21},
+            ...     config={"actions": {"double": {"entrypoint": "numbers_plugin:double"}}},
+            ...     modules={"numbers_plugin": "def double(number): return 2 * number"},
+            ... )
+            42
+        """
+        return self._call(
+            operations.run_debug_plugin_release(
+                action,
+                params,
+                data=data,
+                plugin_path=plugin_path,
+                config=config,
+                modules=modules,
+                requirements=requirements,
+                job_id=job_id,
+                language=language,
+                idempotency_key=idempotency_key,
+                timeout=timeout,
+            )
+        )
+
+
+class AsyncPluginClientMixin(AsyncBaseClient):
+    """The plugin release operations of `AsyncAgentClient`."""
+
+    @overload
+    async def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: Literal[False] = False
+    ) -> PluginReleasePage: ...
+    @overload
+    async def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: Literal[True]
+    ) -> tuple[list[PluginRelease], int]: ...
+    @overload
+    async def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: bool
+    ) -> PluginReleasePage | tuple[list[PluginRelease], int]: ...
+    async def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: bool = False
+    ) -> PluginReleasePage | tuple[list[PluginRelease], int]:
+        """List the releases that the agent has cached (`list_plugin_releases`).
+
+        Arguments, result and errors are those of `AgentClient.list_plugin_releases`.
+
+        Example:
+            >>> releases, total = await client.list_plugin_releases({"plugin": "text_stats"}, list_all=True)
+            >>> total, releases[0]["plugin"]
+            (1, 'text_stats')
+        """
+        if list_all:
+            first = operations.list_plugin_releases(params, page_size=pagination.PAGE_SIZE)
+            return await self._run(pagination.collect(first, self._build))
+        return await self._call(operations.list_plugin_releases(params))
+
+    async def get_plugin_release(self, lookup: Lookup) -> PluginRelease:
+        """Get one cached release (`get_plugin_release`).
+
+        Arguments, result and errors are those of `AgentClient.get_plugin_release`.
+
+        Example:
+            >>> (await client.get_plugin_release("text_stats@1.0.0"))["version"]
+            '1.0.0'
+        """
+        return await self._call(operations.get_plugin_release(lookup))
+
+    async def create_plugin_release(self, plugin: str, version: str) -> PluginRelease:
+        """Have the agent fetch a release and cache it (`create_plugin_release`); twice is harmless.
+
+        Arguments, result and errors are those of `AgentClient.create_plugin_release`.
+
+        Example:
+            >>> (await client.create_plugin_release(plugin="text_stats", version="1.0.0"))["plugin"]
+            'text_stats'
+        """
+        return await self._call(operations.create_plugin_release(plugin, version))
+
+    async def delete_plugin_release(self, lookup: Lookup) -> None:
+        """Remove a release from the agent's cache (`delete_plugin_release`).
+
+        Arguments, result and errors are those of `AgentClient.delete_plugin_release`.
+
+        Example:
+            >>> release = await client.create_plugin_release("csv_summary", "1.0.0")
+            >>> await client.delete_plugin_release(release)
+        """
+        await self._call(operations.delete_plugin_release(lookup))
+
+    async def run_plugin_release(
+        self,
+        lookup: Lookup,
+        action: str | Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        *,
+        data: Mapping[str, Any] | None = None,
+        requirements: Sequence[str] | None = None,
+        job_id: str | None = None,
+        language: str | None = None,
+        idempotency_key: str | None = None,
+        timeout: Timeout | None = None,
+    ) -> Any:
+        """Run an action of a cached release, and wait for its result (`run_plugin_release`).
+
+        Arguments, result and errors are those of `AgentClient.run_plugin_release`.
+
+        Example:
+            >>> result = await client.run_plugin_release("text_stats@1.0.0", "analyze", {"path": "README.md"})
+            >>> result["words"] > 100
+            True
+        """
+        return await self._call(
+            operations.run_plugin_release(
+                lookup,
+                action,
+                params,
+                data=data,
+                requirements=requirements,
+                job_id=job_id,
+                language=language,
+                idempotency_key=idempotency_key,
+                timeout=timeout,
+            )
+        )
+
+    async def run_debug_plugin_release(
+        self,
+        action: str | Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        *,
+        data: Mapping[str, Any] | None = None,
+        plugin_path: str | PathLike[str] | None = None,
+        config: Mapping[str, Any] | None = None,
+        modules: Mapping[str, str] | None = None,
+        requirements: Sequence[str] | None = None,
+        job_id: str | None = None,
+        language: str | None = None,
+        idempotency_key: str | None = None,
+        timeout: Timeout | None = None,
+    ) -> Any:
+        """Run an action from source, without a release, and wait for its result (`run_debug_plugin_release`).
+
+        Arguments, result and errors are those of `AgentClient.run_debug_plugin_release`.
+
+        Example:
+            >>> await client.run_debug_plugin_release(
+            ...     "double",
+            ...     {"number": 21},
+            ...     config={"actions": {"double": {"entrypoint": "numbers_plugin:double"}}},
+            ...     modules={"numbers_plugin": "def double(number): return 2 * number"},
+            ... )
+            42
+        """
+        return await self._call(
+            operations.run_debug_plugin_release(
+                action,
+                params,
+                data=data,
+                plugin_path=plugin_path,
+                config=config,
+                modules=modules,
+                requirements=requirements,
+                job_id=job_id,
+                language=language,
+                idempotency_key=idempotency_key,
+                timeout=timeout,
+            )
+        )

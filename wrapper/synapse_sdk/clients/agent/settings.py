@@ -1,0 +1,155 @@
+"""What a client is configured with: arguments and environment in, checked settings out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import httpx
+
+Timeout: TypeAlias = float | Mapping[str, float | None] | tuple[float | None, float | None] | httpx.Timeout
+"""Seconds for everything, `{"connect": 3, "read": 10}`, `(connect, read)`, or an `httpx.Timeout`."""
+
+CONNECT_SECONDS = 3.0
+READ_SECONDS = 10.0
+DEFAULT_TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+# An action may take hours, so nothing but the caller bounds the wait for its result.
+DEFAULT_RUN_TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, read=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The checked settings of a client; secrets do not show in its repr."""
+
+    base_url: str
+    agent_token: str | None = field(repr=False)
+    user_token: str | None = field(repr=False)
+    tenant: str | None = field(repr=False)
+    timeout: httpx.Timeout
+    run_timeout: httpx.Timeout
+    headers: Mapping[str, str] = field(repr=False)
+
+
+def resolve(
+    environment: Mapping[str, str],
+    *,
+    base_url: str | None,
+    agent_token: str | None,
+    access_token: str | None,
+    user_token: str | None,
+    tenant: str | None,
+    timeout: Timeout | None,
+    headers: Mapping[str, str] | None,
+) -> Settings:
+    """Settle every setting: an argument wins over its environment variable, and everything is checked.
+
+    Args:
+        environment: Usually `os.environ`.
+        base_url: As `AgentClient` takes it, as are the others.
+        agent_token: The agent token, raw.
+        access_token: Another name of `agent_token`.
+        user_token: The user's token.
+        tenant: The tenant's code.
+        timeout: In any of the forms of `Timeout`.
+        headers: Further headers of every request.
+
+    Raises:
+        ValueError: If a setting is missing or wrong. Tokens are never shown.
+    """
+    if agent_token is not None and access_token is not None and agent_token != access_token:
+        msg = "agent_token and access_token are one setting under two names, and differ here: give one of them"
+        raise ValueError(msg)
+    token = agent_token if agent_token is not None else access_token
+    return Settings(
+        base_url=check_base_url(base_url if base_url is not None else environment.get("SYNAPSE_AGENT_URL")),
+        agent_token=_secret("agent_token", token, environment.get("SYNAPSE_AGENT_TOKEN")),
+        user_token=_secret("user_token", user_token, environment.get("SYNAPSE_USER_TOKEN")),
+        tenant=_secret("tenant", tenant, environment.get("SYNAPSE_TENANT")),
+        timeout=parse_timeout(timeout, DEFAULT_TIMEOUT),
+        run_timeout=parse_timeout(timeout, DEFAULT_RUN_TIMEOUT),
+        headers=dict(headers or {}),
+    )
+
+
+def check_base_url(base_url: str | None) -> str:
+    """Check an agent's URL, and give it without a slash at its end.
+
+    Raises:
+        ValueError: If it is missing, or no http(s) URL, or has a user, a password, a query or a fragment.
+
+    Example:
+        >>> check_base_url("https://agents.example.com/team-a/")
+        'https://agents.example.com/team-a'
+    """
+    if base_url is None or not base_url.strip():
+        msg = "base_url is missing: give the agent's URL, such as http://127.0.0.1:8600, or set SYNAPSE_AGENT_URL"
+        raise ValueError(msg)
+    try:
+        url = httpx.URL(base_url.strip())
+    except (httpx.InvalidURL, UnicodeError) as error:
+        msg = f"base_url is not a URL: {error}"
+        raise ValueError(msg) from None
+    if url.userinfo or url.query or url.fragment:
+        # The URL is not shown: what stands in these parts may be secret.
+        msg = "base_url must not hold a user, a password, a query or a fragment: give tokens as agent_token"
+        raise ValueError(msg)
+    if url.scheme not in {"http", "https"} or not url.host:
+        msg = f"base_url needs a scheme and a host, such as http://127.0.0.1:8600; this has not: {base_url!r}"
+        raise ValueError(msg)
+    return str(url).rstrip("/")
+
+
+def _secret(name: str, argument: str | None, variable: str | None) -> str | None:
+    """The secret to use, checked to be a header value; where it is wrong, it is not shown."""
+    secret = argument if argument is not None else variable
+    if not secret:
+        return None
+    secret = secret.removesuffix("\n").removesuffix("\r")  # files of tokens end with a line break
+    if not secret.isascii() or not secret.isprintable() or " " in secret or not secret:
+        msg = f"{name} must be visible ASCII characters without spaces (it is not shown here)"
+        raise ValueError(msg)
+    return secret
+
+
+def parse_timeout(timeout: Timeout | None, default: httpx.Timeout) -> httpx.Timeout:
+    """Read a timeout in any of its forms.
+
+    Args:
+        timeout: Seconds for connecting, reading and writing each; a dict with any of `connect`, `read`, `write` and
+            `pool`; a pair `(connect, read)`; an `httpx.Timeout`; or None for `default`. In a dict or a pair, None is
+            no limit.
+        default: What fills the parts that a dict leaves out.
+
+    Raises:
+        ValueError: If it is none of these, or a number is not positive.
+
+    Example:
+        >>> parse_timeout({"read": 60}, DEFAULT_TIMEOUT)
+        Timeout(connect=3.0, read=60, write=60, pool=63.0)
+    """
+    if timeout is None:
+        return default
+    if isinstance(timeout, httpx.Timeout):
+        return timeout
+    if isinstance(timeout, tuple) and len(timeout) == 2:  # noqa: PLR2004 - a pair
+        timeout = dict(zip(("connect", "read"), timeout, strict=True))
+    if isinstance(timeout, Mapping):
+        parts = {"connect": default.connect, "read": default.read, **timeout}
+        if parts.keys() <= {"connect", "read", "write", "pool"} and all(map(_is_seconds, parts.values())):
+            connect, read = parts["connect"], parts["read"]
+            total = None if connect is None or read is None else connect + read
+            return httpx.Timeout(
+                connect=connect, read=read, write=parts.get("write", read), pool=parts.get("pool", total)
+            )
+    elif timeout is not None and _is_seconds(timeout):
+        return httpx.Timeout(timeout)
+    msg = (
+        "timeout takes seconds (more than 0), {'connect': 3, 'read': 10}, (connect, read) or an httpx.Timeout, "
+        f"not {timeout!r}"
+    )
+    raise ValueError(msg)
+
+
+def _is_seconds(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0)
