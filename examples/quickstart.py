@@ -2,9 +2,17 @@ from pathlib import Path
 
 from synapse_sdk.clients.agent import AgentClient
 
-# Starts a local agent, which runs the plugins of a folder. With an agent of your own:
-# AgentClient(base_url="https://agent.example.com", access_token="your-token")
-with AgentClient.local(registry="examples/plugins") as client:
-    release = client.create_plugin_release(plugin="text_stats", version="1.0.0")
-    result = client.run_plugin_release(release, "analyze", {"path": str(Path("README.md").resolve())})
-    print(f"{release['plugin']} counted {result['words']} words in {result['lines']} lines.")
+# An action runs in a folder of its own: give absolute paths.
+readme = str(Path("README.md").resolve())
+
+# This starts a local agent, which runs a folder's plugins.
+# For any other agent, give its URL and token:
+#   AgentClient("https://agent.example.com", "its-token")
+with AgentClient.local("examples/plugins") as client:
+    client.create_plugin_release("text_stats", "1.0.0")
+    result = client.run_plugin_release(
+        "text_stats@1.0.0",
+        action="analyze",
+        params={"path": readme},
+    )
+    print("The README has", result["words"], "words.")
