@@ -1,0 +1,152 @@
+"""The document itself: valid, complete, and with examples that are what they are examples of."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import jsonschema_rs
+import pytest
+import synapse_agent_api.models
+from openapi_spec_validator import validate
+
+from tests.contract.conftest import DOCUMENT, bodies, examples, operations, resolve
+
+if TYPE_CHECKING:
+    from tests.contract.conftest import Example, Operation
+
+OPERATIONS = list(operations())
+EXAMPLES = list(examples())
+MODEL_EXAMPLES = [example for example in EXAMPLES if "$ref" in example.schema]
+each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
+
+# What the published agents answer to, with their exact paths: the rest of the project follows from these.
+FACTS = {
+    "list_plugin_releases": "GET /plugin_releases/",
+    "create_plugin_release": "POST /plugin_releases/",
+    "get_plugin_release": "GET /plugin_releases/{lookup}",
+    "delete_plugin_release": "DELETE /plugin_releases/{lookup}",
+    "run_plugin_release": "POST /plugin_releases/{lookup}/run/",
+    "run_debug_plugin_release": "POST /plugin_releases/run_debug/",
+    "health_check": "GET /health/",
+}
+
+
+def validator(schema: dict[str, Any]) -> jsonschema_rs.Validator:
+    """A validator of a schema as it stands in the document."""
+    registry = jsonschema_rs.Registry([("urn:contract", DOCUMENT)])
+    if "$ref" in schema:
+        schema = {"$ref": "urn:contract" + schema["$ref"]}
+    return jsonschema_rs.Draft202012Validator(schema, registry=registry, validate_formats=True)
+
+
+def same_dates(value: Any) -> Any:
+    """A value with its dates spelt alike: the generated models read `Z` and write `+00:00`, which mean the same."""
+    if isinstance(value, dict):
+        return {name: same_dates(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [same_dates(part) for part in value]
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", value):
+        return value.removesuffix("Z") + "+00:00"
+    return value
+
+
+def test_document_is_valid_openapi() -> None:
+    """The document is valid OpenAPI 3.1."""
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    validate(DOCUMENT)
+
+
+def test_operations_are_those_of_the_field() -> None:
+    """The operations, their methods and their exact paths are those that agents in the field answer to."""
+    found = {operation.id: f"{operation.method.upper()} {operation.path}" for operation in OPERATIONS}
+    assert found == FACTS
+
+
+@each_operation
+def test_operation_is_described(operation: Operation) -> None:
+    """An operation says in a line and in full what it does."""
+    assert operation.content["summary"].strip()
+    assert operation.content["description"].strip().endswith(".")
+
+
+@each_operation
+def test_parameters_are_described(operation: Operation) -> None:
+    """Every parameter has its description inside its schema, where the generator reads it, and a valid example."""
+    for part in [*operation.item.get("parameters", []), *operation.content["parameters"]]:
+        parameter = resolve(part)
+        assert parameter["schema"]["description"].strip(), parameter["name"]
+        given = [resolve(example)["value"] for example in parameter.get("examples", {}).values()]
+        given += [parameter["example"]] if "example" in parameter else []
+        assert given, f"{parameter['name']} has no example"
+        for value in given:
+            validator(parameter["schema"]).validate(value)
+
+
+@each_operation
+def test_error_responses_are_shared(operation: Operation) -> None:
+    """Every error response, and there is a default one, is a reference to a shared component."""
+    errors = {status: response for status, response in operation.content["responses"].items() if status[0] != "2"}
+    assert "default" in errors
+    for status, response in errors.items():
+        assert response.keys() == {"$ref"}, status
+        assert response["$ref"].startswith("#/components/responses/"), status
+
+
+@each_operation
+def test_operation_that_needs_a_token_can_refuse_it(operation: Operation) -> None:
+    """An operation has the 401 response exactly where it asks for a token."""
+    needs_token = bool(operation.content.get("security", DOCUMENT["security"]))
+    assert ("401" in operation.content["responses"]) == needs_token
+
+
+def test_every_field_is_described() -> None:
+    """Every schema and every field of it says what it is."""
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        assert schema["description"].strip(), name
+        for field, content in schema["properties"].items():
+            assert content["description"].strip(), f"{name}.{field}"
+
+
+def test_every_body_has_an_example() -> None:
+    """Every request body and every response body has at least one example."""
+    assert [where for where, media in bodies() if not media.get("examples")] == []
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.where)
+def test_example_matches_its_schema(example: Example) -> None:
+    """An example is what its schema describes."""
+    validator(example.schema).validate(example.value)
+
+
+@pytest.mark.parametrize("example", MODEL_EXAMPLES, ids=lambda example: example.where)
+def test_example_passes_through_its_model(example: Example) -> None:
+    """An example that is read into its generated model and written again is unchanged, but for how dates are spelt."""
+    model = getattr(synapse_agent_api.models, example.schema["$ref"].rpartition("/")[2])
+    assert same_dates(model.from_dict(example.value).to_dict()) == same_dates(example.value)
+
+
+@pytest.mark.parametrize(
+    "schema", ["PluginRelease", "PluginReleasePage", "Health", "Error", "RunPluginReleaseRequest"], ids=str
+)
+def test_unknown_fields_are_kept(schema: str) -> None:
+    """A field that the contract does not know is valid, and kept by the generated model."""
+    known = next(example.value for example in MODEL_EXAMPLES if example.schema["$ref"].endswith(f"/{schema}"))
+    value = {**known, "a_later_field": {"deep": [1, None]}}
+    validator({"$ref": f"#/components/schemas/{schema}"}).validate(value)
+    model = getattr(synapse_agent_api.models, schema)
+    assert same_dates(model.from_dict(value).to_dict()) == same_dates(value)
+
+
+def test_create_is_strict() -> None:
+    """The body of `create` takes no further fields."""
+    request = {"plugin": "a", "version": "1", "extra": True}
+    assert not validator({"$ref": "#/components/schemas/CreatePluginReleaseRequest"}).is_valid(request)
+
+
+def test_links_lead_to_operations() -> None:
+    """Every link of a response names an operation that there is, and a parameter of it."""
+    for link in DOCUMENT["components"]["links"].values():
+        target = next(operation for operation in OPERATIONS if operation.id == link["operationId"])
+        names = {resolve(part)["name"] for part in [*target.item.get("parameters", []), *target.content["parameters"]]}
+        assert link["parameters"].keys() <= names
