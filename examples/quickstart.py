@@ -2,7 +2,7 @@ from pathlib import Path
 
 from synapse_sdk.clients.agent import AgentClient
 
-# An action runs in a folder of its own: give absolute paths.
+# Actions run in folders of their own: give absolute paths.
 readme = str(Path("README.md").resolve())
 
 # This starts a local agent, which runs a folder's plugins.
