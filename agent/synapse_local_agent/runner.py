@@ -12,7 +12,7 @@ import signal
 import socket
 import struct
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 WORKER = Path(__file__).with_name("worker.py")
 LENGTH = struct.Struct(">Q")
+ANSWER = struct.Struct(">?Q")
 MAX_ANSWER_BYTES = 256 * 2**20
 
 
@@ -46,7 +47,8 @@ class Job:
 class Outcome:
     """What became of a job: its result, or the kind of its failure with a detail for a person."""
 
-    result: Any = None
+    result: bytes = b""
+    """JSON as the action's process wrote it. It is passed on unread, so that no result can trouble the agent."""
     error_type: str | None = None
     detail: str = ""
 
@@ -59,9 +61,11 @@ class Runner:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._environment = {name: value for name, value in environment.items() if not name.startswith("SYNAPSE_")}
         self._processes: set[asyncio.subprocess.Process] = set()
+        self._closed = False
 
     def close(self) -> None:
-        """End all running actions; each ends in `action_crashed`."""
+        """End all running actions, and any that is started later; each ends in `action_crashed`."""
+        self._closed = True
         for process in self._processes:
             _kill_group(process)
 
@@ -83,8 +87,11 @@ class Runner:
             )
             theirs.close()
             self._processes.add(process)
+            if self._closed:
+                _kill_group(process)
             try:
-                return await _converse(process, ours, {**asdict(job), "work_dir": str(work_dir)})
+                given = {field.name: getattr(job, field.name) for field in fields(job)}
+                return await _converse(process, ours, {**given, "work_dir": str(work_dir)})
             finally:
                 _kill_group(process)
                 await process.wait()
@@ -104,7 +111,7 @@ async def _converse(process: asyncio.subprocess.Process, channel: socket.socket,
             # What it wrote before it died is still to be read.
             await asyncio.wait({answer}, timeout=0.05)
         if answer.done() and answer.exception() is None:
-            return Outcome(**answer.result())
+            return answer.result()
         return Outcome(error_type="action_crashed", detail=await _cause_of_death(process))
     finally:
         for task in (answer, death):
@@ -115,18 +122,16 @@ async def _converse(process: asyncio.subprocess.Process, channel: socket.socket,
             await writer.wait_closed()
 
 
-async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, job: dict[str, Any]) -> dict[str, Any]:
+async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, job: dict[str, Any]) -> Outcome:
     message = json.dumps(job).encode()
     writer.write(LENGTH.pack(len(message)) + message)
     await writer.drain()
-    (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
+    is_result, length = ANSWER.unpack(await reader.readexactly(ANSWER.size))
     if length > MAX_ANSWER_BYTES:
-        return {
-            "error_type": "action_result_not_json",
-            "detail": f"The action's result has {length} bytes of JSON, which is more than {MAX_ANSWER_BYTES}.",
-        }
-    outcome: dict[str, Any] = json.loads(await reader.readexactly(length))
-    return outcome
+        detail = f"The action's result has {length} bytes of JSON, which is more than {MAX_ANSWER_BYTES}."
+        return Outcome(error_type="action_result_not_json", detail=detail)
+    answer = await reader.readexactly(length)
+    return Outcome(answer) if is_result else Outcome(**json.loads(answer))
 
 
 async def _cause_of_death(process: asyncio.subprocess.Process) -> str:

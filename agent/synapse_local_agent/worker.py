@@ -1,13 +1,15 @@
 """The process that runs actions: a program of its own, with the standard library alone.
 
 It is started as `python -P worker.py FD`, with any Python that the action's environment has, so it imports nothing of
-the agent. Over the socket at FD it is sent a job and answers with an outcome, each as a length (8 bytes, big-endian)
-and JSON. When the agent is gone the socket closes, and the whole process group ends.
+the agent. Over the socket at FD it is sent a job, as a length (8 bytes, big-endian) and JSON. It answers with
+whether there is a result (1 byte), a length and JSON: the result, or how the action failed. When the agent is gone the
+socket closes, and the whole process group ends.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.abc
 import importlib.machinery
 import inspect
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
 
 LENGTH = struct.Struct(">Q")
+ANSWER = struct.Struct(">?Q")
 
 
 class ActionError(Exception):
@@ -37,17 +40,22 @@ class ActionError(Exception):
 
     def __init__(self, error_type: str, detail: str) -> None:
         super().__init__(detail)
-        self.outcome = {"error_type": error_type, "detail": detail}
+        self.error_type = error_type
+        self.detail = detail
 
 
 def main(descriptor: int) -> None:
     """Answer jobs until the agent closes its end."""
     channel = socket.socket(fileno=descriptor)
+    channel.set_inheritable(False)
+    process = os.getpid()
     jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=receive, args=(channel, jobs), daemon=True).start()
     while True:
-        answer = json.dumps(outcome(jobs.get())).encode()
-        channel.sendall(LENGTH.pack(len(answer)) + answer)
+        is_result, answer = outcome(jobs.get())
+        if os.getpid() != process:
+            os._exit(0)  # a fork of the action's that came back here: the answer is its parent's to give
+        channel.sendall(ANSWER.pack(is_result, len(answer)) + answer)
 
 
 def receive(channel: socket.socket, jobs: queue.SimpleQueue[dict[str, Any]]) -> None:
@@ -60,18 +68,22 @@ def receive(channel: socket.socket, jobs: queue.SimpleQueue[dict[str, Any]]) -> 
         os.killpg(0, signal.SIGKILL)
 
 
-def outcome(job: dict[str, Any]) -> dict[str, Any]:
-    """Run a job, whatever it does, and say what became of it."""
+def outcome(job: dict[str, Any]) -> tuple[bool, bytes]:
+    """Run a job, whatever it does, and say whether there is a result, and as JSON the result or the failure."""
     try:
-        result = run(job)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        check_json(result)
+        return True, encode(run(job))
     except ActionError as failure:
-        return failure.outcome
-    except BaseException as error:  # noqa: BLE001 - SystemExit and the like are the action's failures too
-        return {"error_type": "action_failed", "detail": explain(error, job["path"])}
-    return {"result": result}
+        error_type, detail = failure.error_type, failure.detail
+    except SystemExit as error:
+        error_type, detail = "action_crashed", exit_detail(error)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is the action's failure
+        error_type, detail = "action_failed", explain(error, job["path"])
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # the action may have closed or replaced them
+                stream.flush()
+    detail = detail.encode(errors="backslashreplace").decode()  # lone surrogates cannot travel
+    return False, json.dumps({"error_type": error_type, "detail": detail}).encode()
 
 
 def run(job: dict[str, Any]) -> Any:
@@ -111,17 +123,16 @@ class Overlay(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         /,
     ) -> importlib.machinery.ModuleSpec | None:
         """The module, where it or one below it was sent; packages keep what the sources hold of them."""
-        is_package = self.is_package(name)
-        if name not in self.modules:
-            if not is_package:
-                return None
-            # A package of which only a part was sent: that of the sources where there is one, an empty one elsewhere.
-            in_sources = importlib.machinery.PathFinder.find_spec(name, path)
-            if in_sources is not None and in_sources.loader is not None:
-                return in_sources
-        spec = importlib.machinery.ModuleSpec(name, self, is_package=is_package)
-        if is_package:
-            spec.submodule_search_locations = [str(Path(root, *name.split("."))) for root in self.roots]
+        if name not in self.modules and not self.is_package(name):
+            return None
+        in_sources = importlib.machinery.PathFinder.find_spec(name, path)
+        if name not in self.modules and in_sources is not None and in_sources.loader is not None:
+            # A package of which only a part was sent; where the sources do not have it, an empty one stands for it.
+            return in_sources
+        folders = None if in_sources is None else in_sources.submodule_search_locations
+        spec = importlib.machinery.ModuleSpec(name, self, is_package=self.is_package(name) or folders is not None)
+        if spec.submodule_search_locations is not None:
+            spec.submodule_search_locations += folders or [str(Path(root, *name.split("."))) for root in self.roots]
         return spec
 
     def get_source(self, name: str) -> str:
@@ -190,12 +201,16 @@ def logger() -> logging.Logger:
     return log
 
 
-def check_json(result: Any) -> None:
-    """Refuse a result that is not JSON, naming the value that is not."""
+def encode(result: Any) -> bytes:
+    """A result as JSON.
+
+    Raises:
+        ActionError: If it is not JSON; the message names the value that is not.
+    """
     try:
-        dump(result)
+        return dump(result)
     except (TypeError, ValueError, RecursionError) as error:
-        where = culprit(result, "result")
+        where = culprit(result)
         raise ActionError("action_result_not_json", f"The action's result is not JSON: {where}: {error}") from None
 
 
@@ -204,34 +219,63 @@ def dump(value: Any) -> bytes:
     return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
 
 
-def culprit(value: Any, path: str) -> str:
-    """The path of the innermost part of a value that is not JSON."""
+def culprit(value: Any) -> str:
+    """The path of the innermost part of a result that is not JSON."""
+    path = "result"
+    seen = set()
+    while id(value) not in seen:
+        seen.add(id(value))
+        for inner, part in parts(value, path):
+            try:
+                dump(part)
+            except RecursionError:
+                return f"{inner} (nested too deep)"
+            except (TypeError, ValueError):
+                value, path = part, inner
+                break
+        else:
+            return path
+    return f"{path} (holds itself)"
+
+
+def parts(value: Any, path: str) -> list[tuple[str, Any]]:
+    """What a value holds, each part with its path."""
     if isinstance(value, dict):
-        parts = [(f"{path}.{key}", part) for key, part in value.items()]
-    elif isinstance(value, (list, tuple)):
-        parts = [(f"{path}[{index}]", part) for index, part in enumerate(value)]
-    else:
-        return path
-    for inner, part in parts:
-        try:
-            dump(part)
-        except (TypeError, ValueError):
-            return culprit(part, inner)
-        except RecursionError:
-            return f"{inner} (nested too deep)"
-    return path
+        return [(f"{path}.{key}", part) for key, part in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [(f"{path}[{index}]", part) for index, part in enumerate(value)]
+    return []
+
+
+def exit_detail(error: SystemExit) -> str:
+    """What to say of an action that called `sys.exit`, whose argument is a code or a last message."""
+    if error.code is None or isinstance(error.code, int):
+        return f"The action's process ended by itself, with exit code {error.code or 0}."
+    return f"The action's process ended by itself, with exit code 1: {error.code}"
 
 
 def explain(error: BaseException, roots: list[str]) -> str:
-    """The exception and its traceback, without the frames of this file, and with paths within the plugin."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, importlib.__file__):
-        trace = trace.tb_next
-    summary = "".join(traceback.format_exception_only(error)).strip()
-    text = "".join(traceback.format_exception(type(error), error, trace))
-    for root in roots:
-        text = text.replace(f"{root}{os.sep}", "")
-    return f"{summary}\n\n{text}".strip().encode(errors="backslashreplace").decode()  # lone surrogates cannot travel
+    """The exception and its traceback: the plugin's own frames alone, with paths within the plugin."""
+    folders = [f"{root}{os.sep}" for root in roots]
+    report = traceback.TracebackException.from_exception(error)
+    linked = [report]
+    for part in linked:
+        own = [frame for frame in part.stack if is_own(frame.filename, folders)]
+        part.stack = traceback.StackSummary.from_list(own)
+        linked += [other for other in (part.__cause__, part.__context__, *(part.exceptions or ())) if other is not None]
+    text = "".join(report.format_exception_only()).strip()
+    if any(part.stack for part in linked):
+        text += "\n\n" + "".join(report.format()).strip()
+    for folder in folders:
+        text = text.replace(folder, "")
+    return text
+
+
+def is_own(filename: str, folders: list[str]) -> bool:
+    """Whether a file is the plugin's: below its folders, or a module that was sent along."""
+    if not Path(filename).is_absolute():
+        return not filename.startswith("<frozen ")
+    return any(filename.startswith(folder) for folder in folders)
 
 
 if __name__ == "__main__":
