@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,33 +32,6 @@ class Plugin:
     code: str
     version: str
     config: dict[str, Any]
-
-    def files(self) -> list[tuple[str, Path]]:
-        """The files of the plugin, by their path within it, sorted.
-
-        Raises:
-            RegistryError: If a link leads out of the plugin's folder.
-        """
-        root = self.folder.resolve()
-        found = []
-        for path in self.folder.rglob("*"):
-            name = path.relative_to(self.folder)
-            if LEFT_OUT.isdisjoint(name.parts):
-                if not path.resolve().is_relative_to(root):
-                    msg = f"{path} is a link that leads out of the plugin: put the file itself there"
-                    raise RegistryError(msg)
-                if path.is_file():
-                    found.append((name.as_posix(), path))
-        return sorted(found)
-
-    def digest(self) -> str:
-        """SHA-256 of the names and contents of the plugin's files, in hexadecimal."""
-        total = hashlib.sha256()
-        for name, path in self.files():
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-            total.update(f"{len(name)}:{name}:{content};".encode())
-        return total.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +77,36 @@ class Registry:
                 yield path
 
 
+def files(folder: Path) -> list[tuple[str, Path]]:
+    """The files of a plugin, by their path within its folder, sorted.
+
+    Raises:
+        RegistryError: If a link leads anywhere but to a file of the plugin.
+    """
+    root = folder.resolve()
+    found = []
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder)
+        if LEFT_OUT.isdisjoint(name.parts):
+            is_file = path.is_file()
+            if path.is_symlink() and not (is_file and path.resolve().is_relative_to(root)):
+                msg = f"{path} is a link, and not to a file of the plugin: put there what it leads to"
+                raise RegistryError(msg)
+            if is_file:
+                found.append((name.as_posix(), path))
+    return sorted(found)
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 of the names and contents of a plugin's files, in hexadecimal."""
+    total = hashlib.sha256()
+    for name, path in files(folder):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(b"%d:%b:%b;" % (len(name), os.fsencode(name), content.encode()))
+    return total.hexdigest()
+
+
 def read_plugin(folder: Path) -> Plugin:
     """Read the plugin in a folder.
 
@@ -143,14 +147,16 @@ def read_config(folder: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{path} cannot be read: {error}"
         raise RegistryError(msg) from None
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         msg = f"{path} is not YAML; mend it: {' '.join(str(error).split())}"
         raise RegistryError(msg) from None
     if not isinstance(config, dict):
         msg = f"{path} must be a mapping with code, version and actions"
         raise RegistryError(msg)
     try:
-        as_json: dict[str, Any] = json.loads(json.dumps(config, default=str, allow_nan=False))  # dates become texts
+        text = json.dumps(config, default=str, allow_nan=False, ensure_ascii=False)  # dates become texts
+        text.encode()
+        as_json: dict[str, Any] = json.loads(text)
     except (ValueError, RecursionError, TypeError) as error:
         msg = f"{path} holds what JSON cannot: {error}"
         raise RegistryError(msg) from None

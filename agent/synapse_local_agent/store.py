@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synapse_local_agent import registry
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from synapse_local_agent.registry import Plugin
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS releases (
@@ -64,7 +65,10 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self._files = folder / "releases"
         self._files.mkdir(parents=True, exist_ok=True)
+        self._adding = threading.Lock()
+        """Held while files come or go, which may take long."""
         self._lock = threading.Lock()
+        """Held while the database is used."""
         self._connection = sqlite3.connect(folder / "agent.sqlite", check_same_thread=False)
         self._connection.row_factory = sqlite3.Row
         self._connection.execute("PRAGMA journal_mode = WAL")
@@ -79,46 +83,44 @@ class Store:
         """The folder that holds a release's files."""
         return self._files / release.digest
 
-    def add(self, plugin: Plugin) -> tuple[Release, bool]:
+    def add(self, plugin: registry.Plugin) -> tuple[Release, bool]:
         """Cache a plugin, and say whether it was new; one that is cached already stays as it is.
 
         Raises:
             RegistryError: If the plugin's files are not as they should be.
         """
-        with self._lock:
+        with self._adding:
             if release := self._find("plugin = ? AND version = ?", plugin.code, plugin.version):
                 return release, False
-            digest = plugin.digest()
-            size = self._copy(plugin, self._files / digest)
+            digest, size = self._copy(plugin.folder)
             values = (plugin.code, plugin.version, digest, json.dumps(plugin.config), _now(), size)
-            with self._connection:
+            with self._lock, self._connection:
                 cursor = self._connection.execute(
-                    "INSERT INTO releases (plugin, version, digest, config, created, size) VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO releases (plugin, version, digest, config, created, size) VALUES (?, ?, ?, ?, ?, ?)"
+                    " RETURNING *",
                     values,
                 )
-            release = self._find("id = ?", cursor.lastrowid)
-        if release is None:  # pragma: no cover - it was written a line above, under the same lock
-            msg = "the release that was just written is not there"
-            raise RuntimeError(msg)
-        return release, True
+                return _release(cursor.fetchone()), True
 
     def get(self, lookup: str) -> Release | None:
         """The release of a lookup as it stands in a path, or None."""
-        with self._lock:
-            return self._lookup(lookup)
+        if lookup.isascii() and lookup.isdigit():
+            return self._find("id = ?", int(lookup)) if len(lookup) <= 18 else None  # noqa: PLR2004 - SQLite's range
+        code, _, version = lookup.rpartition("@")
+        return self._find("plugin = ? AND version = ?", code, version)
 
     def delete(self, lookup: str) -> Release | None:
         """Forget a release, and return what it was, or None; `discard` removes its files."""
-        with self._lock:
-            release = self._lookup(lookup)
-            if release is not None:
-                with self._connection:
-                    self._connection.execute("DELETE FROM releases WHERE id = ?", (release.id,))
-            return release
+        release = self.get(lookup)
+        if release is None:
+            return None
+        with self._lock, self._connection:
+            deleted = self._connection.execute("DELETE FROM releases WHERE id = ?", (release.id,))
+            return release if deleted.rowcount else None
 
     def discard(self, digest: str) -> None:
         """Remove files that no release has any more."""
-        with self._lock:
+        with self._adding:
             if self._find("digest = ?", digest) is None:
                 shutil.rmtree(self._files / digest, ignore_errors=True)
 
@@ -137,32 +139,32 @@ class Store:
             ).fetchall()
         return count, [_release(row) for row in rows]
 
-    def _lookup(self, lookup: str) -> Release | None:
-        if lookup.isascii() and lookup.isdigit():
-            return self._find("id = ?", int(lookup)) if len(lookup) <= 18 else None  # noqa: PLR2004 - SQLite's range
-        code, _, version = lookup.rpartition("@")
-        return self._find("plugin = ? AND version = ?", code, version)
-
     def _find(self, where: str, *values: object) -> Release | None:
         query = f"SELECT * FROM releases WHERE {where} LIMIT 1"  # noqa: S608 - `where` is always a constant
-        row = self._connection.execute(query, values).fetchone()
+        with self._lock:
+            row = self._connection.execute(query, values).fetchone()
         return None if row is None else _release(row)
 
-    def _copy(self, plugin: Plugin, target: Path) -> int:
-        """Copy a plugin's files to a folder that is there whole or not at all, and return their size in bytes."""
+    def _copy(self, folder: Path) -> tuple[str, int]:
+        """Copy a plugin's files to a folder named by their hash, which is there whole or not at all.
+
+        Returns:
+            The hash, which is of what was copied, and the size in bytes.
+        """
         partial = Path(tempfile.mkdtemp(prefix="partial-", dir=self._files))
         size = 0
         try:
-            for name, path in plugin.files():
+            for name, path in registry.files(folder):
                 copy = partial / name
                 copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, copy)
+                shutil.copy(path, copy)
                 size += copy.stat().st_size
-            if not target.exists():
-                partial.rename(target)
+            digest = registry.digest(partial)
+            if not (self._files / digest).exists():
+                partial.rename(self._files / digest)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        return size
+        return digest, size
 
 
 def _release(row: sqlite3.Row) -> Release:
