@@ -12,5 +12,6 @@ from __future__ import annotations
 
 from synapse_local_agent.registry import RegistryError
 from synapse_local_agent.server import LocalAgent
+from synapse_local_agent.tokens import TokenError
 
-__all__ = ["LocalAgent", "RegistryError"]
+__all__ = ["LocalAgent", "RegistryError", "TokenError"]

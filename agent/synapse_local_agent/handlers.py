@@ -43,6 +43,7 @@ class Answer:
 
     status: int
     body: Any = None
+    """As Python has it, or as the bytes that are sent."""
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault
@@ -64,6 +65,10 @@ class Handlers:
         self._debug_roots = [root.resolve() for root in debug_roots]
         self._version = version
         self._running: list[str] = []
+
+    def end_runs(self) -> None:
+        """End all running actions, and any that is started later."""
+        self._runner.close()
 
     def close(self) -> None:
         """End all running actions and close the store."""
@@ -99,6 +104,8 @@ class Handlers:
             release, is_new = await run_in_threadpool(self._store.add, plugin)
         except RegistryError as error:
             raise Refusal(422, f"{error}.") from None
+        except OSError as error:
+            raise Refusal(500, f"The release cannot be cached: {error}.") from None
         return Answer(201 if is_new else 200, release.answer())
 
     async def get_plugin_release(self, call: Call) -> Answer:
@@ -157,6 +164,8 @@ class Handlers:
             await run_in_threadpool(self._store.discard, digest)
 
     def _debug_folder(self, plugin_path: str) -> Path:
+        if not plugin_path.strip():
+            raise Refusal(422, "plugin_path is empty: name a folder, or leave it out.")
         try:
             folder = Path(plugin_path).resolve()
             is_folder = folder.is_dir()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import math
 import os
 import secrets
 import socket
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import uvicorn
 from synapse_sdk._version import __version__
 
-from synapse_local_agent import contract
+from synapse_local_agent import contract, tokens
 from synapse_local_agent.app import application
 from synapse_local_agent.handlers import Handlers
 from synapse_local_agent.registry import Registry
@@ -24,8 +26,7 @@ from synapse_local_agent.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-GRACE_SECONDS = 3
-START_SECONDS = 30
+CLOSE_SECONDS = 3
 
 
 class Server(uvicorn.Server):
@@ -34,15 +35,18 @@ class Server(uvicorn.Server):
     Args:
         registry: The folder of plugins.
         data: The folder for what the agent stores.
-        token: The agent token.
+        token: The agent token; one that is kept in the data folder where it is None.
         host: The address to listen on.
         port: The port to listen on; 0 is a free one.
         debug_roots: The folders that debug runs may load from.
+        grace: Seconds that running actions are given to end by themselves when the agent is stopped.
         on_started: Called with the URL once connections are accepted.
 
     Raises:
         RegistryError: If the registry, or a plugin in it, is not as it should be.
-        OSError: If the port is in use, or the address is not one of this machine's.
+        TokenError: If the token cannot be used.
+        OSError: If the port is in use, the address is not one of this machine's, or the data folder cannot be used.
+        sqlite3.Error: If the database in the data folder cannot be used.
     """
 
     def __init__(
@@ -50,35 +54,44 @@ class Server(uvicorn.Server):
         *,
         registry: Path,
         data: Path,
-        token: str,
+        token: str | None,
         host: str,
         port: int,
         debug_roots: Sequence[Path],
+        grace: float,
         on_started: Callable[[str], object],
     ) -> None:
+        # What may refuse to start comes first, so that nothing is stored by an agent that never ran.
         plugins = Registry(registry)
         plugins.check()
+        if token is not None:
+            tokens.checked(token, "The agent token")
         self._listener = _listen(host, port)
         self._on_started = on_started
+        self._grace = grace
         address = f"[{host}]" if ":" in host else host
         self.url = f"http://{address}:{self._listener.getsockname()[1]}"
-        try:
+        with contextlib.ExitStack() as on_failure:
+            on_failure.enter_context(self._listener)
             data.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handlers = Handlers(plugins, Store(data), Runner(data, os.environ), debug_roots, __version__)
+            token = tokens.kept(data) if token is None else token
+            store = Store(data)
+            on_failure.callback(store.close)
+            self._handlers = Handlers(plugins, store, Runner(data, os.environ), debug_roots, __version__)
             super().__init__(
                 uvicorn.Config(
-                    application(contract.load(), handlers, token),
+                    application(contract.load(), self._handlers, token),
+                    http="h11",
+                    loop="asyncio",
+                    ws="none",
+                    lifespan="on",
                     log_config=None,
                     access_log=False,
                     server_header=False,
-                    ws="none",
-                    lifespan="on",
-                    timeout_graceful_shutdown=GRACE_SECONDS,
+                    timeout_graceful_shutdown=math.ceil(grace) + CLOSE_SECONDS,
                 )
             )
-        except BaseException:
-            self._listener.close()
-            raise
+            on_failure.pop_all()
 
     def serve_forever(self) -> None:
         """Serve until told to stop."""
@@ -91,6 +104,14 @@ class Server(uvicorn.Server):
         if self.started:
             self._on_started(self.url)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, give running actions their time, and then end them, so that their callers are answered."""
+        end = asyncio.get_running_loop().call_later(self._grace, self._handlers.end_runs)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            end.cancel()
+
 
 class LocalAgent:
     """A local agent that lives as long as a `with` block.
@@ -98,13 +119,14 @@ class LocalAgent:
     Args:
         registry: The folder of plugins whose releases the agent can cache.
         data: The folder for what the agent stores; a temporary one where left out.
-        token: The agent token; a new one where left out.
+        token: The agent token, of visible ASCII characters; a new one where left out.
         host: The address to listen on.
         port: The port to listen on; 0 is a free one.
         debug_roots: The folders that debug runs may load from; the current one where left out.
 
     Raises:
         RegistryError: If the registry, or a plugin in it, is not as it should be.
+        TokenError: If the token cannot be used.
         OSError: If the port is in use.
 
     Example:
@@ -123,13 +145,14 @@ class LocalAgent:
         port: int = 0,
         debug_roots: Sequence[str | os.PathLike[str]] | None = None,
     ) -> None:
-        self.token = token or secrets.token_urlsafe(32)
+        self.token = secrets.token_urlsafe(32) if token is None else token
         self._cleanup = contextlib.ExitStack()
         self._options: dict[str, Any] = {
             "registry": Path(registry),
             "host": host,
             "port": port,
-            "debug_roots": [Path(root) for root in debug_roots or ["."]],
+            "debug_roots": [Path(root) for root in (["."] if debug_roots is None else debug_roots)],
+            "grace": 0,
         }
         self._data = data
         self._url: str | None = None
@@ -153,15 +176,24 @@ class LocalAgent:
         with contextlib.ExitStack() as stack:
             data = self._data
             if data is None:
-                data = stack.enter_context(tempfile.TemporaryDirectory(prefix="synapse-agent-"))
-            started = threading.Event()
-            server = Server(data=Path(data), token=self.token, on_started=lambda _: started.set(), **self._options)
-            thread = threading.Thread(target=server.serve_forever, name="synapse-agent", daemon=True)
+                temporary = tempfile.TemporaryDirectory(prefix="synapse-agent-", ignore_cleanup_errors=True)
+                data = stack.enter_context(temporary)
+            ready = threading.Event()
+            server = Server(data=Path(data), token=self.token, on_started=lambda _: ready.set(), **self._options)
+
+            def serve() -> None:
+                try:
+                    server.serve_forever()
+                finally:
+                    ready.set()
+
+            thread = threading.Thread(target=serve, name="synapse-agent", daemon=True)
             thread.start()
             stack.callback(thread.join)
             stack.callback(setattr, server, "should_exit", True)
-            if not started.wait(START_SECONDS):
-                msg = f"The agent did not start within {START_SECONDS} s"
+            ready.wait()
+            if not server.started:
+                msg = "The agent did not start; its thread has said why on stderr"
                 raise RuntimeError(msg)
             self._url = server.url
             self._cleanup = stack.pop_all()
@@ -185,6 +217,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen()  # two sockets may be bound to one port, but only one of them can listen
     except BaseException:
         listener.close()
         raise
