@@ -5,26 +5,27 @@ from __future__ import annotations
 import contextlib
 import hmac
 import json
-import logging
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.routing import Route
 
 from synapse_local_agent import contract
 from synapse_local_agent.handlers import Answer, Call, Handlers, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from jsonschema_rs import Validator
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-log = logging.getLogger("synapse_local_agent")
+    Endpoint = Callable[[Request], Awaitable[Response]]
+
 MAX_BODY_BYTES = 128 * 2**20
 NO_CONTENT = 204
 
@@ -40,15 +41,13 @@ def application(document: dict[str, Any], handlers: Handlers, token: str) -> ASG
     Raises:
         LookupError: If the contract has an operation without a handler.
     """
-    routes = []
+    endpoints: dict[str, dict[str, Endpoint]] = {}
     for operation in contract.operations(document):
         handler = getattr(handlers, operation.id, None)
         if handler is None:
             msg = f"The contract has an operation {operation.id!r} that the agent has no handler for"
             raise LookupError(msg)
-        route = Route(operation.path, _endpoint(operation, handler, token), methods=[operation.method])
-        route.methods = {operation.method}  # Starlette adds HEAD to GET, which the contract does not have
-        routes.append(route)
+        endpoints.setdefault(operation.path, {})[operation.method] = _endpoint(operation, handler, token)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -57,11 +56,10 @@ def application(document: dict[str, Any], handlers: Handlers, token: str) -> ASG
         finally:
             handlers.close()
 
-    app = Starlette(
-        routes=routes,
-        lifespan=lifespan,
-        exception_handlers={Refusal: _refuse, HTTPException: _unrouted, Exception: _fail},  # type: ignore[dict-item]  # Starlette's type asks that each handler takes every exception
-    )
+    # Any, since each takes its own kind of exception, which Starlette's type cannot say.
+    answers: dict[Any, Any] = {Refusal: _refuse, HTTPException: _unrouted, ClientDisconnect: _gone, Exception: _fail}
+    routes = [_route(path, methods) for path, methods in endpoints.items()]
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=answers)
     # A redirect would turn x/../../health into /health/.
     app.router.redirect_slashes = False
 
@@ -74,9 +72,18 @@ def application(document: dict[str, Any], handlers: Handlers, token: str) -> ASG
     return on_raw_path
 
 
-def _endpoint(
-    operation: contract.Operation, handler: Callable[[Call], Awaitable[Answer]], token: str
-) -> Callable[[Request], Awaitable[Response]]:
+def _route(path: str, endpoints: dict[str, Endpoint]) -> Route:
+    """One route for all methods of a path, so that a 405 names them all."""
+
+    async def endpoint(request: Request) -> Response:
+        return await endpoints[request.method](request)
+
+    route = Route(path, endpoint)
+    route.methods = set(endpoints)  # Starlette adds HEAD to GET, which the contract does not have
+    return route
+
+
+def _endpoint(operation: contract.Operation, handler: Callable[[Call], Awaitable[Answer]], token: str) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         if operation.needs_token and not _is_token(request.headers.get("authorization", ""), token):
             raise Refusal(401, "The agent token is missing or wrong.")
@@ -104,11 +111,15 @@ async def _body(request: Request) -> Any:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise Refusal(415, f"The body is {media_type or 'of no type'}. Send application/json.")
+    length = request.headers.get("content-length", "0")  # the server refuses one that is no number
     content = bytearray()
+    too_large = Refusal(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
+    if int(length) > MAX_BODY_BYTES:
+        raise too_large
     async for chunk in request.stream():
         content += chunk
         if len(content) > MAX_BODY_BYTES:
-            raise Refusal(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
+            raise too_large
     try:
         text = content.decode()
         body = json.loads(text, parse_constant=_refuse_constant)
@@ -133,19 +144,30 @@ def _issues(validator: Validator, body: Any) -> list[dict[str, Any]]:
 def _response(answer: Answer) -> Response:
     if answer.status == NO_CONTENT:
         return Response(status_code=NO_CONTENT)
-    return JSONResponse(answer.body, answer.status)
+    return _json(answer.status, answer.body)
+
+
+def _json(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """A response of JSON in ASCII, which can be sent whatever the body holds: a path may hold bytes of no encoding."""
+    content = body if isinstance(body, bytes) else json.dumps(body)
+    return Response(content, status, headers, "application/json")
 
 
 async def _refuse(_: Request, refusal: Refusal) -> Response:
-    return JSONResponse(refusal.body, refusal.status)
+    return _json(refusal.status, refusal.body)
 
 
 async def _unrouted(_: Request, error: HTTPException) -> Response:
     """An answer for a path or a method that the contract does not have."""
-    return JSONResponse({"detail": error.detail}, error.status_code, headers=error.headers)
+    return _json(error.status_code, {"detail": error.detail}, error.headers)
 
 
-async def _fail(request: Request, error: Exception) -> Response:
-    """An answer for a fault of the agent itself, whose traceback goes to the log alone."""
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return JSONResponse({"detail": f"The agent failed: {type(error).__name__}. Its log has the traceback."}, 500)
+async def _gone(_: Request, error: ClientDisconnect) -> Response:
+    """An answer that nobody reads: the client went away before its body was here."""
+    del error
+    return Response(status_code=400)
+
+
+async def _fail(_: Request, error: Exception) -> Response:
+    """An answer for a fault of the agent itself; the server logs its traceback."""
+    return _json(500, {"detail": f"The agent failed: {type(error).__name__}. Its log has the traceback."})

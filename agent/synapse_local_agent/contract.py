@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 DOCUMENT = "urn:agent"
 SHOWN_CHARACTERS = 200
+SHOWN_ISSUES = 100
 
 
 def load() -> dict[str, Any]:
@@ -102,7 +104,7 @@ def operations(document: dict[str, Any]) -> Iterator[Operation]:
 
 def issues(validator: jsonschema_rs.Validator, value: Any, where: list[str]) -> Iterator[dict[str, Any]]:
     """What is wrong with a value, as the contract's validation issues."""
-    for error in validator.iter_errors(value):
+    for error in islice(validator.iter_errors(value), SHOWN_ISSUES):
         message = error.message
         if len(message) > SHOWN_CHARACTERS:  # it quotes the value, which may be anything
             message = f"{message[:SHOWN_CHARACTERS]}..."
