@@ -8,7 +8,8 @@ ClientError
 ├── ClientTimeoutError                  the agent did not answer in time
 │   └── ClientResponseTimeoutError
 ├── InvalidResponseError                a success whose body is not what the contract promises
-├── PaginationError                     pages that lead in a circle, or are none
+│   └── ResponseTooLargeError           an answer larger than the client's limit
+├── PaginationError                     pages that lead in a circle, end too early, or are none
 ├── UntrustedOriginError                an answer that leads away from the agent's origin
 └── HTTPError                           the agent answered with an error
     ├── AuthenticationError             401
@@ -27,10 +28,7 @@ Arguments that are wrong in themselves raise `ValueError` or `TypeError` before 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from typing import Any
 
 __all__ = [
     "ActionFailedError",
@@ -48,6 +46,7 @@ __all__ = [
     "NotFoundError",
     "PaginationError",
     "RateLimitError",
+    "ResponseTooLargeError",
     "ServerError",
     "UntrustedOriginError",
     "ValidationError",
@@ -62,6 +61,12 @@ class ClientError(Exception):
         detail: What the agent said was wrong, untouched, or a text where there was no answer.
         message: What `str()` gives. Made of status and detail where left out.
         error_type: The answer's `error_type`, where it had one.
+
+    Attributes:
+        attempts: How many attempts were made.
+        headers: The answer's headers, by their names in lower case; empty where there was no answer.
+        page: Number of the page that failed, where a list did.
+        results: What was read of the list before that page, where the whole list was asked for.
 
     Example:
         >>> error = ClientError(404, "There is no release 7.")
@@ -83,6 +88,15 @@ class ClientError(Exception):
         self.status_code = status_code
         self.detail = detail
         self.error_type = error_type
+        self.attempts = 1
+        self.headers: dict[str, str] = {}
+        self.page: int | None = None
+        self.results: list[Any] | None = None
+
+    @property
+    def request_id(self) -> str | None:
+        """The answer's `X-Request-ID`, where it had one."""
+        return self.headers.get("x-request-id")
 
     @property
     def status(self) -> int | None:
@@ -126,12 +140,12 @@ class InvalidResponseError(ClientError):
     """The agent answered with success, but not with what the contract promises; `detail` is the body's start."""
 
 
-class PaginationError(ClientError):
-    """The pages of a list lead in a circle, or are none; `results` is what was read before that."""
+class ResponseTooLargeError(InvalidResponseError):
+    """The agent's answer is larger than the client's `max_response_bytes`; it was refused while it arrived."""
 
-    def __init__(self, detail: str, results: Sequence[Any]) -> None:
-        super().__init__(detail=detail)
-        self.results = list(results)
+
+class PaginationError(ClientError):
+    """The pages of a list lead in a circle, do not end, end too early, or are none."""
 
 
 class UntrustedOriginError(ClientError):

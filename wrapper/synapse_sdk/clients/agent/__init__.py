@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from synapse_sdk.clients.agent.async_plugin import AsyncPluginClientMixin
 from synapse_sdk.clients.agent.lookup import ReleaseLookup
-from synapse_sdk.clients.agent.plugin import AsyncPluginClientMixin, PluginClientMixin
+from synapse_sdk.clients.agent.plugin import PluginClientMixin
+from synapse_sdk.clients.agent.retries import RetryPolicy
 
-__all__ = ["AgentClient", "AsyncAgentClient", "ReleaseLookup"]
+__all__ = ["AgentClient", "AsyncAgentClient", "ReleaseLookup", "RetryPolicy"]
 
 
 class AgentClient(PluginClientMixin):
@@ -24,7 +26,16 @@ class AgentClient(PluginClientMixin):
             an `httpx.Timeout`. 3 s to connect and 10 s to read where left out, but runs wait for their result as
             long as it takes, unless a timeout is given here or at the call.
         headers: Further headers of every request.
+        retry: What is sent again, and when; None for nothing, but for an idle connection that is found closed.
         limits: How many connections are held; 100 where left out.
+        max_response_bytes: How large an answer may be, decompressed; 256 MiB where left out.
+        verify: Whom to trust by TLS: the usual certificate authorities, or those in a file or folder, or what an
+            `ssl.SSLContext` says. False trusts anybody.
+        trust_env: Whether `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`
+            have a say.
+        http_client: An `httpx.Client` (`httpx.AsyncClient`) of yours to send through, which you close. Total times,
+            idle connections and limits are then its matter, and its own retries would repeat runs.
+        transport: A transport of yours to send through. What was said of `http_client` holds for it too.
 
     Raises:
         ValueError: If a setting is missing or wrong. Tokens are never shown.

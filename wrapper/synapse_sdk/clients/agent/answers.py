@@ -72,12 +72,19 @@ def error(call: Call[Any], response: httpx.Response) -> exceptions.HTTPError:
         kind = exceptions.GpuUnavailableError
     note = f" [{error_type}]" if error_type else ""
     message = f"{describe(call, response.url)} -> {status}{note}: {summary(detail)}"
-    return kind(status, detail, message=message, error_type=error_type)
+    failure = kind(status, detail, message=message, error_type=error_type)
+    failure.headers = dict(response.headers)
+    return failure
 
 
 def describe(call: Call[Any], url: httpx.URL) -> str:
     """A call for a person: the method and the URL, without the query, which may hold secrets."""
     return f"{call.method} {url.copy_with(query=None)}{'?...' if url.query else ''}"
+
+
+def unknown_fate(call: Call[Any]) -> str:
+    """What to tell the caller of a run of which nobody knows whether it was carried out."""
+    return f"the action may be running. Job id: {call.job_id}, idempotency key: {call.idempotency_key}"
 
 
 def summary(detail: Any) -> str:

@@ -9,22 +9,28 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import httpx
 
 from synapse_sdk._version import __version__
-from synapse_sdk.clients.agent import flow, operations, settings
+from synapse_sdk.clients.agent import answers, flow, operations, pagination, retries, settings
+from synapse_sdk.clients.agent.async_transport import AsyncTransport
+from synapse_sdk.clients.agent.http import AsyncClientTransport, AsyncHttp, ClientTransport, Http
+from synapse_sdk.clients.agent.retries import NEVER, RetryPolicy
+from synapse_sdk.clients.agent.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
     from typing import Self
 
     from synapse_agent_api.client import AuthenticatedClient
     from synapse_agent_api.typed_dicts import Health
 
-    from synapse_sdk.clients.agent.settings import Timeout
+    from synapse_sdk.clients.agent.settings import Timeout, Verify
 
 R = TypeVar("R")
-HttpT = TypeVar("HttpT", httpx.Client, httpx.AsyncClient)
+HttpT = TypeVar("HttpT", Http, AsyncHttp)
 
-DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
+DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=5.0)
+DEFAULT_MAX_RESPONSE_BYTES = 256 * 2**20
+DEFAULT_POLICY = RetryPolicy()
 
 
 class _LocalAgent(Protocol):
@@ -34,9 +40,8 @@ class _LocalAgent(Protocol):
 
 
 class Configured(Generic[HttpT]):
-    """What both flavours share: their settings, and the requests that they make of calls."""
+    """What both flavours share: their settings, and the flows that they make of calls."""
 
-    _http_class: type[HttpT]
     _http: HttpT
 
     def __init__(
@@ -49,7 +54,13 @@ class Configured(Generic[HttpT]):
         tenant: str | None = None,
         timeout: Timeout | None = None,
         headers: Mapping[str, str] | None = None,
-        limits: httpx.Limits | None = None,
+        retry: RetryPolicy | None = DEFAULT_POLICY,
+        limits: httpx.Limits = DEFAULT_LIMITS,
+        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        verify: Verify = True,
+        trust_env: bool = True,
+        http_client: Any = None,
+        transport: Any = None,
     ) -> None:
         self._settings = settings.resolve(
             os.environ,
@@ -61,14 +72,33 @@ class Configured(Generic[HttpT]):
             timeout=timeout,
             headers=headers,
         )
+        if http_client is not None and transport is not None:
+            msg = "http_client and transport exclude each other: a client has its transport"
+            raise ValueError(msg)
+        self._policy = retry or NEVER
         self._agent: _LocalAgent | None = None
         self._generated = self._generated_client()
-        self._http = self._http_class(
+        if http_client is not None:
+            transport = self._wrap(http_client)
+        elif transport is None:
+            transport = self._make_transport(
+                limits=limits,
+                verify=settings.ssl_context(verify, self.base_url, trust_env=trust_env),
+                proxy=settings.proxy_for(self.base_url) if trust_env else None,
+            )
+        self._http = self._make_http(
+            policy=self._policy,
+            max_response_bytes=max_response_bytes,
             base_url=self.base_url,
             headers=self._default_headers(),
             timeout=self._settings.timeout,
-            limits=limits or DEFAULT_LIMITS,
+            transport=transport,
         )
+
+    # The classes of the flavour.
+    _make_http: Callable[..., HttpT]
+    _make_transport: Callable[..., Any]
+    _wrap: Callable[[Any], Any]
 
     @property
     def base_url(self) -> str:
@@ -105,7 +135,7 @@ class Configured(Generic[HttpT]):
             raise ImportError(msg) from error
         agent = LocalAgent(registry=registry).start()
         try:
-            client = cls(agent.url, agent.token, **options)
+            client = cls(agent.url, agent.token, trust_env=False, **options)
         except BaseException:
             agent.stop()
             raise
@@ -133,32 +163,43 @@ class Configured(Generic[HttpT]):
             headers[self._generated.auth_header_name] = given.agent_token
         return headers
 
-    def _build(self, call: operations.Call[Any]) -> httpx.Request:
-        """The request of a call, with the client's URL, headers and timeouts."""
-        if self._http.is_closed:
-            msg = f"This {type(self).__name__} is closed: make a new one"
-            raise RuntimeError(msg)
+    def _flow(self, call: operations.Call[R]) -> flow.Flow[R]:
+        """The flow of a call, with the client's URL, headers and timeouts."""
+        self._http.check_open()
         default = self._settings.run_timeout if call.is_run else self._settings.timeout
-        return self._http.build_request(
+        timeout = settings.parse_timeout(call.timeout, default)
+        request = self._http.build_request(
             call.method,
             call.url,
             params=call.params or None,
             headers=call.headers,
             content=call.content,
-            timeout=settings.parse_timeout(call.timeout, default),
+            timeout=timeout,
         )
+        total = call.timeout if isinstance(call.timeout, int | float) else None
+        if total is None:
+            total = retries.total_seconds(self._policy, timeout, is_run=call.is_run)
+        response = yield from self._http.steps(request, call, total)
+        return answers.read(call, response)
+
+    def _walk(self, params: Mapping[str, Any] | None) -> pagination.Walk:
+        """A walk over the pages of a list."""
+        first = operations.list_plugin_releases(params, page_size=pagination.PAGE_SIZE)
+        return pagination.Walk(first, self._flow, self.base_url)
 
 
-class BaseClient(Configured[httpx.Client]):
+class BaseClient(Configured[Http]):
     """The sync flavour: how it sends, and how it is closed."""
 
-    _http_class = httpx.Client
+    _make_http = Http
+    _make_transport = Transport
+    _wrap = ClientTransport
 
     def _run(self, steps: flow.Flow[R]) -> R:
-        return flow.run(steps, self._http.send)
+        return flow.run(steps, self._http.once, self._http.sleep)
 
     def _call(self, call: operations.Call[R]) -> R:
-        return self._run(flow.exchange(call, self._build))
+        return self._run(self._flow(call))
 
     @property
     def api(self) -> AuthenticatedClient:
@@ -197,16 +238,18 @@ class BaseClient(Configured[httpx.Client]):
         self.close()
 
 
-class AsyncBaseClient(Configured[httpx.AsyncClient]):
+class AsyncBaseClient(Configured[AsyncHttp]):
     """The async flavour: how it sends, and how it is closed."""
 
-    _http_class = httpx.AsyncClient
+    _make_http = AsyncHttp
+    _make_transport = AsyncTransport
+    _wrap = AsyncClientTransport
 
     async def _run(self, steps: flow.Flow[R]) -> R:
-        return await flow.run_async(steps, self._http.send)
+        return await flow.run_async(steps, self._http.once, self._http.sleep)
 
     async def _call(self, call: operations.Call[R]) -> R:
-        return await self._run(flow.exchange(call, self._build))
+        return await self._run(self._flow(call))
 
     @property
     def api(self) -> AuthenticatedClient:
@@ -223,7 +266,7 @@ class AsyncBaseClient(Configured[httpx.AsyncClient]):
             ClientError: If it does not answer, or not well.
 
         Example:
-            >>> asyncio.run(async_client.health_check())["status"]
+            >>> (await client.health_check())["status"]
             'ok'
         """
         return await self._call(operations.health_check())

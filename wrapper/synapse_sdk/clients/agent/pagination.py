@@ -1,83 +1,127 @@
-"""Pages: from one to the next, within the agent's origin, and never in a circle. Pure, and shared by both flavours."""
+"""Pages: from one to the next, within the agent's origin, and never in a circle. Shared by both flavours."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import httpx
 
 from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import flow
+from synapse_sdk.clients.agent import origins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import httpx
     from synapse_agent_api.typed_dicts import PluginRelease, PluginReleasePage
 
+    from synapse_sdk.clients.agent.flow import Flow
     from synapse_sdk.clients.agent.operations import Call
+
+    Fetch: TypeAlias = Callable[[Call[PluginReleasePage]], Flow[PluginReleasePage]]
 
 PAGE_SIZE = 100
 """Releases a page, unless the caller asks otherwise."""
+MAX_PAGES_WITHOUT_COUNT = 10_000
+"""After how many pages a list that does not say how long it is counts as endless."""
 
 
-def collect(
-    call: Call[PluginReleasePage], build: Callable[[Call[PluginReleasePage]], httpx.Request]
-) -> flow.Flow[tuple[list[PluginRelease], int]]:
-    """Fetch all pages, one after the other.
+class Walk:
+    """A walk over the pages of a list, one after the other.
 
     Args:
-        call: The call of the first page.
-        build: As in `flow.exchange`.
+        first: The call of the first page.
+        fetch: Gives the flow of a call.
+        base_url: The agent's URL, whose origin the links must not leave.
+    """
+
+    def __init__(self, first: Call[PluginReleasePage], fetch: Fetch, base_url: str) -> None:
+        self.call: Call[PluginReleasePage] | None = first
+        """The call of the next page, or None after the last one."""
+        self.count = 0
+        """How many releases there are, as far as the agent said."""
+        self._first = first
+        self._fetch = fetch
+        self._base_url = httpx.URL(base_url)
+        self._number = 0
+        self._read = 0
+        self._seen: set[int] = set()
+        self._is_whole = True
+
+    def step(self) -> Flow[PluginReleasePage]:
+        """Fetch the next page.
+
+        Returns:
+            A flow whose value is the page.
+
+        Raises:
+            ClientError: If the page fails for good, or there is no sense in it; `page` is its number.
+        """
+        self._number += 1
+        try:
+            if self.call is None:
+                raise exceptions.PaginationError(detail="there is no further page")
+            page = yield from self._fetch(self.call)
+            self.call = self._following(page)
+        except exceptions.ClientError as error:
+            error.page = self._number
+            error.args = (f"page {self._number} of the list: {error}",)
+            raise
+        return page
+
+    def _following(self, page: PluginReleasePage) -> Call[PluginReleasePage] | None:
+        """The call of the page after this one, or None where it is the last."""
+        results: Any = page.get("results")
+        if not isinstance(results, list):
+            raise exceptions.PaginationError(detail=f"its results are no list but {results!r:.100}")
+        self._read += len(results)
+        count: Any = page.get("count")
+        knows_count = isinstance(count, int) and not isinstance(count, bool)
+        self.count = count if knows_count else self._read
+        if self._number == 1:
+            self._is_whole = page.get("previous") is None
+        link: Any = page.get("next")
+        if not link:
+            if self._is_whole and self._read < self.count:
+                msg = f"it is the last, but only {self._read} of {self.count} releases came: the list changed meanwhile"
+                raise exceptions.PaginationError(detail=f"{msg}, or the agent cut it. Call again")
+            return None
+        if self._read > 2 * self.count + PAGE_SIZE or (not knows_count and self._number >= MAX_PAGES_WITHOUT_COUNT):
+            raise exceptions.PaginationError(detail=f"the list does not end: {self._read} releases came already")
+        return self._linked(link)
+
+    def _linked(self, link: Any) -> Call[PluginReleasePage]:
+        """The call that a link leads to: the list's own path, with the link's query, and the filters it lacks."""
+        if not isinstance(link, str):
+            raise exceptions.PaginationError(detail=f"its link to the next page is no text but {link!r:.100}")
+        query = httpx.QueryParams(origins.follow(link, self._base_url).query)
+        kept = [(name, value) for name, value in httpx.QueryParams(self._filters()).multi_items() if name not in query]
+        params = httpx.QueryParams([*kept, *query.multi_items()])
+        place = hash(params)
+        if place in self._seen:
+            raise exceptions.PaginationError(detail="its link to the next page leads back to a page already read")
+        self._seen.add(place)
+        return replace(self._first, params=params)
+
+    def _filters(self) -> dict[str, Any]:
+        return {name: value for name, value in (self._first.params or {}).items() if name != "page"}
+
+
+def collect(walk: Walk) -> Flow[tuple[list[PluginRelease], int]]:
+    """Fetch all pages.
 
     Returns:
-        A flow whose value is the list of all results in order, and the count that the agent gave.
+        A flow whose value is the list of all releases in order, and their count.
 
     Raises:
-        UntrustedOriginError: If a link to the next page leads to another origin.
-        PaginationError: If the pages do not end, or are none.
+        ClientError: If a page fails for good; `page` is its number, and `results` what was read before it.
     """
     releases: list[PluginRelease] = []
-    seen: set[httpx.URL] = set()
-    while True:
-        request = build(call)
-        seen.add(request.url)
-        page = yield from flow.exchange(call, build)
-        results = page.get("results")
-        if not isinstance(results, list):
-            msg = f"{call.method} {call.url}: the page has no list of results"
-            raise exceptions.PaginationError(msg, releases)
-        releases += results
-        link = page.get("next")
-        if link is None:
-            count = page.get("count")
-            return releases, count if isinstance(count, int) else len(releases)
-        url = follow(link, request.url)
-        if url in seen:
-            msg = f"{call.method} {call.url}: the link to the next page leads back to a page already read"
-            raise exceptions.PaginationError(msg, releases)
-        call = replace(call, url=str(url), params=None)
-
-
-def follow(link: str, current: httpx.URL) -> httpx.URL:
-    """The URL that a link on the page at `current` leads to.
-
-    Raises:
-        UntrustedOriginError: If that is another origin (RFC 6454): the token must not get there.
-
-    Example:
-        >>> follow("?page=2", httpx.URL("http://agent:8600/plugin_releases/?page=1"))
-        URL('http://agent:8600/plugin_releases/?page=2')
-    """
-    url = current.join(link)
-    if _origin(url) != _origin(current):
-        msg = f"A link leads from {_shown(current)} to {_shown(url)}, which is another origin: nothing was sent there"
-        raise exceptions.UntrustedOriginError(detail=msg)
-    return url
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
-
-
-def _shown(url: httpx.URL) -> str:
-    return f"{url.scheme}://{url.host}{'' if url.port is None else f':{url.port}'}"
+    while walk.call is not None:
+        try:
+            page = yield from walk.step()
+        except exceptions.ClientError as error:
+            error.results = releases
+            raise
+        releases += page["results"]
+    return releases, walk.count

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import ssl
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -10,6 +13,9 @@ import httpx
 
 Timeout: TypeAlias = float | Mapping[str, float | None] | tuple[float | None, float | None] | httpx.Timeout
 """Seconds for everything, `{"connect": 3, "read": 10}`, `(connect, read)`, or an `httpx.Timeout`."""
+
+Verify: TypeAlias = bool | str | os.PathLike[str] | ssl.SSLContext
+"""Whom to trust: True for the usual certificate authorities, a file or folder of others, or an `SSLContext`."""
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 10.0
@@ -68,8 +74,16 @@ def resolve(
         tenant=_secret("tenant", tenant, environment.get("SYNAPSE_TENANT")),
         timeout=parse_timeout(timeout, DEFAULT_TIMEOUT),
         run_timeout=parse_timeout(timeout, DEFAULT_RUN_TIMEOUT),
-        headers=dict(headers or {}),
+        headers=_check_headers(headers or {}),
     )
+
+
+def _check_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not f"{name}{value}".isprintable() or not f"{name}{value}".isascii():
+            msg = f"headers: {name!r} and its value must be printable ASCII (the value is not shown here)"
+            raise ValueError(msg)
+    return dict(headers)
 
 
 def check_base_url(base_url: str | None) -> str:
@@ -98,6 +112,45 @@ def check_base_url(base_url: str | None) -> str:
         msg = f"base_url needs a scheme and a host, such as http://127.0.0.1:8600; this has not: {base_url!r}"
         raise ValueError(msg)
     return str(url).rstrip("/")
+
+
+def proxy_for(base_url: str) -> str | None:
+    """The proxy that the environment names for an agent (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`)."""
+    url = httpx.URL(base_url)
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if not proxy or urllib.request.proxy_bypass(url.netloc.decode("ascii")):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def ssl_context(verify: Verify, base_url: str, *, trust_env: bool) -> ssl.SSLContext:
+    """The TLS settings for an agent.
+
+    Args:
+        verify: True for the usual certificate authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` in their place, where
+            they are set and `trust_env` is), a file or folder of others, or settings of the caller's own. False trusts
+            anybody.
+        base_url: The agent's URL. Without TLS the certificates are not read, which takes 20 ms.
+        trust_env: Whether the environment has a say.
+
+    Raises:
+        ValueError: If `verify` is a path at which there are no certificates.
+    """
+    if isinstance(verify, ssl.SSLContext):
+        return verify
+    if isinstance(verify, str | os.PathLike):
+        path = os.fspath(verify)
+        try:
+            if os.path.isdir(path):  # noqa: PTH112 - no use for a Path
+                return ssl.create_default_context(capath=path)
+            return ssl.create_default_context(cafile=path)
+        except OSError as error:  # ssl.SSLError is one too
+            msg = f"verify names no file or folder of certificates: {path!r} ({error})"
+            raise ValueError(msg) from None
+    if verify and not base_url.startswith("https:"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it trusts nobody, and is never used
+    return httpx.create_ssl_context(verify=bool(verify), trust_env=trust_env)
 
 
 def _secret(name: str, argument: str | None, variable: str | None) -> str | None:

@@ -1,0 +1,175 @@
+"""The plugin release operations of `plugin`, awaited; what they take and raise is documented there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from synapse_sdk.clients.agent import operations, pagination
+from synapse_sdk.clients.agent.client import AsyncBaseClient
+from synapse_sdk.clients.agent.listing import AsyncPluginReleases
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from os import PathLike
+
+    from synapse_agent_api.typed_dicts import PluginRelease, PluginReleasePage
+
+    from synapse_sdk.clients.agent.lookup import Lookup
+    from synapse_sdk.clients.agent.settings import Timeout
+
+
+class AsyncPluginClientMixin(AsyncBaseClient):
+    """The plugin release operations of `AsyncAgentClient`."""
+
+    @overload
+    async def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: Literal[False] = False
+    ) -> PluginReleasePage: ...
+    @overload
+    async def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: Literal[True]
+    ) -> tuple[list[PluginRelease], int]: ...
+    @overload
+    async def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: bool
+    ) -> PluginReleasePage | tuple[list[PluginRelease], int]: ...
+    async def list_plugin_releases(
+        self, params: Mapping[str, Any] | None = None, *, list_all: bool = False
+    ) -> PluginReleasePage | tuple[list[PluginRelease], int]:
+        """List the releases that the agent has cached (`list_plugin_releases`).
+
+        Arguments, result and errors are those of `AgentClient.list_plugin_releases`.
+
+        Example:
+            >>> releases, total = await client.list_plugin_releases({"plugin": "text_stats"}, list_all=True)
+            >>> total, releases[0]["plugin"]
+            (1, 'text_stats')
+        """
+        if list_all:
+            return await self._run(pagination.collect(self._walk(params)))
+        return await self._call(operations.list_plugin_releases(params))
+
+    def iter_plugin_releases(self, params: Mapping[str, Any] | None = None) -> AsyncPluginReleases:
+        """Walk over the releases that the agent has cached, page by page (`list_plugin_releases`).
+
+        Arguments and errors are those of `AgentClient.iter_plugin_releases`; it is not awaited, but iterated with
+        `async for`.
+
+        Example:
+            >>> [release["version"] async for release in client.iter_plugin_releases({"plugin": "text_stats"})]
+            ['1.0.0']
+        """
+        return AsyncPluginReleases(lambda: self._walk(params), self._run)
+
+    async def get_plugin_release(self, lookup: Lookup) -> PluginRelease:
+        """Get one cached release (`get_plugin_release`).
+
+        Arguments, result and errors are those of `AgentClient.get_plugin_release`.
+
+        Example:
+            >>> (await client.get_plugin_release("text_stats@1.0.0"))["version"]
+            '1.0.0'
+        """
+        return await self._call(operations.get_plugin_release(lookup))
+
+    async def create_plugin_release(self, plugin: str, version: str) -> PluginRelease:
+        """Have the agent fetch a release and cache it (`create_plugin_release`); twice is harmless.
+
+        Arguments, result and errors are those of `AgentClient.create_plugin_release`.
+
+        Example:
+            >>> (await client.create_plugin_release(plugin="text_stats", version="1.0.0"))["plugin"]
+            'text_stats'
+        """
+        return await self._call(operations.create_plugin_release(plugin, version))
+
+    async def delete_plugin_release(self, lookup: Lookup) -> None:
+        """Remove a release from the agent's cache (`delete_plugin_release`).
+
+        Arguments, result and errors are those of `AgentClient.delete_plugin_release`.
+
+        Example:
+            >>> release = await client.create_plugin_release("csv_summary", "1.0.0")
+            >>> await client.delete_plugin_release(release)
+        """
+        await self._call(operations.delete_plugin_release(lookup))
+
+    async def run_plugin_release(
+        self,
+        lookup: Lookup,
+        action: str | Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        *,
+        data: Mapping[str, Any] | None = None,
+        requirements: Sequence[str] | None = None,
+        job_id: str | None = None,
+        language: str | None = None,
+        idempotency_key: str | None = None,
+        timeout: Timeout | None = None,
+    ) -> Any:
+        """Run an action of a cached release, and wait for its result (`run_plugin_release`).
+
+        Arguments, result and errors are those of `AgentClient.run_plugin_release`.
+
+        Example:
+            >>> result = await client.run_plugin_release("text_stats@1.0.0", "analyze", {"path": "README.md"})
+            >>> result["words"] > 100
+            True
+        """
+        return await self._call(
+            operations.run_plugin_release(
+                lookup,
+                action,
+                params,
+                data=data,
+                requirements=requirements,
+                job_id=job_id,
+                language=language,
+                idempotency_key=idempotency_key,
+                timeout=timeout,
+            )
+        )
+
+    async def run_debug_plugin_release(
+        self,
+        action: str | Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        *,
+        data: Mapping[str, Any] | None = None,
+        plugin_path: str | PathLike[str] | None = None,
+        config: Mapping[str, Any] | None = None,
+        modules: Mapping[str, str] | None = None,
+        requirements: Sequence[str] | None = None,
+        job_id: str | None = None,
+        language: str | None = None,
+        idempotency_key: str | None = None,
+        timeout: Timeout | None = None,
+    ) -> Any:
+        """Run an action from source, without a release, and wait for its result (`run_debug_plugin_release`).
+
+        Arguments, result and errors are those of `AgentClient.run_debug_plugin_release`.
+
+        Example:
+            >>> await client.run_debug_plugin_release(
+            ...     "double",
+            ...     {"number": 21},
+            ...     config={"actions": {"double": {"entrypoint": "numbers_plugin:double"}}},
+            ...     modules={"numbers_plugin": "def double(number): return 2 * number"},
+            ... )
+            42
+        """
+        return await self._call(
+            operations.run_debug_plugin_release(
+                action,
+                params,
+                data=data,
+                plugin_path=plugin_path,
+                config=config,
+                modules=modules,
+                requirements=requirements,
+                job_id=job_id,
+                language=language,
+                idempotency_key=idempotency_key,
+                timeout=timeout,
+            )
+        )

@@ -1,0 +1,176 @@
+"""Connections of the async flavour; `transport` says how they are held, and why."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio
+import httpcore
+import httpx
+
+from synapse_sdk.clients.agent import internals
+from synapse_sdk.clients.agent.network import ATTEMPT, AsyncBackend, Attempt, Line
+from synapse_sdk.clients.agent.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class AsyncPool:
+    """Lends the connections of a stack to the tasks of one event loop; it takes the place of a pool of httpcore."""
+
+    def __init__(self, factory: httpcore.AsyncConnectionPool, limits: httpx.Limits) -> None:
+        self._factory = factory
+        self._backend = internals.backend_of(factory)
+        self._stack = Stack(limits)
+        self._closed = False
+        self._loop: Any = None  # asyncio's, or None: nothing was sent yet, or trio runs it
+        self._pid = os.getpid()
+        self._busy = 0
+        self._waiting: deque[anyio.Event] = deque()
+
+    def _enter_loop(self) -> None:
+        """Begin anew in another event loop, or in a process that was forked.
+
+        Raises:
+            RuntimeError: If the loop used before is in use still: connections cannot be shared between loops.
+        """
+        try:
+            loop: Any = asyncio.get_running_loop()
+        except RuntimeError:  # trio
+            loop = None
+        if self._loop is loop and self._pid == os.getpid():
+            return
+        before = self._loop
+        can_return = before is not None and self._pid == os.getpid() and not before.is_closed()
+        if can_return and (before.is_running() or self._busy):
+            msg = "This client is in use in another event loop: make one client for each loop"
+            raise RuntimeError(msg)
+        for line in self._stack.clear():
+            internals.abandon(line.connection, forked=self._pid != os.getpid())
+        self._loop = loop
+        self._pid = os.getpid()
+        self._busy = 0
+        self._waiting.clear()
+
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        """Send a request on the connection that came back last, or on a new one."""
+        self._enter_loop()
+        attempt = request.extensions.get(ATTEMPT) or Attempt()
+        attempt.watched = True
+        await self._wait_for_room(request, attempt)
+        try:
+            line = await self._line(request, attempt)
+            try:
+                response: httpcore.Response = await line.connection.handle_async_request(request)
+            except BaseException:
+                await self._close([line])
+                raise
+        except BaseException:
+            self._leave()
+            raise
+        response.stream = AsyncBody(response.stream, line, self)
+        return response
+
+    async def _wait_for_room(self, request: httpcore.Request, attempt: Attempt) -> None:
+        if self._stack.capacity is not None and self._busy >= self._stack.capacity:
+            timeout = attempt.cut(request.extensions.get("timeout", {}).get("pool"), httpcore.PoolTimeout)
+            turn = anyio.Event()
+            self._waiting.append(turn)
+            try:
+                with anyio.fail_after(timeout):
+                    await turn.wait()
+            except BaseException as error:
+                if turn.is_set():
+                    self._leave()  # the place that was kept for this task goes to the next
+                else:
+                    self._waiting.remove(turn)
+                if not isinstance(error, TimeoutError):
+                    raise
+                msg = f"all {self._stack.capacity} connections are in use"
+                raise httpcore.PoolTimeout(msg) from None
+        else:
+            self._busy += 1
+
+    def _leave(self) -> None:
+        """Give the place to whoever has waited longest, or free it."""
+        if self._waiting:
+            self._waiting.popleft().set()
+        else:
+            self._busy -= 1
+
+    async def _line(self, request: httpcore.Request, attempt: Attempt) -> Line:
+        while (line := self._stack.take()) is not None:
+            if line.connection.can_handle_request(request.url.origin) and not line.connection.has_expired():
+                line.attempt = attempt
+                attempt.reused = True
+                return line
+            await self._close([line])
+        line = Line(attempt)
+        backend = AsyncBackend(self._backend, line)
+        line.connection = internals.create_connection(self._factory, request.url.origin, backend)
+        return line
+
+    async def give_back(self, line: Line) -> None:
+        """Take back a connection whose response was read, or given up."""
+        closing = self._stack.put(line)
+        if self._closed:
+            closing += self._stack.clear()
+        self._leave()
+        if closing:
+            await self._close(closing)
+
+    async def _close(self, lines: list[Line]) -> None:
+        with anyio.CancelScope(shield=True):
+            for line in lines:
+                await line.connection.aclose()
+
+    async def aclose(self) -> None:
+        """Close the idle connections; those in use are closed when they come back."""
+        self._closed = True
+        self._enter_loop()
+        await self._close(self._stack.clear())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        # Nobody closed the client: its sockets close with it, without a warning at exit.
+        for line in self._stack.clear():
+            internals.abandon(line.connection, forked=self._pid != os.getpid())
+
+
+class AsyncBody:
+    """The body of a response, which gives its connection back when it is closed."""
+
+    def __init__(self, stream: Any, line: Line, pool: AsyncPool) -> None:
+        self._stream = stream
+        self._line: Line | None = line
+        self._pool = pool
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._stream.__aiter__()  # type: ignore[no-any-return]  # httpcore's stream is not typed as one
+
+    async def aclose(self) -> None:
+        """Give the connection back; twice is harmless."""
+        line, self._line = self._line, None
+        if line is not None:
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self._stream.aclose()
+            finally:
+                await self._pool.give_back(line)
+
+
+class AsyncTransport(httpx.AsyncHTTPTransport):
+    """httpx's transport on a stack of connections; it takes the same arguments."""
+
+    def __init__(self, *, limits: httpx.Limits, **options: Any) -> None:
+        super().__init__(limits=limits, **options)
+        internals.set_pool(self, AsyncPool(internals.pool_of(self), limits))

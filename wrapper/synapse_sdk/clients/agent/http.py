@@ -1,0 +1,136 @@
+"""httpx's clients, with every request sent as a flow: deadlines, retries, redirects and errors are those of the SDK.
+
+The methods of `AgentClient` take the flow of their call from `steps` and send with `once`. The generated functions,
+given `client.api`, come through `send` and get the same; what they send by POST counts as a run, which is never sent
+twice.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import httpx
+
+from synapse_sdk.clients.agent import flow, internals, origins, retries
+from synapse_sdk.clients.agent.operations import Call
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+
+class Steps:
+    """What both flavours share: the flow of a request, and how large an answer may be."""
+
+    def __init__(self, policy: retries.RetryPolicy, max_response_bytes: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.policy = policy
+        self.max_response_bytes = max_response_bytes
+
+    def steps(self, request: httpx.Request, call: Call[Any], total: float | None) -> flow.Flow[httpx.Response]:
+        """The flow of a call; its value is a success."""
+        return flow.exchange(call, request, self.policy, total)
+
+    def foreign_steps(self, request: httpx.Request, base_url: httpx.URL) -> flow.Flow[httpx.Response]:
+        """The flow of a request that the generated client made."""
+        origins.check(request.url, base_url)
+        call: Call[Any] = Call(request.method, str(request.url), None, is_run=request.method == "POST")
+        timeout = httpx.Timeout(**request.extensions["timeout"])
+        return self.steps(request, call, retries.total_seconds(self.policy, timeout, is_run=call.is_run))
+
+    def check_open(self) -> None:
+        """Refuse to send after `close`."""
+        if self.is_closed:  # type: ignore[attr-defined]  # both of httpx's clients have it
+            msg = "This client is closed: make a new one"
+            raise RuntimeError(msg)
+
+    def check_length(self, response: httpx.Response) -> None:
+        """Refuse an answer that says itself that it is too large."""
+        length = response.headers.get("content-length", "")
+        if length.isascii() and length.isdigit() and int(length[:20]) > self.max_response_bytes:
+            raise self.too_large()
+
+    def too_large(self) -> flow.TooLarge:
+        """What becomes of an answer that is too large."""
+        return flow.TooLarge(f"the answer is larger than max_response_bytes={self.max_response_bytes}")
+
+
+class Http(Steps, httpx.Client):
+    """The sync flavour."""
+
+    sleep = staticmethod(time.sleep)
+
+    def send(self, request: httpx.Request, **_: Any) -> httpx.Response:
+        """Send what the generated client made."""
+        return flow.run(self.foreign_steps(request, self.base_url), self.once, self.sleep)
+
+    def once(self, request: httpx.Request) -> httpx.Response:
+        """Send a request once, and read its answer."""
+        self.check_open()
+        response: httpx.Response = internals.transport_of(self).handle_request(request)
+        response.request = request
+        try:
+            self.check_length(response)
+            internals.set_content(response, b"".join(self._bounded(response.iter_bytes())))
+        finally:
+            response.close()
+        return response
+
+    def _bounded(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        size = 0
+        for chunk in chunks:
+            size += len(chunk)
+            if size > self.max_response_bytes:
+                raise self.too_large()
+            yield chunk
+
+
+class AsyncHttp(Steps, httpx.AsyncClient):
+    """The async flavour."""
+
+    sleep = staticmethod(anyio.sleep)
+
+    async def send(self, request: httpx.Request, **_: Any) -> httpx.Response:
+        """Send what the generated client made."""
+        return await flow.run_async(self.foreign_steps(request, self.base_url), self.once, self.sleep)
+
+    async def once(self, request: httpx.Request) -> httpx.Response:
+        """Send a request once, and read its answer."""
+        self.check_open()
+        response: httpx.Response = await internals.transport_of(self).handle_async_request(request)
+        response.request = request
+        try:
+            self.check_length(response)
+            internals.set_content(response, b"".join([chunk async for chunk in self._bounded(response.aiter_bytes())]))
+        finally:
+            await response.aclose()
+        return response
+
+    async def _bounded(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > self.max_response_bytes:
+                raise self.too_large()
+            yield chunk
+
+
+class ClientTransport(httpx.BaseTransport):
+    """Sends through an httpx client of the caller's, which stays open when this is closed."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self._client.send(request, stream=True, follow_redirects=False)
+
+
+class AsyncClientTransport(httpx.AsyncBaseTransport):
+    """Sends through an httpx client of the caller's, which stays open when this is closed."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._client.send(request, stream=True, follow_redirects=False)

@@ -1,0 +1,192 @@
+"""The network below httpx: a deadline on every read, write and handshake, and whether a byte of a request has left.
+
+httpx's own timeouts bound each read by itself, so a server that sends a byte at a time never exceeds them. Here every
+wait is cut to what is left of the call's total time, in headers and bodies alike. Not covered: resolving names, and
+connecting to the second and further addresses of a name, each of which may take the connect timeout.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpcore
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable
+
+ATTEMPT = "synapse_attempt"
+"""The extension of a request that carries its attempt down to the network."""
+
+TUNNEL = b"CONNECT "
+
+
+def _keep_alive() -> list[tuple[int, int, int]]:
+    """Options that notice a peer that vanished within two minutes: 45 s of silence, then 4 probes, 15 s apart."""
+    options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    # The names differ between systems: macOS calls TCP_KEEPIDLE TCP_KEEPALIVE, and lacks TCP_USER_TIMEOUT, which
+    # bounds the wait for data that was sent and never acknowledged.
+    wanted = {
+        "TCP_KEEPIDLE": 45,
+        "TCP_KEEPALIVE": 45,
+        "TCP_KEEPINTVL": 15,
+        "TCP_KEEPCNT": 4,
+        "TCP_USER_TIMEOUT": 105_000,
+    }
+    options += [(socket.IPPROTO_TCP, getattr(socket, name), v) for name, v in wanted.items() if hasattr(socket, name)]
+    return options
+
+
+KEEP_ALIVE = _keep_alive()
+
+
+class Attempt:
+    """One attempt to send a request: until when, and what became of it on the network.
+
+    Args:
+        deadline: When the call's total time is up, by `time.monotonic()`, or None.
+        connect: Seconds for connecting, which bound the talk with a proxy too.
+    """
+
+    __slots__ = ("connect", "deadline", "reused", "sent", "watched")
+
+    def __init__(self, deadline: float | None = None, connect: float | None = None) -> None:
+        self.deadline = deadline
+        self.connect = connect
+        self.watched = False
+        """Whether a transport of this SDK carries it, so that `sent` is known."""
+        self.reused = False
+        """Whether it went over a connection that had been idle."""
+        self.sent = False
+        """Whether a byte of the request itself, and not of a proxy's CONNECT, may have reached the agent."""
+
+    def cut(self, timeout: float | None, error: type[Exception]) -> float | None:
+        """`timeout`, or what is left of the total time where that is less.
+
+        Raises:
+            error: If nothing is left.
+        """
+        if self.deadline is None:
+            return timeout
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            msg = "the call's total time is up"
+            raise error(msg)
+        return left if timeout is None or left < timeout else timeout
+
+    def cut_read(self, timeout: float | None) -> float | None:
+        """As `cut`; before the request was sent it is a proxy that is waited for, as if it were connecting."""
+        if not self.sent and self.connect is not None:
+            timeout = self.connect if timeout is None else min(timeout, self.connect)
+        return self.cut(timeout, httpcore.ReadTimeout)
+
+
+class Line:
+    """A connection, and the attempt that it carries at the moment."""
+
+    __slots__ = ("attempt", "connection", "idle_since")
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self.connection: Any = None
+        self.idle_since = 0.0
+
+
+class Stream(httpcore.NetworkStream):
+    """A stream of a line; its waits are cut to the line's attempt."""
+
+    def __init__(self, stream: httpcore.NetworkStream, line: Line) -> None:
+        self._stream = stream
+        self._line = line
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._line.attempt.cut_read(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        attempt = self._line.attempt
+        self._stream.write(buffer, attempt.cut(timeout, httpcore.WriteTimeout))
+        # The first write holds all headers. Where it fails, no agent has a whole request to carry out.
+        attempt.sent = attempt.sent or not buffer.startswith(TUNNEL)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        timeout = self._line.attempt.cut(timeout, httpcore.ConnectTimeout)
+        return Stream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._line)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class Backend(httpcore.NetworkBackend):
+    """Connects one line."""
+
+    def __init__(self, backend: httpcore.NetworkBackend, line: Line) -> None:
+        self._backend = backend
+        self._line = line
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        timeout = self._line.attempt.cut(timeout, httpcore.ConnectTimeout)
+        options = [*KEEP_ALIVE, *(socket_options or ())]
+        return Stream(self._backend.connect_tcp(host, port, timeout, local_address, options), self._line)
+
+
+class AsyncStream(httpcore.AsyncNetworkStream):
+    """A stream of a line; its waits are cut to the line's attempt."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream, line: Line) -> None:
+        self._stream = stream
+        self._line = line
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._stream.read(max_bytes, self._line.attempt.cut_read(timeout))
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        attempt = self._line.attempt
+        await self._stream.write(buffer, attempt.cut(timeout, httpcore.WriteTimeout))
+        # The first write holds all headers. Where it fails, no agent has a whole request to carry out.
+        attempt.sent = attempt.sent or not buffer.startswith(TUNNEL)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        timeout = self._line.attempt.cut(timeout, httpcore.ConnectTimeout)
+        return AsyncStream(await self._stream.start_tls(ssl_context, server_hostname, timeout), self._line)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class AsyncBackend(httpcore.AsyncNetworkBackend):
+    """Connects one line."""
+
+    def __init__(self, backend: httpcore.AsyncNetworkBackend, line: Line) -> None:
+        self._backend = backend
+        self._line = line
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        timeout = self._line.attempt.cut(timeout, httpcore.ConnectTimeout)
+        options = [*KEEP_ALIVE, *(socket_options or ())]
+        return AsyncStream(await self._backend.connect_tcp(host, port, timeout, local_address, options), self._line)

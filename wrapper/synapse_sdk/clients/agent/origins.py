@@ -1,0 +1,47 @@
+"""Origins: where a link leads, and whether the token may go there."""
+
+from __future__ import annotations
+
+import httpx
+
+from synapse_sdk.exceptions import UntrustedOriginError
+
+PORTS = {"http": 80, "https": 443}
+
+
+def follow(link: str, current: httpx.URL) -> httpx.URL:
+    """The URL that a link in the answer from `current` leads to.
+
+    Raises:
+        UntrustedOriginError: If it leads to another origin, or nowhere.
+
+    Example:
+        >>> follow("?page=2", httpx.URL("http://agent:8600/plugin_releases/?page=1"))
+        URL('http://agent:8600/plugin_releases/?page=2')
+    """
+    try:
+        url = current.join(link)
+    except (httpx.InvalidURL, ValueError, TypeError):
+        msg = f"A link in an answer of {_shown(current)} is no URL: {link!r:.200}"
+        raise UntrustedOriginError(detail=msg) from None
+    check(url, current)
+    return url.copy_with(fragment=None)
+
+
+def check(url: httpx.URL, base: httpx.URL) -> None:
+    """Make sure that `url` is of the origin of `base` (RFC 6454), since the token is sent along.
+
+    Raises:
+        UntrustedOriginError: If it is not.
+    """
+    if _origin(url) != _origin(base) or url.userinfo:
+        msg = f"A link leads from {_shown(base)} to {_shown(url)}, which is another origin: nothing was sent there"
+        raise UntrustedOriginError(detail=msg)
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port or PORTS.get(url.scheme)
+
+
+def _shown(url: httpx.URL) -> str:
+    return f"{url.scheme}://{url.host}{'' if url.port is None else f':{url.port}'}"
