@@ -1,0 +1,155 @@
+"""What a user writes: checked by mypy and pyright, and never run.
+
+`assert_type` says what a checker has to infer. What must be rejected is in wrong_calls.txt.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, assert_type
+from uuid import uuid4
+
+import httpx
+from synapse_agent_api.typed_dicts import Health, PluginRelease, PluginReleasePage
+from synapse_local_agent import LocalAgent
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient, ReleaseLookup
+from synapse_sdk.exceptions import ActionFailedError, ClientError, HTTPError
+
+if TYPE_CHECKING:
+    from synapse_agent_api.models import PluginRelease as PluginReleaseModel
+
+
+def construct(folder: Path) -> None:
+    """The arguments of the constructors."""
+    AgentClient()
+    AgentClient("http://127.0.0.1:8600", "token")
+    AgentClient(
+        base_url="https://agent.example.com",
+        access_token="token",
+        user_token="user",
+        tenant="tenant",
+        timeout=30,
+        headers={"X-Trace": "1"},
+        limits=httpx.Limits(max_connections=5),
+    )
+    AsyncAgentClient(agent_token="token", timeout=(3, None))
+    AsyncAgentClient(timeout={"connect": 3, "read": 10.5})
+    AsyncAgentClient(timeout=httpx.Timeout(5))
+    assert_type(AgentClient.local(registry="examples/plugins"), AgentClient)
+    assert_type(AsyncAgentClient.local(folder, timeout=5), AsyncAgentClient)
+    with LocalAgent(folder, data=folder, debug_roots=[folder, "."]) as agent, AgentClient(agent.url) as client:
+        assert_type(agent.token, str)
+        assert_type(client, AgentClient)
+        assert_type(client.base_url, str)
+
+
+def read(client: AgentClient, *, every: bool) -> None:
+    """The calls that read, and the keys of what they return."""
+    assert_type(client.health_check(), Health)
+    assert_type(client.health_check().get("status"), str | None)
+
+    page = client.list_plugin_releases()
+    assert_type(page, PluginReleasePage)
+    assert_type(page["count"], int)
+    assert_type(page["next"], str | None)
+    assert_type(page["results"][0]["version"], str)
+    assert_type(client.list_plugin_releases({"page": 2, "plugin": "ocr"}, list_all=False), PluginReleasePage)
+
+    releases, total = client.list_plugin_releases({"plugin": "ocr"}, list_all=True)
+    assert_type(releases, list[PluginRelease])
+    assert_type(total, int)
+    assert_type(client.list_plugin_releases(list_all=every), PluginReleasePage | tuple[list[PluginRelease], int])
+
+    release = client.get_plugin_release("my_plugin@1.0.0")
+    assert_type(release, PluginRelease)
+    assert_type(release["id"], int)
+    assert_type(release["plugin"], str)
+    assert_type(release.get("size"), int | None)
+    assert_type(release.get("created"), str | None)
+
+
+def lookups(client: AgentClient, model: PluginReleaseModel, saved: dict[str, Any]) -> None:
+    """Every form of a lookup."""
+    release = client.create_plugin_release(plugin="my_plugin", version="1.0.0")
+    assert_type(release, PluginRelease)
+    client.get_plugin_release("123")
+    client.get_plugin_release(123)
+    client.get_plugin_release(release)
+    client.get_plugin_release(saved)
+    client.get_plugin_release(model)
+    client.get_plugin_release(ReleaseLookup.parse("my_plugin@1.0.0+lig"))
+    client.get_plugin_release({"plugin": "my_plugin", "version": "1.0.0"})
+    client.delete_plugin_release(release)
+
+
+def runs(client: AgentClient) -> None:
+    """Today's calls that run an action, and those of v1."""
+    result = client.run_plugin_release(
+        "ocr_plugin@2.0.0",
+        "process_document",
+        params={"file_path": "/data/document.pdf", "pages": [1, 2], "options": {"dpi": 300}},
+        requirements=["pillow>=9.0.0"],
+        job_id="job_abc123",
+        language="ko",
+        idempotency_key=str(uuid4()),
+        timeout=3600,
+    )
+    assert_type(result, Any)
+    client.run_plugin_release(123, "train", {"epochs": 10})
+    client.run_plugin_release(123, action="train", params=None, requirements=("numpy",))
+    client.run_plugin_release("my_plugin@1.0.0", data={"action": "train", "params": {"epochs": 10}})
+    client.run_plugin_release("my_plugin@1.0.0", {"action": "train"})
+
+    debug = client.run_debug_plugin_release(
+        action="process",
+        params={"input": "test"},
+        plugin_path=Path("/path/to/plugin/source"),
+        config={"debug": True},
+        modules={"my_plugin.processor": "class Processor: ..."},
+        requirements=["numpy"],
+        job_id="debug_job_123",
+        language="en",
+        idempotency_key=None,
+        timeout=(3, 60),
+    )
+    assert_type(debug, Any)
+    client.run_debug_plugin_release("process", {"input": "test"}, plugin_path="/path")
+    client.run_debug_plugin_release(data={"action": "process"})
+    client.run_debug_plugin_release({"action": "process"})
+
+
+async def awaited(client: AsyncAgentClient, *, every: bool) -> None:
+    """The same calls, awaited."""
+    async with client as entered:
+        assert_type(entered, AsyncAgentClient)
+    assert_type(await client.health_check(), Health)
+    assert_type(await client.list_plugin_releases({"page_size": 50}), PluginReleasePage)
+    releases, total = await client.list_plugin_releases(list_all=True)
+    assert_type(releases, list[PluginRelease])
+    assert_type(total, int)
+    either = await client.list_plugin_releases(list_all=every)
+    assert_type(either, PluginReleasePage | tuple[list[PluginRelease], int])
+    assert_type(await client.get_plugin_release(123), PluginRelease)
+    assert_type(await client.create_plugin_release("my_plugin", "1.0.0"), PluginRelease)
+    await client.delete_plugin_release(releases[0])
+    assert_type(await client.run_plugin_release(123, "train", {"epochs": 10}, timeout={"read": None}), Any)
+    assert_type(await client.run_plugin_release(123, data={"action": "train"}), Any)
+    assert_type(await client.run_debug_plugin_release("process", plugin_path="/path"), Any)
+    assert_type(await client.run_debug_plugin_release({"action": "process"}), Any)
+    await client.aclose()
+
+
+def errors(client: AgentClient) -> None:
+    """What can be read from an error."""
+    try:
+        client.delete_plugin_release(1)
+    except ActionFailedError as error:
+        assert_type(error.error_type, str | None)
+    except HTTPError as error:
+        assert_type(error.status_code, int | None)
+    except ClientError as error:
+        assert_type(error.detail, Any)
+        assert_type(error.status, int | None)
+        assert_type(error.reason, Any)
+    finally:
+        client.close()
