@@ -12,7 +12,7 @@ from uuid import uuid4
 import httpx
 from synapse_agent_api.typed_dicts import Health, PluginRelease, PluginReleasePage
 from synapse_local_agent import LocalAgent
-from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient, ReleaseLookup
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient, ReleaseLookup, RetryPolicy
 from synapse_sdk.exceptions import ActionFailedError, ClientError, HTTPError
 
 if TYPE_CHECKING:
@@ -30,11 +30,12 @@ def construct(folder: Path) -> None:
         tenant="tenant",
         timeout=30,
         headers={"X-Trace": "1"},
+        retry=RetryPolicy(attempts=5, replay_runs=True),
         limits=httpx.Limits(max_connections=5),
     )
     AsyncAgentClient(agent_token="token", timeout=(3, None))
     AsyncAgentClient(timeout={"connect": 3, "read": 10.5})
-    AsyncAgentClient(timeout=httpx.Timeout(5))
+    AsyncAgentClient(timeout=httpx.Timeout(5), retry=None)
     assert_type(AgentClient.local(registry="examples/plugins"), AgentClient)
     assert_type(AsyncAgentClient.local(folder, timeout=5), AsyncAgentClient)
     with LocalAgent(folder, data=folder, debug_roots=[folder, "."]) as agent, AgentClient(agent.url) as client:
@@ -59,6 +60,10 @@ def read(client: AgentClient, *, every: bool) -> None:
     assert_type(releases, list[PluginRelease])
     assert_type(total, int)
     assert_type(client.list_plugin_releases(list_all=every), PluginReleasePage | tuple[list[PluginRelease], int])
+
+    for each in client.iter_plugin_releases({"plugin": "ocr"}):
+        assert_type(each, PluginRelease)
+    assert_type(next(client.iter_plugin_releases().pages()), PluginReleasePage)
 
     release = client.get_plugin_release("my_plugin@1.0.0")
     assert_type(release, PluginRelease)
@@ -131,6 +136,8 @@ async def awaited(client: AsyncAgentClient, *, every: bool) -> None:
     assert_type(either, PluginReleasePage | tuple[list[PluginRelease], int])
     assert_type(await client.get_plugin_release(123), PluginRelease)
     assert_type(await client.create_plugin_release("my_plugin", "1.0.0"), PluginRelease)
+    async for each in client.iter_plugin_releases({"plugin": "ocr"}):
+        assert_type(each, PluginRelease)
     await client.delete_plugin_release(releases[0])
     assert_type(await client.run_plugin_release(123, "train", {"epochs": 10}, timeout={"read": None}), Any)
     assert_type(await client.run_plugin_release(123, data={"action": "train"}), Any)
