@@ -82,11 +82,6 @@ def describe(call: Call[Any], url: httpx.URL) -> str:
     return f"{call.method} {url.copy_with(query=None)}{'?...' if url.query else ''}"
 
 
-def unknown_fate(call: Call[Any]) -> str:
-    """What to tell the caller of a run of which nobody knows whether it was carried out."""
-    return f"the action may be running. Job id: {call.job_id}, idempotency key: {call.idempotency_key}"
-
-
 def summary(detail: Any) -> str:
     """A detail of any shape as a text of bounded length.
 

@@ -27,7 +27,7 @@ class AsyncPool:
         self._backend = internals.backend_of(factory)
         self._stack = Stack(limits)
         self._closed = False
-        self._loop: Any = None  # asyncio's, or None: nothing was sent yet, or trio runs it
+        self._loop: asyncio.AbstractEventLoop | None = None  # nothing was sent yet, or trio runs it
         self._pid = os.getpid()
         self._busy = 0
         self._waiting: deque[anyio.Event] = deque()
@@ -39,14 +39,13 @@ class AsyncPool:
             RuntimeError: If the loop used before is in use still: connections cannot be shared between loops.
         """
         try:
-            loop: Any = asyncio.get_running_loop()
-        except RuntimeError:  # trio
-            loop = None
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None  # trio
         if self._loop is loop and self._pid == os.getpid():
             return
-        before = self._loop
-        can_return = before is not None and self._pid == os.getpid() and not before.is_closed()
-        if can_return and (before.is_running() or self._busy):
+        before = self._loop if self._pid == os.getpid() else None
+        if before is not None and not before.is_closed() and (self._busy or before.is_running()):
             msg = "This client is in use in another event loop: make one client for each loop"
             raise RuntimeError(msg)
         for line in self._stack.clear():

@@ -10,6 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import httpx
@@ -60,63 +61,84 @@ def exchange(
     """
     started = time.monotonic()
     deadline = None if total is None else started + total
-    tries = attempts = redirects = 0
-    unreached_since: float | None = None
-    may_have_been_carried_out = False
+    history = History()
+    redirects = 0
     while True:
-        tries += 1
+        history.tries += 1
         attempt = Attempt(deadline, request.extensions.get("timeout", {}).get("connect"))
         request.extensions[ATTEMPT] = attempt
         begun = time.monotonic()
-        retry_after = None
         try:
             response = cast("httpx.Response", (yield request))
         except FAILURES as failure:
-            fate = retries.fate_of_failure(failure, attempt)
-            outcome = type(failure).__name__
-            error = _failure(call, request, failure, fate)
-            error.__cause__ = failure
+            error, fate = _failed(call, request, failure, attempt)
         else:
-            outcome = str(response.status_code)
-            if response.status_code in REDIRECTS and redirects < MAX_REDIRECTS and _may_follow(call, response):
+            _log(request, response.status_code, begun, history)
+            if redirects < MAX_REDIRECTS and _is_followed(request, response):
                 redirects += 1
                 request = _redirected(request, response)
                 continue
             if response.is_success:
-                _log(call, request, outcome, begun, tries)
                 return response
-            if may_have_been_carried_out and call.method == "DELETE" and response.status_code == NOT_FOUND:
-                _log(call, request, "404, so an earlier attempt deleted it", begun, tries)
-                return httpx.Response(204, request=request)
+            if history.is_unknown and call.method == "DELETE" and response.status_code == NOT_FOUND:
+                return httpx.Response(204, request=request)  # an earlier attempt deleted it
             error = answers.error(call, response)
             fate = retries.fate_of_status(response.status_code, error.error_type)
-            retry_after = retries.parse_retry_after(response.headers.get("retry-after"))
-        _log(call, request, outcome, begun, tries)
+        if fate is Fate.NOT_SENT and attempt.reused:
+            continue  # an idle connection was found closed: the next one takes its place, whatever the policy
+        wait = history.wait(policy, fate, error, begun, deadline, is_run=call.is_run)
+        if wait is None:
+            error.attempts = history.tries
+            if history.is_unknown and call.method != "GET":
+                error.args = (f"{error}, but {_consequence(call)}",)
+            raise error
+        why = error.status_code or type(error.__cause__).__name__
+        log.info("%s %s: %s, trying again in %.2f s", request.method, request.url.path, why, wait)
+        yield wait
+
+
+@dataclass(slots=True)
+class History:
+    """What became of the attempts of one call so far."""
+
+    tries: int = 0
+    """How many attempts there were."""
+    attempts: int = 0
+    """How many of them left this machine."""
+    unreached_since: float | None = None
+    """Since when the agent cannot be reached."""
+    is_unknown: bool = False
+    """Whether one of them may have been carried out."""
+
+    def wait(
+        self,
+        policy: retries.RetryPolicy,
+        fate: Fate,
+        error: exceptions.ClientError,
+        begun: float,
+        deadline: float | None,
+        *,
+        is_run: bool,
+    ) -> float | None:
+        """How long to wait after another attempt, or None where it was the last."""
         now = time.monotonic()
         if fate is Fate.NOT_SENT:
-            if attempt.reused:
-                continue  # an idle connection was found closed: the next one takes its place, whatever the policy
-            unreached_since = begun if unreached_since is None else unreached_since
+            self.unreached_since = begun if self.unreached_since is None else self.unreached_since
         else:
-            attempts += 1
-            unreached_since = None
-            may_have_been_carried_out = may_have_been_carried_out or fate is Fate.UNKNOWN
-        wait = retries.wait_before_next(
+            self.attempts += 1
+            self.unreached_since = None
+            self.is_unknown = self.is_unknown or fate is Fate.UNKNOWN
+        return retries.wait_before_next(
             policy,
             fate,
-            is_run=call.is_run,
-            tries=tries,
-            attempts=attempts,
-            unreached=0.0 if unreached_since is None else now - unreached_since,
+            is_run=is_run,
+            tries=self.tries,
+            attempts=self.attempts,
+            unreached=0.0 if self.unreached_since is None else now - self.unreached_since,
             left=None if deadline is None else deadline - now,
-            retry_after=retry_after,
+            retry_after=retries.parse_retry_after(error.headers.get("retry-after")),
             random=random.random(),  # noqa: S311 - jitter
         )
-        if wait is None:
-            error.attempts = tries
-            raise error
-        log.info("%s %s: %s, trying again in %.2f s", call.method, request.url.path, outcome, wait)
-        yield wait
 
 
 def run(steps: Flow[R], send: Callable[[httpx.Request], httpx.Response], sleep: Callable[[float], object]) -> R:
@@ -161,10 +183,10 @@ async def run_async(
         return cast("R", end.value)
 
 
-def _may_follow(call: Call[Any], response: httpx.Response) -> bool:
-    """Whether a redirect is followed: never one that would turn a POST into a GET of something else."""
-    repeats = call.method in {"GET", "DELETE"} or response.status_code in REDIRECTS_WITH_BODY
-    return repeats and "location" in response.headers
+def _is_followed(request: httpx.Request, response: httpx.Response) -> bool:
+    """Whether an answer is a redirect to follow: never one that would turn a POST into a GET of something else."""
+    statuses = REDIRECTS_WITH_BODY if request.method == "POST" else REDIRECTS
+    return response.status_code in statuses and "location" in response.headers
 
 
 def _redirected(request: httpx.Request, response: httpx.Response) -> httpx.Request:
@@ -174,8 +196,17 @@ def _redirected(request: httpx.Request, response: httpx.Response) -> httpx.Reque
     )
 
 
-def _failure(call: Call[Any], request: httpx.Request, failure: Exception, fate: Fate) -> exceptions.ClientError:
-    """The error that a request without an answer ends in."""
+def _failed(
+    call: Call[Any], request: httpx.Request, failure: Exception, attempt: Attempt
+) -> tuple[exceptions.ClientError, Fate]:
+    """The error that a request without an answer ends in, and what became of the request."""
+    fate = retries.fate_of_failure(failure, attempt)
+    error = _error(call, request, failure, fate)
+    error.__cause__ = failure
+    return error, fate
+
+
+def _error(call: Call[Any], request: httpx.Request, failure: Exception, fate: Fate) -> exceptions.ClientError:
     what = answers.describe(call, request.url)
     cause = str(failure) or type(failure).__name__
     if isinstance(failure, TooLarge):
@@ -183,19 +214,24 @@ def _failure(call: Call[Any], request: httpx.Request, failure: Exception, fate: 
     if isinstance(failure, httpx.DecodingError):
         return exceptions.InvalidResponseError(detail=cause, message=f"{what}: the answer does not decode: {cause}")
     timed_out = isinstance(failure, httpx.TimeoutException)
-    kind: type[exceptions.ClientError]
-    if fate is not Fate.UNKNOWN:
-        kind = exceptions.ClientTimeoutError if timed_out else exceptions.ClientConnectionError
-        return kind(detail=cause, message=f"{what}: nothing was sent, the agent could not be reached ({cause})")
-    if call.method == "GET":
-        kind = exceptions.ClientTimeoutError if timed_out else exceptions.ClientConnectionError
-        return kind(detail=cause, message=f"{what}: no answer ({cause})")
-    kind = exceptions.ClientResponseTimeoutError if timed_out else exceptions.ClientResponseIncompleteError
-    consequence = answers.unknown_fate(call) if call.is_run else "it may have been carried out."
-    return kind(detail=cause, message=f"{what}: no answer ({cause}), but {consequence}")
+    if fate is Fate.UNKNOWN and call.method != "GET":
+        incomplete = exceptions.ClientResponseTimeoutError if timed_out else exceptions.ClientResponseIncompleteError
+        return incomplete(detail=cause, message=f"{what}: no answer ({cause})")
+    kind = exceptions.ClientTimeoutError if timed_out else exceptions.ClientConnectionError
+    why = "no answer" if fate is Fate.UNKNOWN else "nothing was sent, the agent could not be reached"
+    return kind(detail=cause, message=f"{what}: {why} ({cause})")
 
 
-def _log(call: Call[Any], request: httpx.Request, outcome: str, begun: float, tries: int) -> None:
+def _consequence(call: Call[Any]) -> str:
+    """What to tell the caller where nobody knows whether a call was carried out."""
+    if call.is_run:
+        return f"the action may be running. Job id: {call.job_id}, idempotency key: {call.idempotency_key}"
+    return "it may have been carried out"
+
+
+def _log(request: httpx.Request, status: int, begun: float, history: History) -> None:
     if log.isEnabledFor(logging.DEBUG):
         milliseconds = (time.monotonic() - begun) * 1000
-        log.debug("%s %s: %s in %.1f ms, attempt %d", call.method, request.url.path, outcome, milliseconds, tries)
+        log.debug(
+            "%s %s: %d in %.1f ms, attempt %d", request.method, request.url.path, status, milliseconds, history.tries
+        )

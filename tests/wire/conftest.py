@@ -1,0 +1,105 @@
+"""The two flavours of the client as one, and servers that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+
+from tests.wire.faults import RELEASE, FaultServer, reply
+
+OpenClient = Callable[..., Any]
+OpenServer = Callable[..., FaultServer]
+
+
+class Awaited:
+    """An `AsyncAgentClient` whose methods return what awaiting them gives."""
+
+    def __init__(self, client: AsyncAgentClient, runner: asyncio.Runner) -> None:
+        self.client = client
+        self._runner = runner
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.client, name)
+        if not callable(value):
+            return value
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = value(*args, **kwargs)
+            if inspect.isawaitable(result):
+                return self._runner.run(_await(result))
+            return Iterated(result, self._runner) if hasattr(result, "__aiter__") else result
+
+        return call
+
+
+class Iterated:
+    """An async iterable that is iterated without a loop."""
+
+    def __init__(self, iterable: Any, runner: asyncio.Runner) -> None:
+        self._iterable = iterable
+        self._runner = runner
+
+    def __iter__(self) -> Iterator[Any]:
+        iterator = aiter(self._iterable)
+        while True:
+            try:
+                yield self._runner.run(_await(anext(iterator)))
+            except StopAsyncIteration:
+                return
+
+    def pages(self) -> Iterator[Any]:
+        """The pages."""
+        return iter(Iterated(self._iterable.pages(), self._runner))
+
+
+async def _await(awaitable: Any) -> Any:
+    return await awaitable
+
+
+@pytest.fixture(params=["sync", "async"])
+def flavour(request: pytest.FixtureRequest) -> str:
+    """Each test runs with both flavours."""
+    return str(request.param)
+
+
+@pytest.fixture
+def open_client(flavour: str) -> Iterator[OpenClient]:
+    """Makes clients of the flavour, with the same methods; `waits` records what they would have waited."""
+    with contextlib.ExitStack() as stack:
+        runner = stack.enter_context(asyncio.Runner()) if flavour == "async" else None
+
+        def make(url: str, *, waits: list[float] | None = None, **options: Any) -> Any:
+            options = {"agent_token": "agent-token", "trust_env": False, **options}
+            if runner is None:
+                sync = stack.enter_context(contextlib.closing(AgentClient(url, **options)))
+                if waits is not None:
+                    sync._http.sleep = waits.append  # type: ignore[assignment]  # the seam of the tests
+                return sync
+            client = AsyncAgentClient(url, **options)
+            stack.callback(lambda: runner.run(client.aclose()))
+            if waits is not None:
+
+                async def wait(seconds: float) -> None:
+                    waits.append(seconds)
+
+                client._http.sleep = wait  # type: ignore[assignment]  # the seam of the tests
+            return Awaited(client, runner)
+
+        yield make
+
+
+@pytest.fixture
+def open_server() -> Iterator[OpenServer]:
+    """Starts servers that misbehave, and stops them after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*answers: Any, **options: Any) -> FaultServer:
+            return stack.enter_context(FaultServer(list(answers) or [reply(RELEASE)], **options))
+
+        yield start
