@@ -1,0 +1,1 @@
+"""The local agent, through its socket and its command line."""

@@ -1,0 +1,64 @@
+"""Agents to test: one that all tests share, and one of a test's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from synapse_local_agent import LocalAgent
+
+from tests.agent.helpers import client_of, create, write_plugin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import httpx
+
+SHARED = """
+import os
+
+def run(params):
+    return params
+"""
+
+
+@pytest.fixture(scope="session")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAgent]:
+    """An agent that has the release `shared@1.0.0+lite`; tests that share it change nothing."""
+    registry = tmp_path_factory.mktemp("registry")
+    write_plugin(registry, "shared", {"plugin.py": SHARED}, {"run": "plugin:run", "walk": "plugin.run"}, "1.0.0+lite")
+    with LocalAgent(registry) as agent:
+        with client_of(agent) as http:
+            create(http, "shared", "1.0.0+lite")
+        yield agent
+
+
+@pytest.fixture(scope="session")
+def http(agent: LocalAgent) -> Iterator[httpx.Client]:
+    """A client of the shared agent."""
+    with client_of(agent) as client:
+        yield client
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Path:
+    """An empty registry of the test's own."""
+    folder = tmp_path / "registry"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def own_agent(registry: Path, tmp_path: Path) -> Iterator[LocalAgent]:
+    """An agent of the test's own, with its data in `data`, which loads debug runs from `sources`."""
+    (tmp_path / "sources").mkdir()
+    with LocalAgent(registry, data=tmp_path / "data", debug_roots=[tmp_path / "sources"]) as agent:
+        yield agent
+
+
+@pytest.fixture
+def own_http(own_agent: LocalAgent) -> Iterator[httpx.Client]:
+    """A client of the test's own agent."""
+    with client_of(own_agent) as client:
+        yield client

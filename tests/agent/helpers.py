@@ -1,0 +1,192 @@
+"""What the tests of the agent share: writing plugins, calling the agent, and watching processes."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import jsonschema_rs
+import yaml
+from synapse_local_agent import contract
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from synapse_local_agent import LocalAgent
+
+DOCUMENT = contract.load()
+SCHEMAS = jsonschema_rs.Registry([("urn:contract", DOCUMENT)])
+WAITING = '''
+import os, pathlib, time
+
+def wait(params):
+    """Say which process this is, and wait to be let go."""
+    pathlib.Path(params["started"]).write_text(str(os.getpid()))
+    while not pathlib.Path(params["go"]).exists():
+        time.sleep(0.01)
+    from waiting import late  # a file of the release that is read only now
+    return late.VALUE
+'''
+
+
+def write_plugin(
+    registry: Path,
+    code: str,
+    sources: dict[str, str],
+    actions: dict[str, str] | None = None,
+    version: str = "1.0.0",
+    folder: str | None = None,
+) -> Path:
+    """Write a plugin into a registry, and return its folder.
+
+    Args:
+        registry: The registry.
+        code: The plugin's code.
+        sources: Its files by their path within it.
+        actions: Its actions' entrypoints by name; `run` at `plugin:run` where left out.
+        version: Its version.
+        folder: The name of its folder; its code where left out.
+    """
+    target = registry / (folder or code)
+    config = {
+        "name": code,
+        "code": code,
+        "version": version,
+        "actions": {name: {"entrypoint": where} for name, where in (actions or {"run": "plugin:run"}).items()},
+    }
+    for name, content in {"config.yaml": yaml.safe_dump(config), **sources}.items():
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    return target
+
+
+def write_waiting_plugin(registry: Path) -> None:
+    """Write the plugin `waiting`, whose action `wait` runs until the file `go` of its params is there."""
+    sources = {"waiting/__init__.py": "", "waiting/main.py": WAITING, "waiting/late.py": "VALUE = 'late'"}
+    write_plugin(registry, "waiting", sources, {"wait": "waiting.main:wait"})
+
+
+def client_of(agent: LocalAgent) -> httpx.Client:
+    """A plain HTTP client of an agent, which holds every answer against the contract."""
+    return client_at(agent.url, agent.token)
+
+
+def client_at(url: str, token: str) -> httpx.Client:
+    """As `client_of`, by URL and token."""
+    return httpx.Client(
+        base_url=url,
+        headers={"Authorization": token},
+        timeout=httpx.Timeout(30),
+        event_hooks={"response": [check_answer]},
+        trust_env=False,
+    )
+
+
+def check_answer(response: httpx.Response) -> None:
+    """Assert that an answer is one that the contract has for its operation."""
+    item = DOCUMENT["paths"].get(template(response.request.url.raw_path.decode().partition("?")[0]), {})
+    operation = item.get(response.request.method.lower())
+    if operation is None:
+        assert response.status_code in {404, 405}
+        return
+    response.read()
+    expected = operation["responses"][str(response.status_code)]  # none of the agent's own answers is left to `default`
+    if "$ref" in expected:
+        expected = DOCUMENT["components"]["responses"][expected["$ref"].rpartition("/")[2]]
+    if "content" not in expected:
+        assert response.content == b""
+        return
+    assert response.headers["content-type"] == "application/json"
+    schema = expected["content"]["application/json"]["schema"]
+    schema = {"$ref": "urn:contract" + schema["$ref"]} if "$ref" in schema else schema
+    jsonschema_rs.Draft202012Validator(schema, registry=SCHEMAS, validate_formats=True).validate(response.json())
+
+
+def template(path: str) -> str:
+    """The path of the contract that a path is an instance of."""
+    match path.split("/"):
+        case ["", "plugin_releases", lookup] if lookup:
+            return "/plugin_releases/{lookup}"
+        case ["", "plugin_releases", lookup, "run", ""] if lookup:
+            return "/plugin_releases/{lookup}/run/"
+    return path
+
+
+def create(http: httpx.Client, plugin: str, version: str = "1.0.0") -> dict[str, Any]:
+    """Cache a release."""
+    response = http.post("/plugin_releases/", json={"plugin": plugin, "version": version})
+    assert response.status_code in {200, 201}, response.text
+    release: dict[str, Any] = response.json()
+    return release
+
+
+def run_source(
+    http: httpx.Client, source: str, params: dict[str, Any] | None = None, entrypoint: str = "plugin:run", **fields: Any
+) -> httpx.Response:
+    """Run the action `run` of a source that is sent along, in a release of nothing."""
+    config = {"code": "sent", "version": "0.1", "actions": {"run": {"entrypoint": entrypoint}}}
+    body = {"action": "run", "params": params or {}, "config": config, "modules": {"plugin": source}, **fields}
+    return http.post("/plugin_releases/run_debug/", json=body)
+
+
+def result_of(response: httpx.Response) -> Any:
+    """The result of a run that succeeded."""
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def raw_request(
+    agent: LocalAgent, method: str, target: str, headers: dict[str, str] | None = None, body: bytes | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """Send a request whose target goes out as it is, without the tidying of an HTTP client; give its answer."""
+    with closing(http.client.HTTPConnection(agent.url.removeprefix("http://"), timeout=10)) as connection:
+        connection.putrequest(method, target, skip_accept_encoding=True)
+        for name, value in {"Authorization": agent.token, **(headers or {})}.items():
+            connection.putheader(name, value)
+        connection.endheaders(body)
+        response = connection.getresponse()
+        return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+
+
+def detail(response: httpx.Response) -> Any:
+    """What an answer says went wrong."""
+    return response.json()["detail"]
+
+
+def as_json(body: bytes) -> Any:
+    """A body of JSON."""
+    return json.loads(body)
+
+
+def until(happened: Callable[[], object], seconds: float = 10) -> None:
+    """Wait until something has happened, and fail if it does not."""
+    limit = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < limit, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent does not."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{process}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z" if Path("/proc/self").exists() else True
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def process_in(file: Path) -> int:
+    """The process that wrote its number into a file, once it has."""
+    until(lambda: file.exists() and file.read_text())
+    return int(file.read_text())

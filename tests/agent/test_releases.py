@@ -1,0 +1,358 @@
+"""Caching, listing, getting and deleting releases."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from synapse_local_agent import LocalAgent
+
+from tests.agent.helpers import (
+    client_of,
+    create,
+    detail,
+    process_in,
+    result_of,
+    until,
+    write_plugin,
+    write_waiting_plugin,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import httpx
+
+SOURCE = {"plugin.py": "def run(params): return 'first'"}
+
+
+@pytest.fixture(scope="module")
+def stocked_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry with a few plugins."""
+    registry = tmp_path_factory.mktemp("stocked")
+    for code, version in (("a", "1"), ("a", "2"), ("b", "1"), ("c", "1+lig")):
+        write_plugin(registry, code, SOURCE, version=version, folder=code + version)
+    return registry
+
+
+@pytest.fixture(scope="module")
+def stocked(stocked_registry: Path) -> Iterator[httpx.Client]:
+    """A client of an agent that has cached those plugins; tests that share it change nothing."""
+    with LocalAgent(stocked_registry) as agent, client_of(agent) as http:
+        for code, version in (("a", "1"), ("a", "2"), ("b", "1"), ("c", "1+lig")):
+            create(http, code, version)
+        yield http
+
+
+def cached(data: Path) -> list[str]:
+    """The folders that the agent keeps of releases."""
+    return sorted(path.name for path in (data / "releases").iterdir())
+
+
+def test_create_answers_201_and_then_200(own_http: httpx.Client, registry: Path) -> None:
+    """The first call caches the release, a second one answers the same release as cached already."""
+    write_plugin(registry, "ocr", SOURCE, {"run": "plugin:run", "train": "plugin.run"})
+    first, second = (own_http.post("/plugin_releases/", json={"plugin": "ocr", "version": "1.0.0"}) for _ in range(2))
+    assert (first.status_code, second.status_code) == (201, 200)
+    release = first.json()
+    assert second.json() == release
+    assert (release["id"], release["plugin"], release["version"]) == (1, "ocr", "1.0.0")
+    assert release["actions"] == ["run", "train"]
+    assert release["config"]["actions"]["run"] == {"entrypoint": "plugin:run"}
+    assert release["size"] == sum(path.stat().st_size for path in (registry / "ocr").iterdir())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", release["created"])
+
+
+@pytest.mark.parametrize(("plugin", "version"), [("nosuch", "1"), ("a", "3"), ("A", "1"), ("../a", "1")])
+def test_create_of_unknown_plugin_or_version_is_not_found(stocked: httpx.Client, plugin: str, version: str) -> None:
+    """A plugin or version that the registry does not have is 404 and named."""
+    response = stocked.post("/plugin_releases/", json={"plugin": plugin, "version": version})
+    assert response.status_code == 404
+    assert plugin in detail(response)
+    assert version in detail(response)
+
+
+def test_get_by_id_and_by_code_and_version(own_http: httpx.Client, registry: Path) -> None:
+    """A release is found by its id, and by code and version with a variant, encoded or not."""
+    write_plugin(registry, "seg-anything", SOURCE, version="2.1.0+lig")
+    release = create(own_http, "seg-anything", "2.1.0+lig")
+    for lookup in ("1", "seg-anything@2.1.0+lig", "seg-anything%402.1.0%2Blig", "seg%2Danything@2.1.0+lig"):
+        response = own_http.get(f"/plugin_releases/{lookup}")
+        assert (response.status_code, response.json()) == (200, release)
+
+
+@pytest.mark.parametrize("lookup", ["9", "a", "a@", "@1", "a@1+", "c@1%20lig", "+1", "1.0"])
+def test_get_of_unknown_release_is_not_found(stocked: httpx.Client, lookup: str) -> None:
+    """A lookup that names no release is 404, and a code alone names none."""
+    assert stocked.get(f"/plugin_releases/{lookup}").status_code == 404
+
+
+def test_cached_release_is_a_copy(own_http: httpx.Client, registry: Path) -> None:
+    """What was cached stays as it was, when the registry's plugin changes and when it goes."""
+    folder = write_plugin(registry, "ocr", SOURCE)
+    create(own_http, "ocr")
+    (folder / "plugin.py").write_text("def run(params): return 'second'")
+    assert result_of(own_http.post("/plugin_releases/1/run/", json={"action": "run"})) == "first"
+    (folder / "config.yaml").unlink()
+    assert result_of(own_http.post("/plugin_releases/ocr@1.0.0/run/", json={"action": "run"})) == "first"
+
+
+def test_delete_forgets_release_and_files(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
+    """Deleting answers 204 without a body, the second time 404; the files are gone, and another create is a new one."""
+    write_plugin(registry, "ocr", SOURCE)
+    create(own_http, "ocr")
+    assert len(cached(tmp_path / "data")) == 1
+    response = own_http.delete("/plugin_releases/ocr@1.0.0")
+    assert (response.status_code, response.content) == (204, b"")
+    assert own_http.delete("/plugin_releases/ocr@1.0.0").status_code == 404
+    assert own_http.get("/plugin_releases/1").status_code == 404
+    assert cached(tmp_path / "data") == []
+    assert create(own_http, "ocr")["id"] == 2
+
+
+def test_delete_during_a_run_lets_it_finish(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
+    """A release that is deleted while it runs is gone at once; the run finishes, and then the files go."""
+    write_waiting_plugin(registry)
+    create(own_http, "waiting")
+    params = {"started": str(tmp_path / "started"), "go": str(tmp_path / "go")}
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(own_http.post, "/plugin_releases/1/run/", json={"action": "wait", "params": params})
+        process_in(tmp_path / "started")
+        assert own_http.delete("/plugin_releases/1").status_code == 204
+        assert own_http.get("/plugin_releases/1").status_code == 404
+        assert len(cached(tmp_path / "data")) == 1
+        (tmp_path / "go").touch()
+        assert result_of(run.result()) == "late"
+    until(lambda: cached(tmp_path / "data") == [])
+
+
+def test_release_cached_again_during_a_run_keeps_its_files(
+    own_http: httpx.Client, registry: Path, tmp_path: Path
+) -> None:
+    """A release that is deleted and cached again while it runs still has its files when that run has ended."""
+    write_waiting_plugin(registry)
+    create(own_http, "waiting")
+    params = {"started": str(tmp_path / "started"), "go": str(tmp_path / "go")}
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(own_http.post, "/plugin_releases/1/run/", json={"action": "wait", "params": params})
+        process_in(tmp_path / "started")
+        own_http.delete("/plugin_releases/1")
+        create(own_http, "waiting")
+        (tmp_path / "go").touch()
+        run.result()
+    assert result_of(own_http.post("/plugin_releases/2/run/", json={"action": "wait", "params": params})) == "late"
+
+
+def test_concurrent_creates_cache_once(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
+    """Of many creates of one release at once, one answers 201 and the rest 200, all with the same release."""
+    write_plugin(registry, "ocr", {**SOURCE, **{f"file{number}.txt": "x" * 1000 for number in range(200)}})
+    start = threading.Barrier(16)
+
+    def call() -> httpx.Response:
+        start.wait()
+        return own_http.post("/plugin_releases/", json={"plugin": "ocr", "version": "1.0.0"})
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = [call.result() for call in [pool.submit(call) for _ in range(16)]]
+    assert sorted(answer.status_code for answer in answers) == [200] * 15 + [201]
+    assert len({answer.text for answer in answers}) == 1
+    assert len(cached(tmp_path / "data")) == 1
+
+
+def test_list_is_newest_first(own_http: httpx.Client, registry: Path) -> None:
+    """The list holds all releases, newest first, and is empty to begin with."""
+    assert own_http.get("/plugin_releases/").json() == {"count": 0, "next": None, "previous": None, "results": []}
+    releases: list[dict[str, Any]] = []
+    for code in ("b", "a", "c"):
+        write_plugin(registry, code, SOURCE)
+        releases.insert(0, create(own_http, code))
+    page = own_http.get("/plugin_releases/").json()
+    assert page == {"count": 3, "next": None, "previous": None, "results": releases}
+
+
+def test_list_pages_are_linked(own_http: httpx.Client, registry: Path) -> None:
+    """`next` and `previous` lead through all pages and back, absolute, with unknown parameters passed through."""
+    for number in range(5):
+        write_plugin(registry, "ocr", SOURCE, version=f"1.{number}", folder=f"ocr{number}")
+        create(own_http, "ocr", f"1.{number}")
+    seen, urls = [], ["/plugin_releases/?page_size=2&plugin=ocr&later=a%20b%26c"]
+    while urls[-1]:
+        page = own_http.get(urls[-1]).json()
+        assert page["count"] == 5
+        seen.append([release["version"] for release in page["results"]])
+        urls.append(page["next"])
+    assert seen == [["1.4", "1.3"], ["1.2", "1.1"], ["1.0"]]
+    last = urlsplit(urls[-2])
+    assert last.netloc == own_http.base_url.netloc.decode()
+    assert parse_qs(last.query) == {"page": ["3"], "page_size": ["2"], "plugin": ["ocr"], "later": ["a b&c"]}
+    middle = own_http.get(page["previous"]).json()
+    assert [release["version"] for release in middle["results"]] == seen[1]
+    assert own_http.get(middle["previous"]).json()["previous"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("plugin=a", ["2", "1"]),
+        ("version=1", ["1", "1"]),
+        ("plugin=a&version=2", ["2"]),
+        ("plugin=nosuch", []),
+        ("plugin=", []),
+        ("plugin=a%00", []),
+        ("plugin=%25", []),
+        ("colour=red", ["1+lig", "1", "2", "1"]),
+    ],
+)
+def test_list_filters(stocked: httpx.Client, query: str, found: list[str]) -> None:
+    """`plugin` and `version` filter by equality, together too; filters that the agent does not know are ignored."""
+    page = stocked.get(f"/plugin_releases/?{query}").json()
+    assert [release["version"] for release in page["results"]] == found
+    assert page["count"] == len(found)
+
+
+@pytest.mark.parametrize("page", ["2", "999999999999999999"])
+def test_page_beyond_the_last_is_not_found(own_http: httpx.Client, registry: Path, page: str) -> None:
+    """A page that there is not is 404; the first page is there even when it is empty."""
+    assert own_http.get("/plugin_releases/?page=1").status_code == 200
+    write_plugin(registry, "ocr", SOURCE)
+    create(own_http, "ocr")
+    assert own_http.get(f"/plugin_releases/?page={page}&page_size=1000").status_code == 404
+
+
+def test_releases_outlive_the_agent(registry: Path, tmp_path: Path) -> None:
+    """With a data folder of its own, an agent that is started again has the releases of before, and runs them."""
+    write_plugin(registry, "ocr", SOURCE)
+    with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+        release = create(http, "ocr")
+    (registry / "ocr" / "plugin.py").unlink()
+    with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+        assert http.get("/plugin_releases/1").json() == release
+        assert result_of(http.post("/plugin_releases/1/run/", json={"action": "run"})) == "first"
+
+
+def test_caches_and_repositories_are_left_out(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
+    """Python's caches, environments and version control in a plugin's folder are not part of the release."""
+    sources = {
+        **SOURCE,
+        "__pycache__/plugin.pyc": "x",
+        ".git/config": "x",
+        ".venv/bin/python": "x",
+        "a/b/data.txt": "x",
+    }
+    write_plugin(registry, "ocr", sources)
+    create(own_http, "ocr")
+    (release,) = (tmp_path / "data" / "releases").iterdir()
+    names = {path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()}
+    assert names == {"config.yaml", "plugin.py", "a/b/data.txt"}
+
+
+def test_files_keep_whether_they_can_be_executed(own_http: httpx.Client, registry: Path) -> None:
+    """A script of the plugin can be executed in the release as in the registry."""
+    source = "import pathlib, subprocess\n\ndef run(params):\n"
+    source += "    return subprocess.check_output([pathlib.Path(__file__).with_name('tool.sh')], text=True)"
+    folder = write_plugin(registry, "ocr", {"plugin.py": source, "tool.sh": "#!/bin/sh\necho made it"})
+    (folder / "tool.sh").chmod(0o755)
+    create(own_http, "ocr")
+    assert result_of(own_http.post("/plugin_releases/1/run/", json={"action": "run"})) == "made it\n"
+
+
+def test_link_to_a_file_of_the_plugin_is_that_file(own_http: httpx.Client, registry: Path) -> None:
+    """A link within a plugin is cached as the file that it leads to."""
+    folder = write_plugin(registry, "ocr", {"real.py": SOURCE["plugin.py"]})
+    (folder / "plugin.py").symlink_to("real.py")
+    create(own_http, "ocr")
+    assert result_of(own_http.post("/plugin_releases/1/run/", json={"action": "run"})) == "first"
+
+
+@pytest.mark.parametrize("target", ["/etc/hosts", "../outside.txt", "nosuch", "odd", ".", "folder"])
+def test_link_elsewhere_is_refused(own_http: httpx.Client, registry: Path, tmp_path: Path, target: str) -> None:
+    """A link that leads out of the plugin, in a circle, nowhere or to a folder is 422 and named; nothing is cached."""
+    folder = write_plugin(registry, "ocr", {**SOURCE, "folder/file.txt": "x"})
+    (registry / "outside.txt").write_text("secret")
+    (folder / "odd").symlink_to(target)
+    response = own_http.post("/plugin_releases/", json={"plugin": "ocr", "version": "1.0.0"})
+    assert response.status_code == 422
+    assert str(folder / "odd") in detail(response)
+    assert own_http.get("/plugin_releases/").json()["count"] == 0
+    assert cached(tmp_path / "data") == []
+
+
+def test_names_of_no_encoding_are_cached(own_http: httpx.Client, registry: Path) -> None:
+    """A file whose name is no UTF-8 is cached as any other, and named in an error."""
+    folder = write_plugin(registry, "ocr", SOURCE)
+    name = os.fsdecode(b"\xff.txt")
+    try:
+        (folder / name).write_text("x")
+    except OSError:  # some systems know only names that are UTF-8
+        name = "plain.txt"
+        (folder / name).write_text("x")
+    create(own_http, "ocr")
+    (write_plugin(registry, "ocr", SOURCE, version="2", folder="ocr2") / name).symlink_to("nosuch")
+    response = own_http.post("/plugin_releases/", json={"plugin": "ocr", "version": "2"})
+    assert response.status_code == 422
+    assert detail(response).encode(errors="surrogateescape").count(os.fsencode(name)) == 1
+
+
+def test_release_that_cannot_be_stored_is_an_error(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
+    """Where the data folder takes no files, `create` is 500 and says why; nothing is cached, and later it works."""
+    write_plugin(registry, "ocr", SOURCE)
+    releases = tmp_path / "data" / "releases"
+    releases.rmdir()
+    releases.touch()
+    response = own_http.post("/plugin_releases/", json={"plugin": "ocr", "version": "1.0.0"})
+    assert response.status_code == 500
+    assert "Not a directory" in detail(response)
+    releases.unlink()
+    releases.mkdir()
+    assert create(own_http, "ocr")["id"] == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "code: ocr",
+        "code: ocr\nversion: 1.0\nactions: {run: {entrypoint: 'a:b'}}",
+        "code: ocr\nversion: '1'\nactions: [run]",
+        "code: ocr\nversion: '1'\nactions: {}",
+        "code: ocr\nversion: '1'\nactions: {run: 'a:b'}",
+        "code: ocr\nversion: '1'\nactions: {run: {entrypoint: nodots}}",
+        "code: ocr\nversion: '1'\nactions: {run: {entrypoint: 'a b:c'}}",
+        "code: ocr\nversion: '1'\nactions: {run: {entrypoint: 'a:b'}}\nx: .nan",
+        "code: ocr\nversion: '1'\nactions: {run: {entrypoint: 'a:b'}}\nx: &x [*x]",
+        'code: "\\uD800"\nversion: "1"\nactions: {run: {entrypoint: "a:b"}}',
+        "code: ocr\nversion: '1'\nactions: {run: {entrypoint: 'a:b'}}\nx: {[1]: 2}",
+        "code: ocr\nversion: '1'\nactions: {run: {entrypoint: 'a:b'}}\nx: " + "[" * 400 + "]" * 400,
+        "code: ocr\nversion: '1'\nactions: {run: {entrypoint: 'a:b'}}\nx: " + "9" * 5000,
+        "code: ocr: x",
+        "!!python/object:os.system {}",
+        "code: \x00",
+    ],
+    ids=lambda content: repr(content[-40:]),
+)
+def test_broken_plugin_is_named(stocked: httpx.Client, stocked_registry: Path, content: str) -> None:
+    """A plugin that broke after the start is 422 with its file in one line, and does not hide the others."""
+    folder = write_plugin(stocked_registry, "ocr", SOURCE, folder="0-broken")
+    (folder / "config.yaml").write_text(content)
+    assert create(stocked, "b", "1")["plugin"] == "b"
+    response = stocked.post("/plugin_releases/", json={"plugin": "ocr", "version": "1"})
+    assert response.status_code == 422
+    assert str(folder / "config.yaml") in detail(response)
+    assert "\n" not in detail(response)
+
+
+def test_dates_and_unicode_in_a_config_are_kept(own_http: httpx.Client, registry: Path) -> None:
+    """What YAML has beyond JSON becomes text, and all text comes through."""
+    folder = write_plugin(registry, "ocr", SOURCE)
+    with (folder / "config.yaml").open("a", encoding="utf-8") as file:
+        file.write("released: 2026-11-22\ntitle: 문서 📄\nbig: 123456789012345678901234567890\n")
+    config = create(own_http, "ocr")["config"]
+    assert (config["released"], config["title"]) == ("2026-11-22", "문서 📄")
+    assert config["big"] == 123456789012345678901234567890
