@@ -6,7 +6,7 @@ import http.client
 import json
 import os
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from synapse_local_agent import LocalAgent
 
+PROC = Path("/proc/self").parent
 DOCUMENT = contract.load()
 SCHEMAS = jsonschema_rs.Registry([("urn:contract", DOCUMENT)])
 WAITING = '''
@@ -174,16 +175,30 @@ def until(happened: Callable[[], object], seconds: float = 10) -> None:
 
 
 def is_alive(process: int) -> bool:
-    """Whether a process runs; one that has ended and waits for its parent does not."""
+    """Whether a process runs; one that has ended and waits for its parent to notice does not."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    stat = Path(f"/proc/{process}/stat")
-    try:
-        return stat.read_text().rpartition(")")[2].split()[0] != "Z" if Path("/proc/self").exists() else True
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    return not (PROC / "self").exists() or process in running()
+
+
+def group_of(process: int) -> set[int]:
+    """The processes that run in the group that a process leads, or just the leader where there is no /proc."""
+    if (PROC / "self").exists():
+        return {number for number, group in running().items() if group == process}
+    return {process} if is_alive(process) else set()
+
+
+def running() -> dict[int, int]:
+    """Every process that runs, with its group, from /proc."""
+    groups = {}
+    for stat in PROC.glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it may end at any time
+            state, _, group = stat.read_text().rpartition(")")[2].split()[:3]
+            if state not in {"Z", "X"}:
+                groups[int(stat.parent.name)] = int(group)
+    return groups
 
 
 def process_in(file: Path) -> int:

@@ -329,7 +329,7 @@ def test_release_that_cannot_be_stored_is_an_error(own_http: httpx.Client, regis
         "code: ocr\nversion: '1'\nactions: {run: {entrypoint: 'a:b'}}\nx: &x [*x]",
         'code: "\\uD800"\nversion: "1"\nactions: {run: {entrypoint: "a:b"}}',
         "code: ocr\nversion: '1'\nactions: {run: {entrypoint: 'a:b'}}\nx: {[1]: 2}",
-        "code: ocr\nversion: '1'\nactions: {run: {entrypoint: 'a:b'}}\nx: " + "[" * 400 + "]" * 400,
+        "code: ocr\nversion: '1'\nactions: {run: {entrypoint: 'a:b'}}\nx: " + "[" * 1000 + "]" * 1000,
         "code: ocr\nversion: '1'\nactions: {run: {entrypoint: 'a:b'}}\nx: " + "9" * 5000,
         "code: ocr: x",
         "!!python/object:os.system {}",
