@@ -83,7 +83,7 @@ def test_relative_path_is_from_the_agent_s_folder(
 
 @pytest.mark.parametrize("place", ["/", "/etc", "{sources}/..", "{sources}/../..", "{beside}", "{link}", "nosuch", "~"])
 def test_path_outside_the_roots_is_forbidden(debugger: httpx.Client, root: Path, place: str) -> None:
-    """A plugin_path outside the folders that may be loaded from is 403, also by `..` or a link, and where there is none."""
+    """A plugin_path outside the folders that may be loaded from is 403, also by `..`, and by a link."""
     beside = root.with_name(root.name + "2")
     beside.mkdir(exist_ok=True)
     link = root / "link"
