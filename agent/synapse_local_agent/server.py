@@ -25,6 +25,7 @@ from synapse_local_agent.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import FrameType
 
 CLOSE_SECONDS = 3
 
@@ -103,6 +104,13 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_started(self.url)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop at the first signal; at a second one, give running actions no more time."""
+        if self.should_exit:
+            self._handlers.end_runs()
+        else:
+            super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, give running actions their time, and then end them, so that their callers are answered."""

@@ -8,9 +8,7 @@ socket closes, and the whole process group ends.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import importlib.abc
 import importlib.machinery
 import inspect
 import json
@@ -29,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import CodeType, ModuleType
+    from types import ModuleType
 
 LENGTH = struct.Struct(">Q")
 ANSWER = struct.Struct(">?Q")
@@ -102,13 +100,15 @@ def run(job: dict[str, Any]) -> Any:
     if inspect.isclass(target):
         result = result.execute()
     if inspect.iscoroutine(result):
+        import asyncio  # it takes longer to import than all the rest
+
         result = asyncio.run(result)
     if inspect.isgenerator(result) or inspect.isasyncgen(result):
         raise ActionError("action_result_not_json", "The action is a generator: return its values as a list.")
     return result
 
 
-class Overlay(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+class Overlay:
     """Modules whose source was sent along, found before those in the sources."""
 
     def __init__(self, modules: dict[str, str], roots: list[str]) -> None:
@@ -130,7 +130,8 @@ class Overlay(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
             # A package of which only a part was sent; where the sources do not have it, an empty one stands for it.
             return in_sources
         folders = None if in_sources is None else in_sources.submodule_search_locations
-        spec = importlib.machinery.ModuleSpec(name, self, is_package=self.is_package(name) or folders is not None)
+        is_package = self.is_package(name) or folders is not None
+        spec = importlib.machinery.ModuleSpec(name, self, is_package=is_package)  # type: ignore[arg-type]  # it has what a loader needs; importing the base class takes 10 ms
         if spec.submodule_search_locations is not None:
             spec.submodule_search_locations += folders or [str(Path(root, *name.split("."))) for root in self.roots]
         return spec
@@ -139,10 +140,14 @@ class Overlay(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         """The source as it was sent; tracebacks quote it."""
         return self.modules.get(name, "")
 
-    def get_code(self, name: str) -> CodeType:
-        """The source, compiled under the name that tracebacks show."""
-        code: CodeType = compile(self.get_source(name), f"{name.replace('.', os.sep)}.py", "exec", dont_inherit=True)
-        return code
+    def create_module(self, _spec: importlib.machinery.ModuleSpec) -> None:
+        """Leave it to Python to make the module."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the source, compiled under the name that tracebacks show."""
+        name = module.__name__
+        code = compile(self.get_source(name), f"{name.replace('.', os.sep)}.py", "exec", dont_inherit=True)
+        exec(code, vars(module))  # noqa: S102 - to run what was sent is what a debug run is for
 
     def is_package(self, name: str) -> bool:
         """Whether modules below it were sent."""

@@ -192,21 +192,23 @@ def accepts(url: str) -> bool:
     return True
 
 
-def test_second_interrupt_ends_at_once(serve: Serve, registry: Path, tmp_path: Path) -> None:
-    """A second Ctrl-C does not wait for the run, which ends too."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_second_signal_ends_at_once(serve: Serve, registry: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """A second signal does not wait for the run, which ends with an answer."""
     write_waiting_plugin(registry)
     process = serve(SYNAPSE_AGENT_TOKEN="token")
     url = url_of(process)
     with ThreadPoolExecutor() as pool:
         run = pool.submit(run_waiting, url, "token", tmp_path)
         worker = process_in(tmp_path / "started")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         until(lambda: not accepts(url))
         started = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=8)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=8)
         assert time.monotonic() - started < 2
-        assert run.exception() is not None or run.result().status_code == 500
+        assert run.result().json()["error_type"] == "action_crashed"
+    assert (process.returncode, out, err) == (0, "", "Stopped.\n")
     until(lambda: group_of(worker) == set())
 
 
