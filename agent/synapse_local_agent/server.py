@@ -63,8 +63,9 @@ class Server(uvicorn.Server):
         on_started: Callable[[str], object],
     ) -> None:
         # What may refuse to start comes first, so that nothing is stored by an agent that never ran.
-        plugins = Registry(registry)
+        plugins = Registry(registry.absolute())
         plugins.check()
+        data = data.absolute()  # actions, and programs that hold an agent, change their current folder
         if token is not None:
             tokens.checked(token, "The agent token")
         self._listener = _listen(host, port)

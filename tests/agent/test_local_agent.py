@@ -191,3 +191,16 @@ def test_actions_run_with_the_agent_s_python(registry: Path) -> None:
     """Actions run with the Python that the agent runs with."""
     with LocalAgent(registry) as agent, client_of(agent) as http:
         assert result_of(run_source(http, "import sys\ndef run(params): return sys.executable")) == sys.executable
+
+
+def test_relative_folders_are_taken_at_the_start(
+    registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A registry and a data folder by relative paths still serve when the program changes its current folder."""
+    write_plugin(registry, "ocr", {"plugin.py": "def run(params, context): return context.work_dir.is_absolute()"})
+    monkeypatch.chdir(tmp_path)
+    with LocalAgent("registry", data="data") as agent, client_of(agent) as http:
+        monkeypatch.chdir("/")
+        create(http, "ocr")
+        assert result_of(http.post("/plugin_releases/1/run/", json={"action": "run"})) is True
+    assert (tmp_path / "data" / "agent.sqlite").exists()
