@@ -70,8 +70,9 @@ def error(call: Call[Any], response: httpx.Response) -> exceptions.HTTPError:
         kind = exceptions.ActionFailedError
     elif error_type == "gpu_unavailable" and response.is_server_error:
         kind = exceptions.GpuUnavailableError
-    note = f" [{error_type}]" if error_type else ""
+    note = f" [{error_type:.100}]" if error_type else ""
     message = f"{describe(call, response.url)} -> {status}{note}: {summary(detail)}"
+    message = message.encode("utf-8", "backslashreplace").decode()  # lone surrogates would break print and logs
     failure = kind(status, detail, message=message, error_type=error_type)
     failure.headers = dict(response.headers)
     return failure
@@ -79,7 +80,7 @@ def error(call: Call[Any], response: httpx.Response) -> exceptions.HTTPError:
 
 def describe(call: Call[Any], url: httpx.URL) -> str:
     """A call for a person: the method and the URL, without the query, which may hold secrets."""
-    return f"{call.method} {url.copy_with(query=None)}{'?...' if url.query else ''}"
+    return f"{call.method} {url.copy_with(query=None)!s:.500}{'?...' if url.query else ''}"
 
 
 def summary(detail: Any) -> str:
@@ -103,12 +104,17 @@ def _issue(issue: Any) -> str:
     if not isinstance(issue, dict) or "msg" not in issue:
         return _text(issue)
     loc = issue.get("loc")
-    where = ".".join(map(str, loc)) if isinstance(loc, list | tuple) else ""
-    return f"{where}: {issue['msg']}" if where else str(issue["msg"])
+    where = ".".join(map(_text, loc)) if isinstance(loc, list | tuple) else ""
+    return f"{where}: {_text(issue['msg'])}" if where else _text(issue["msg"])
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError:
+        return "(nested too deep to show)"
 
 
 def _body(response: httpx.Response) -> Any:
@@ -116,11 +122,19 @@ def _body(response: httpx.Response) -> Any:
     try:
         return json.loads(response.content)
     except (ValueError, RecursionError):
-        return response.text
+        return _decoded(response, response.content)
+
+
+def _decoded(response: httpx.Response, content: bytes) -> str:
+    """Content of a response as text, whatever its charset says: `hex` and `idna` are encodings too."""
+    try:
+        return content.decode(response.charset_encoding or "utf-8", "replace")
+    except (LookupError, UnicodeError):
+        return content.decode("utf-8", "replace")
 
 
 def _invalid(call: Call[Any], response: httpx.Response, what: str) -> exceptions.InvalidResponseError:
-    start = response.text[:MESSAGE_CHARACTERS]
+    start = _decoded(response, response.content[: 4 * MESSAGE_CHARACTERS])[:MESSAGE_CHARACTERS]
     message = (
         f"{describe(call, response.url)} -> {response.status_code}: the agent answered with {what}: {start[:200]!r}"
     )

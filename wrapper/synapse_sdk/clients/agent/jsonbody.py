@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def encode(body: Any, name: str = "") -> bytes:
+def encode(body: Any) -> bytes:
     """Encode `body` as JSON.
 
     Args:
-        body: Anything that `json.dumps` takes, but for NaN and the infinities, which are not JSON.
-        name: What the caller calls `body`: the error's path begins with it.
+        body: Anything that `json.dumps` takes and any mapping, but for NaN and the infinities, which are not JSON.
 
     Returns:
         UTF-8, ready to be sent.
@@ -31,24 +31,33 @@ def encode(body: Any, name: str = "") -> bytes:
     try:
         return _dump(body)
     except RecursionError:
-        msg = f"{name or 'the body'} is nested too deep for JSON"
+        msg = "the body is nested too deep for JSON"
         raise ValueError(msg) from None
     except (TypeError, ValueError) as error:
-        path, culprit = _find(body, name) or (name, body)
+        path, culprit = _find(body)
         kind = ValueError if isinstance(error, ValueError) else TypeError
         msg = f"{path or 'the body'} is not JSON: {_complaint(culprit, error)}"
         raise kind(msg) from None
 
 
 def _dump(value: Any) -> bytes:
-    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_plain).encode()
 
 
-def _find(value: Any, path: str) -> tuple[str, Any] | None:
-    """The path and value of the innermost part of `value` that cannot be encoded, or None where all can be.
+def _plain(value: Any) -> Any:
+    """What `json.dumps` is to encode in place of a value that it does not know."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    msg = f"a {type(value).__name__}"
+    raise TypeError(msg)
+
+
+def _find(value: Any) -> tuple[str, Any]:
+    """The path and value of the innermost part of `value` that cannot be encoded; `value` itself cannot.
 
     It goes down one part at a time, so that a value that holds itself ends where it comes back to itself.
     """
+    path = ""
     above: list[int] = []
     while id(value) not in above:
         above.append(id(value))
@@ -64,7 +73,7 @@ def _find(value: Any, path: str) -> tuple[str, Any] | None:
 
 
 def _children(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         for key, inner in value.items():
             yield (f"{path}.{key}" if path else str(key)), inner
     elif isinstance(value, list | tuple):
@@ -80,7 +89,9 @@ def _complaint(culprit: Any, error: Exception) -> str:
         return "a text with lone surrogates, which UTF-8 cannot carry"
     if isinstance(culprit, float):
         return f"{culprit!r}"
-    if isinstance(culprit, dict | list | tuple):
+    if isinstance(culprit, int):
+        return "an int of more digits than Python turns into text"
+    if isinstance(culprit, Mapping | list | tuple):
         return str(error)  # a key of a wrong type, or a reference to itself: json says so well
     name = type(culprit).__name__
     article = "an" if name[:1].lower() in "aeiou" else "a"

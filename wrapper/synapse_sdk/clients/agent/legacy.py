@@ -22,7 +22,7 @@ def split_action(method: str, action: object, data: Mapping[str, Any] | None) ->
         The action's name and None, or None and the body, which is to be sent as it is.
 
     Raises:
-        TypeError: If there is neither an action nor a body.
+        TypeError: If there is neither an action nor a body, or one of a wrong type.
 
     Example:
         >>> split_action("run_plugin_release", "train", None)
@@ -31,10 +31,13 @@ def split_action(method: str, action: object, data: Mapping[str, Any] | None) ->
         (None, {'action': 'train'})
     """
     if data is not None:
+        if not isinstance(data, Mapping):
+            msg = f"{method}() takes data as a dict, not {data!r:.100}"
+            raise TypeError(msg)
         return None, data
     if isinstance(action, Mapping):
         return None, action
-    if action is None or action == "":
+    if action is None or (isinstance(action, str) and not action.strip()):
         msg = f"{method}() needs action='...', the action to run, or data={{...}}, the whole body as in v1"
         raise TypeError(msg)
     if not isinstance(action, str):

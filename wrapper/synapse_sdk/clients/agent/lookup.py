@@ -18,6 +18,12 @@ Lookup: TypeAlias = "str | int | PluginRelease | PluginReleaseModel | Mapping[st
 class ReleaseLookup:
     """A release's name in a path: its id, or `code@version`.
 
+    Args:
+        value: The name itself; `parse` makes it of the other forms.
+
+    Raises:
+        ValueError: If it names no release.
+
     Example:
         >>> ReleaseLookup.parse("seg-anything@2.1.0+lig")
         ReleaseLookup(value='seg-anything@2.1.0+lig')
@@ -26,6 +32,11 @@ class ReleaseLookup:
     """
 
     value: str
+
+    def __post_init__(self) -> None:
+        # One that is made by hand is checked too: `..` would reach another path.
+        if not _names_a_release(self.value):
+            raise ValueError(_complaint(self.value))
 
     def __str__(self) -> str:
         return self.value
@@ -43,26 +54,37 @@ class ReleaseLookup:
 
         Raises:
             ValueError: If it is none of these. Nothing has been sent then.
+
+        Example:
+            >>> ReleaseLookup.parse({"plugin": "ocr_plugin", "version": "2.0.0"}).value
+            'ocr_plugin@2.0.0'
         """
         if isinstance(lookup, cls):
             return lookup
         text = _text(lookup)
-        code, at, version = text.rpartition("@")
-        is_id = text.isascii() and text.isdigit()
-        is_code_and_version = bool(at and code.strip() and version.strip())
-        if not (is_id or is_code_and_version) or not text.isprintable():
-            forms = "its id, such as 123, or code@version, such as ocr_plugin@2.0.0"
-            msg = f"{lookup!r:.100} names no release. Give {forms}."
-            raise ValueError(msg)
+        if not _names_a_release(text):
+            raise ValueError(_complaint(lookup))
         return cls(text)
+
+
+def _names_a_release(text: object) -> bool:
+    if not isinstance(text, str) or not text.isprintable():
+        return False
+    code, at, version = text.rpartition("@")
+    return (text.isascii() and text.isdigit()) or bool(at and code.strip() and version.strip())
+
+
+def _complaint(lookup: object) -> str:
+    forms = "its id, such as 123, or code@version, such as ocr_plugin@2.0.0"
+    return f"{lookup!r:.100} names no release. Give {forms}."
 
 
 def _text(lookup: Any) -> str:
     """The text that `lookup` stands for, or one that is no lookup."""
     if isinstance(lookup, str):
-        return lookup
+        return str.__str__(lookup)  # the text itself, where an enum would give the name of its member
     if isinstance(lookup, int) and not isinstance(lookup, bool):
-        return str(lookup)
+        return str(int(lookup))
     if isinstance(lookup, Mapping):
         release = cast("PluginRelease", lookup)
         parts: tuple[Any, ...] = release.get("id"), release.get("plugin"), release.get("version")
@@ -71,4 +93,6 @@ def _text(lookup: Any) -> str:
     identity, code, version = parts
     if identity is not None:
         return _text(identity) if isinstance(identity, str | int) else ""
-    return f"{code}@{version}" if isinstance(code, str) and isinstance(version, str) and code and version else ""
+    if not isinstance(code, str) or not isinstance(version, str) or "@" in version:
+        return ""  # the agent splits at the last @, so an @ in the version would name another release
+    return f"{code}@{version}"

@@ -55,9 +55,12 @@ def list_plugin_releases(params: Mapping[str, Any] | None, *, page_size: int | N
     from synapse_agent_api.api.plugin_releases import list_plugin_releases as endpoint
     from synapse_agent_api.models import ListPluginReleasesFilters
 
+    if params is not None and not isinstance(params, Mapping):
+        msg = f"params must be a dict, not {params!r:.100}"
+        raise TypeError(msg)
     query = {name: value for name, value in (params or {}).items() if value is not None}
     for name, value in query.items():
-        if isinstance(value, Mapping) or (isinstance(value, list | tuple) and not all(map(_is_scalar, value))):
+        if not all(map(_is_scalar, value if isinstance(value, list | tuple) else [value])):
             msg = f"params[{name!r}] must be a text, a number, a bool or a list of these, not {value!r:.100}"
             raise TypeError(msg)
     filters = ListPluginReleasesFilters.from_dict(query)  # these win over what else is given by the same name
@@ -135,7 +138,7 @@ def run_debug_plugin_release(
     body = models.RunDebugPluginReleaseRequest(action=name or "")
     if data is None:
         body.params = _given(_object("params", params, models.RunDebugPluginReleaseRequestParams.from_dict))
-        body.plugin_path = _given(None if plugin_path is None else fspath(plugin_path))
+        body.plugin_path = _given(_path("plugin_path", plugin_path))
         body.config = _given(_object("config", config, models.RunDebugPluginReleaseRequestConfig.from_dict))
         body.modules = _given(_object("modules", modules, models.RunDebugPluginReleaseRequestModules.from_dict))
         body.requirements = _given(_texts("requirements", requirements))
@@ -187,10 +190,18 @@ def _object(name: str, value: Mapping[str, Any] | None, model: Callable[[Mapping
 def _texts(name: str, value: Sequence[str] | None) -> list[str] | None:
     if value is None:
         return None
-    if isinstance(value, str) or not all(isinstance(text, str) for text in value):
+    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(text, str) for text in value):
         msg = f"{name} must be a list of texts, not {value!r:.100}"
         raise TypeError(msg)
     return list(value)
+
+
+def _path(name: str, value: str | PathLike[str] | None) -> str | None:
+    path = fspath(value) if isinstance(value, PathLike) else value
+    if path is not None and not isinstance(path, str):
+        msg = f"{name} must be a text or a Path, not {value!r:.100}"
+        raise TypeError(msg)
+    return path
 
 
 def _key(idempotency_key: str | None) -> str:
@@ -198,7 +209,8 @@ def _key(idempotency_key: str | None) -> str:
     if idempotency_key is None:
         return str(uuid.uuid4())
     try:
-        return str(uuid.UUID(idempotency_key))
+        key = str(uuid.UUID(idempotency_key))
+        return idempotency_key if idempotency_key.lower() == key else key
     except (ValueError, AttributeError, TypeError):
         msg = f"idempotency_key must be a UUID, such as str(uuid.uuid4()), not {idempotency_key!r:.100}"
         raise ValueError(msg) from None

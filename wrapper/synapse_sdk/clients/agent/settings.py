@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import urllib.request
 from collections.abc import Mapping
@@ -19,9 +20,14 @@ Verify: TypeAlias = bool | str | os.PathLike[str] | ssl.SSLContext
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 10.0
+LONGEST_SECONDS = 2_147_483
+"""The longest wait that a socket takes: poll counts milliseconds in 31 bits."""
 DEFAULT_TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
 # An action may take hours, so nothing but the caller bounds the wait for its result.
 DEFAULT_RUN_TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, read=None)
+
+
+MAX_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +84,21 @@ def resolve(
     )
 
 
+HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""A token (RFC 9110, section 5.6.2)."""
+FRAMING = frozenset({"content-length", "transfer-encoding"})
+
+
 def _check_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(headers, Mapping):
+        msg = f"headers must be a dict of names and values, not a {type(headers).__name__}"
+        raise ValueError(msg)  # noqa: TRY004 - every wrong setting is a ValueError
     for name, value in headers.items():
-        if not f"{name}{value}".isprintable() or not f"{name}{value}".isascii():
-            msg = f"headers: {name!r} and its value must be printable ASCII (the value is not shown here)"
+        if not isinstance(name, str) or not HEADER_NAME.fullmatch(name) or name.lower() in FRAMING:
+            msg = f"headers: {name!r:.100} is no name of a header that can be set"
+            raise ValueError(msg)
+        if not isinstance(value, str) or not value.isascii() or not value.isprintable() or value != value.strip():
+            msg = f"headers: the value of {name!r} must be printable ASCII without spaces around it (it is not shown)"
             raise ValueError(msg)
     return dict(headers)
 
@@ -96,32 +113,50 @@ def check_base_url(base_url: str | None) -> str:
         >>> check_base_url("https://agents.example.com/team-a/")
         'https://agents.example.com/team-a'
     """
-    if base_url is None or not base_url.strip():
+    if base_url is None or base_url == "" or (isinstance(base_url, str) and base_url.isspace()):
         msg = "base_url is missing: give the agent's URL, such as http://127.0.0.1:8600, or set SYNAPSE_AGENT_URL"
         raise ValueError(msg)
+    if not isinstance(base_url, str):
+        msg = f"base_url must be a text, not a {type(base_url).__name__}"
+        raise ValueError(msg)  # noqa: TRY004 - every wrong setting is a ValueError
+    text = base_url.strip()
+    shown = "it is not shown, since it may hold a password" if "@" in text else f"{text!r:.200}"
     try:
-        url = httpx.URL(base_url.strip())
-    except (httpx.InvalidURL, UnicodeError) as error:
-        msg = f"base_url is not a URL: {error}"
+        url = httpx.URL(text)
+    except (httpx.InvalidURL, UnicodeError):
+        msg = f"base_url is not a URL: {shown}"
         raise ValueError(msg) from None
-    if url.userinfo or url.query or url.fragment:
+    if url.userinfo or "?" in text or "#" in text:
         # The URL is not shown: what stands in these parts may be secret.
         msg = "base_url must not hold a user, a password, a query or a fragment: give tokens as agent_token"
         raise ValueError(msg)
     if url.scheme not in {"http", "https"} or not url.host:
-        msg = f"base_url needs a scheme and a host, such as http://127.0.0.1:8600; this has not: {base_url!r}"
+        msg = f"base_url needs a scheme and a host, such as http://127.0.0.1:8600; this has not: {shown}"
+        raise ValueError(msg)
+    if url.port is not None and not 0 < url.port <= MAX_PORT:
+        msg = f"base_url has a port that is none, they go from 1 to {MAX_PORT}: {shown}"
         raise ValueError(msg)
     return str(url).rstrip("/")
 
 
 def proxy_for(base_url: str) -> str | None:
-    """The proxy that the environment names for an agent (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`)."""
+    """The proxy that the environment names for an agent (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`).
+
+    Raises:
+        ValueError: If what it names is no proxy's URL, which is not shown.
+    """
     url = httpx.URL(base_url)
     proxies = urllib.request.getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")
     if not proxy or urllib.request.proxy_bypass(url.netloc.decode("ascii")):
         return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        httpx.Proxy(proxy)
+    except (httpx.InvalidURL, ValueError):
+        msg = f"The proxy that the environment names for {url.scheme} is no URL (it is not shown here)"
+        raise ValueError(msg) from None
+    return proxy
 
 
 def ssl_context(verify: Verify, base_url: str, *, trust_env: bool) -> ssl.SSLContext:
@@ -135,11 +170,11 @@ def ssl_context(verify: Verify, base_url: str, *, trust_env: bool) -> ssl.SSLCon
         trust_env: Whether the environment has a say.
 
     Raises:
-        ValueError: If `verify` is a path at which there are no certificates.
+        ValueError: If `verify` is a path at which there are no certificates, or none of these.
     """
     if isinstance(verify, ssl.SSLContext):
         return verify
-    if isinstance(verify, str | os.PathLike):
+    if isinstance(verify, str | os.PathLike) and os.fspath(verify):
         path = os.fspath(verify)
         try:
             if os.path.isdir(path):  # noqa: PTH112 - no use for a Path
@@ -148,16 +183,22 @@ def ssl_context(verify: Verify, base_url: str, *, trust_env: bool) -> ssl.SSLCon
         except OSError as error:  # ssl.SSLError is one too
             msg = f"verify names no file or folder of certificates: {path!r} ({error})"
             raise ValueError(msg) from None
+    if not isinstance(verify, bool):  # None, say, must not pass for "trust anybody"
+        msg = f"verify takes True, False, a file or folder of certificates or an ssl.SSLContext, not {verify!r:.100}"
+        raise ValueError(msg)  # noqa: TRY004 - every wrong setting is a ValueError
     if verify and not base_url.startswith("https:"):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it trusts nobody, and is never used
-    return httpx.create_ssl_context(verify=bool(verify), trust_env=trust_env)
+    return httpx.create_ssl_context(verify=verify, trust_env=trust_env)
 
 
 def _secret(name: str, argument: str | None, variable: str | None) -> str | None:
     """The secret to use, checked to be a header value; where it is wrong, it is not shown."""
     secret = argument if argument is not None else variable
-    if not secret:
+    if secret is None or secret == "":
         return None
+    if not isinstance(secret, str):
+        msg = f"{name} must be a text, not a {type(secret).__name__} (it is not shown here)"
+        raise ValueError(msg)  # noqa: TRY004 - every wrong setting is a ValueError
     secret = secret.removesuffix("\n").removesuffix("\r")  # files of tokens end with a line break
     if not secret.isascii() or not secret.isprintable() or " " in secret or not secret:
         msg = f"{name} must be visible ASCII characters without spaces (it is not shown here)"
@@ -175,7 +216,7 @@ def parse_timeout(timeout: Timeout | None, default: httpx.Timeout) -> httpx.Time
         default: What fills the parts that a dict leaves out.
 
     Raises:
-        ValueError: If it is none of these, or a number is not positive.
+        ValueError: If it is none of these, or a number is not positive or too large for a socket.
 
     Example:
         >>> parse_timeout({"read": 60}, DEFAULT_TIMEOUT)
@@ -183,7 +224,7 @@ def parse_timeout(timeout: Timeout | None, default: httpx.Timeout) -> httpx.Time
     """
     if timeout is None:
         return default
-    if isinstance(timeout, httpx.Timeout):
+    if isinstance(timeout, httpx.Timeout) and all(map(_is_seconds, timeout.as_dict().values())):
         return timeout
     if isinstance(timeout, tuple) and len(timeout) == 2:  # noqa: PLR2004 - a pair
         timeout = dict(zip(("connect", "read"), timeout, strict=True))
@@ -195,14 +236,16 @@ def parse_timeout(timeout: Timeout | None, default: httpx.Timeout) -> httpx.Time
             return httpx.Timeout(
                 connect=connect, read=read, write=parts.get("write", read), pool=parts.get("pool", total)
             )
-    elif timeout is not None and _is_seconds(timeout):
+    elif isinstance(timeout, int | float) and _is_seconds(timeout):
         return httpx.Timeout(timeout)
     msg = (
-        "timeout takes seconds (more than 0), {'connect': 3, 'read': 10}, (connect, read) or an httpx.Timeout, "
-        f"not {timeout!r}"
+        f"timeout takes seconds (more than 0, at most {LONGEST_SECONDS}), {{'connect': 3, 'read': 10}}, "
+        f"(connect, read) or an httpx.Timeout, not {timeout!r:.200}"
     )
     raise ValueError(msg)
 
 
 def _is_seconds(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0)
+    if value is None:
+        return True
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= LONGEST_SECONDS

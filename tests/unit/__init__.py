@@ -1,0 +1,1 @@
+"""What decides: pure functions, one at a time, without a network."""
