@@ -71,7 +71,8 @@ def serve(
         _fail(f"Cannot start: {error}")
     if token is None:
         typer.echo(f"The agent token is in {data / tokens.FILE}", err=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what uvicorn raises again once it has stopped
+    for number in (signal.SIGINT, signal.SIGTERM):  # which uvicorn raises again once it has stopped
+        signal.signal(number, signal.default_int_handler)
     try:
         server.serve_forever()
     except KeyboardInterrupt:
