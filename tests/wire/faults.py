@@ -91,7 +91,7 @@ class FaultServer:
         with self._lock:
             for connection in self._open:
                 with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)  # TLS would wait for the other side
         for thread in self._threads:
             thread.join()
 
@@ -119,7 +119,10 @@ class FaultServer:
             if greeting is not None and not greeting(connection):
                 return
             if self.tls is not None:
-                connection = self.tls.wrap_socket(connection, server_side=True)
+                wrapped = self.tls.wrap_socket(connection, server_side=True)
+                with self._lock:
+                    self._open.add(wrapped)
+                connection = wrapped
             with connection.makefile("rb") as stream:
                 while (request := _read(stream, number)) is not None:
                     with self._lock:
@@ -131,7 +134,7 @@ class FaultServer:
             pass  # the client went away, which is its right
         finally:
             with self._lock:
-                self._open.discard(raw)
+                self._open -= {raw, connection}
             connection.close()
             raw.close()
 

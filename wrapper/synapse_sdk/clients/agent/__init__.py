@@ -29,7 +29,7 @@ class AgentClient(PluginClientMixin):
         retry: What is sent again, and when; None for nothing, but for an idle connection that is found closed.
         limits: How many connections are held; 100 where left out.
         max_response_bytes: How large an answer may be, decompressed; 256 MiB where left out.
-        verify: Whom to trust by TLS: the usual certificate authorities, or those in a file or folder, or what an
+        verify: Whom to trust by TLS: the usual certificate authorities, or those in a file, or what an
             `ssl.SSLContext` says. False trusts anybody.
         trust_env: Whether `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`
             have a say.
@@ -43,7 +43,7 @@ class AgentClient(PluginClientMixin):
     Example:
         >>> with AgentClient(base_url=url, access_token=token) as client:
         ...     release = client.create_plugin_release(plugin="text_stats", version="1.0.0")
-        ...     result = client.run_plugin_release(release, "analyze", {"path": "README.md"})
+        ...     result = client.run_plugin_release(release, "analyze", {"path": os.path.abspath("README.md")})
         >>> sorted(result)[:3]
         ['characters', 'lines', 'most_common']
     """
@@ -57,7 +57,7 @@ class AsyncAgentClient(AsyncPluginClientMixin):
     Example:
         >>> async with AsyncAgentClient(base_url=url, access_token=token) as client:
         ...     release = await client.create_plugin_release(plugin="text_stats", version="1.0.0")
-        ...     result = await client.run_plugin_release(release, "analyze", {"path": "README.md"})
+        ...     result = await client.run_plugin_release(release, "analyze", {"path": os.path.abspath("README.md")})
         >>> sorted(result)[:3]
         ['characters', 'lines', 'most_common']
     """

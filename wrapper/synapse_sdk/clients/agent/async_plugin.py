@@ -112,7 +112,8 @@ class AsyncPluginClientMixin(AsyncBaseClient):
         Arguments, result and errors are those of `AgentClient.run_plugin_release`.
 
         Example:
-            >>> result = await client.run_plugin_release("text_stats@1.0.0", "analyze", {"path": "README.md"})
+            >>> params = {"path": os.path.abspath("README.md")}
+            >>> result = await client.run_plugin_release("text_stats@1.0.0", "analyze", params)
             >>> result["words"] > 100
             True
         """

@@ -135,7 +135,8 @@ class Configured(Generic[HttpT]):
             raise ImportError(msg) from error
         agent = LocalAgent(registry=registry).start()
         try:
-            client = cls(agent.url, agent.token, trust_env=False, **options)
+            # Whatever proxy the environment names, it is not there to reach this machine.
+            client = cls(agent.url, agent.token, **{"trust_env": False, **options})
         except BaseException:
             agent.stop()
             raise
@@ -222,7 +223,12 @@ class BaseClient(Configured[Http]):
         return self._call(operations.health_check())
 
     def close(self) -> None:
-        """Close all connections, and the local agent if the client started one. The client cannot be used again."""
+        """Close all connections, and the local agent if the client started one. The client cannot be used again.
+
+        Example:
+            >>> client = AgentClient(base_url=url, access_token=token)
+            >>> client.close()
+        """
         try:
             self._http.close()
         finally:
@@ -272,7 +278,12 @@ class AsyncBaseClient(Configured[AsyncHttp]):
         return await self._call(operations.health_check())
 
     async def aclose(self) -> None:
-        """Close all connections, and the local agent if the client started one. The client cannot be used again."""
+        """Close all connections, and the local agent if the client started one. The client cannot be used again.
+
+        Example:
+            >>> client = AsyncAgentClient(base_url=url, access_token=token)
+            >>> await client.aclose()
+        """
         try:
             await self._http.aclose()
         finally:

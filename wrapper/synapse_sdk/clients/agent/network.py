@@ -108,7 +108,7 @@ class Stream(httpcore.NetworkStream):
         attempt = self._line.attempt
         self._stream.write(buffer, attempt.cut(timeout, httpcore.WriteTimeout))
         # The first write holds all headers. Where it fails, no agent has a whole request to carry out.
-        attempt.sent = attempt.sent or not buffer.startswith(TUNNEL)
+        attempt.sent = attempt.sent or (bool(buffer) and not buffer.startswith(TUNNEL))
 
     def close(self) -> None:
         self._stream.close()
@@ -157,7 +157,7 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         attempt = self._line.attempt
         await self._stream.write(buffer, attempt.cut(timeout, httpcore.WriteTimeout))
         # The first write holds all headers. Where it fails, no agent has a whole request to carry out.
-        attempt.sent = attempt.sent or not buffer.startswith(TUNNEL)
+        attempt.sent = attempt.sent or (bool(buffer) and not buffer.startswith(TUNNEL))
 
     async def aclose(self) -> None:
         await self._stream.aclose()

@@ -76,7 +76,7 @@ class Walk:
             raise exceptions.PaginationError(detail=f"its results are no list but {results!r:.100}")
         self._read += len(results)
         count: Any = page.get("count")
-        knows_count = isinstance(count, int) and not isinstance(count, bool)
+        knows_count = isinstance(count, int) and not isinstance(count, bool) and count >= 0
         self.count = count if knows_count else self._read
         if self._number == 1:
             self._is_whole = page.get("previous") is None
@@ -86,7 +86,9 @@ class Walk:
                 msg = f"it is the last, but only {self._read} of {self.count} releases came: the list changed meanwhile"
                 raise exceptions.PaginationError(detail=f"{msg}, or the agent cut it. Call again")
             return None
-        if self._read > 2 * self.count + PAGE_SIZE or (not knows_count and self._number >= MAX_PAGES_WITHOUT_COUNT):
+        # Pages may be empty, and releases may come while the list is read, but not without end.
+        most_pages = self.count + PAGE_SIZE if knows_count else MAX_PAGES_WITHOUT_COUNT
+        if self._number > most_pages or self._read > 2 * self.count + PAGE_SIZE:
             raise exceptions.PaginationError(detail=f"the list does not end: {self._read} releases came already")
         return self._linked(link)
 

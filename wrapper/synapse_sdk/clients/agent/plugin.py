@@ -185,7 +185,8 @@ class PluginClientMixin(BaseClient):
             ClientError: If the call fails in any other way.
 
         Example:
-            >>> result = client.run_plugin_release("text_stats@1.0.0", "analyze", {"path": "README.md"})
+            >>> params = {"path": os.path.abspath("README.md")}
+            >>> result = client.run_plugin_release("text_stats@1.0.0", "analyze", params)
             >>> result["words"] > 100
             True
         """

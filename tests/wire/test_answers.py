@@ -1,0 +1,137 @@
+"""Answers that are not what the contract promises."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from synapse_sdk import exceptions
+from synapse_sdk.clients.agent import RetryPolicy
+from tests.wire.faults import RELEASE, body, drip, head, raw, reply
+
+if TYPE_CHECKING:
+    from tests.wire.conftest import OpenClient, OpenServer
+
+FAST = RetryPolicy(backoff=0.001, reconnect=0.05)
+NOT_JSON: dict[str, bytes] = {
+    "HTML": b"<html><body>Please log in</body></html>",
+    "empty": b"",
+    "blank": b"  \n",
+    "cut": b'{"id": 7, "plug',
+    "two values": b"{} {}",
+    "deep": b"[" * 100_000 + b"]" * 100_000,
+    "a number of 10,000 digits": b"9" * 10_000,
+    "not UTF-8": b'{"id": "\xff\xfe"}',
+    "bytes": bytes(range(256)),
+}
+NOT_OBJECTS: dict[str, bytes] = {"list": b"[]", "text": b'"done"', "number": b"1", "null": b"null", "bool": b"true"}
+
+
+@pytest.mark.parametrize("content", NOT_JSON)
+@pytest.mark.parametrize("method", ["get_plugin_release", "run_plugin_release"])
+def test_a_success_that_is_not_json_is_an_error(
+    open_client: OpenClient, open_server: OpenServer, method: str, content: str
+) -> None:
+    """A success without JSON, such as a proxy's HTML, is an error of its own with the start of the body."""
+    server = open_server(body(NOT_JSON[content]))
+    arguments = (7,) if method == "get_plugin_release" else (7, "train")
+    with pytest.raises(exceptions.InvalidResponseError) as caught:
+        getattr(open_client(server.url, retry=FAST), method)(*arguments)
+    assert caught.value.status_code == 200
+    assert NOT_JSON[content].decode(errors="replace").startswith(caught.value.detail[:20])
+    assert len(str(caught.value)) < 1000
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("content", NOT_OBJECTS)
+def test_a_success_of_another_kind_is_an_error(open_client: OpenClient, open_server: OpenServer, content: str) -> None:
+    """Where an object belongs, any other JSON is an error and never handed back."""
+    client = open_client(open_server(body(NOT_OBJECTS[content])).url, retry=FAST)
+    for call in (
+        lambda: client.get_plugin_release(7),
+        lambda: client.create_plugin_release("ocr", "1"),
+        lambda: client.list_plugin_releases(),
+        lambda: client.list_plugin_releases(list_all=True),
+        lambda: client.health_check(),
+    ):
+        with pytest.raises(exceptions.InvalidResponseError, match="where dict belongs"):
+            call()
+
+
+@pytest.mark.parametrize("content", NOT_OBJECTS)
+def test_a_run_may_return_anything(open_client: OpenClient, open_server: OpenServer, content: str) -> None:
+    """The result of a run is any JSON value, as the action returned it."""
+    server = open_server(body(NOT_OBJECTS[content]))
+    assert open_client(server.url).run_plugin_release(7, "train") == json.loads(NOT_OBJECTS[content])
+
+
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_a_delete_needs_no_body(open_client: OpenClient, open_server: OpenServer, status: int) -> None:
+    """Any success deletes, whatever its body."""
+    server = open_server(body(b"<html>" if status != 204 else b"", status))
+    assert open_client(server.url).delete_plugin_release(7) is None
+
+
+@pytest.mark.parametrize("status", [299, 226])
+def test_other_successes_are_successes(open_client: OpenClient, open_server: OpenServer, status: int) -> None:
+    """Any status from 200 to 299 is a success."""
+    assert open_client(open_server(reply(RELEASE, status)).url).get_plugin_release(7) == RELEASE
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        body(b"x" * 2000),
+        raw(head(200, {"Transfer-Encoding": "chunked"}) + b"400\r\n" + b"x" * 1024 + b"\r\n" + b"400\r\n" + b"x" * 1024),
+        raw(head(200, {}) + b"x" * 2000),
+        body(gzip.compress(b"x" * 1_000_000), headers={"Content-Encoding": "gzip"}),
+        body(zlib.compress(b"x" * 1_000_000), headers={"Content-Encoding": "deflate"}),
+        body(b"x" * 2000, 500),
+    ],
+    ids=["length", "chunked", "until closed", "gzip", "deflate", "error"],
+)
+def test_an_answer_that_is_too_large_is_refused(open_client: OpenClient, open_server: OpenServer, answer: Any) -> None:
+    """An answer larger than max_response_bytes, decompressed, is refused while it arrives."""
+    server = open_server(answer)
+    with pytest.raises(exceptions.ResponseTooLargeError, match="max_response_bytes=1000"):
+        open_client(server.url, max_response_bytes=1000, retry=FAST).get_plugin_release(7)
+    assert len(server.requests) == 1
+
+
+def test_an_endless_answer_is_refused_while_it_arrives(open_client: OpenClient, open_server: OpenServer) -> None:
+    """An answer without an end is refused at the limit, long before the total time."""
+    server = open_server(drip(b" ", start=head(200, {}) + b" " * 2000))
+    with pytest.raises(exceptions.ResponseTooLargeError):
+        open_client(server.url, max_response_bytes=1000).get_plugin_release(7)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_compressed_answers_are_read(open_client: OpenClient, open_server: OpenServer, encoding: str) -> None:
+    """Compressed answers are decompressed."""
+    content = json.dumps(RELEASE).encode()
+    packed = gzip.compress(content) if encoding == "gzip" else zlib.compress(content)
+    server = open_server(body(packed, headers={"Content-Encoding": encoding}))
+    assert open_client(server.url).get_plugin_release(7) == RELEASE
+
+
+def test_an_answer_that_does_not_decompress_is_an_error(open_client: OpenClient, open_server: OpenServer) -> None:
+    """An answer that says that it is compressed, and is not, is an invalid one."""
+    server = open_server(body(b"not gzip", headers={"Content-Encoding": "gzip"}))
+    with pytest.raises(exceptions.InvalidResponseError):
+        open_client(server.url, retry=FAST).run_plugin_release(7, "train")
+    assert len(server.requests) == 1
+
+
+def test_results_are_untouched(open_client: OpenClient, open_server: OpenServer) -> None:
+    """Fields that nobody knows, dates and odd values come back as they were sent."""
+    odd = {**RELEASE, "created": "soon", "actions": {"a": None}, "\u00e9\U0001f600": [1.0, 1e300, 2**70, {"": []}]}
+    assert open_client(open_server(reply(odd)).url).get_plugin_release(7) == odd
+
+
+def test_missing_fields_are_no_matter(open_client: OpenClient, open_server: OpenServer) -> None:
+    """Only the kind of JSON is checked, never its fields: agents differ."""
+    assert open_client(open_server(reply({})).url).get_plugin_release(7) == {}
