@@ -73,7 +73,7 @@ class FaultServer:
     def __post_init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self._lock = threading.Lock()
-        self._open: set[socket.socket] = set()
+        self.open_connections: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._is_closing = False
         self.port = self._listener.getsockname()[1]
@@ -89,7 +89,7 @@ class FaultServer:
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept
         self._listener.close()
         with self._lock:
-            for connection in self._open:
+            for connection in self.open_connections:
                 with contextlib.suppress(OSError):
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)  # TLS would wait for the other side
         for thread in self._threads:
@@ -108,7 +108,7 @@ class FaultServer:
                 return
             self.connections += 1
             with self._lock:
-                self._open.add(connection)
+                self.open_connections.add(connection)
             self._start(self._serve, connection, self.connections)
 
     def _serve(self, connection: socket.socket, number: int) -> None:
@@ -121,7 +121,7 @@ class FaultServer:
             if self.tls is not None:
                 wrapped = self.tls.wrap_socket(connection, server_side=True)
                 with self._lock:
-                    self._open.add(wrapped)
+                    self.open_connections.add(wrapped)
                 connection = wrapped
             with connection.makefile("rb") as stream:
                 while (request := _read(stream, number)) is not None:
@@ -134,7 +134,7 @@ class FaultServer:
             pass  # the client went away, which is its right
         finally:
             with self._lock:
-                self._open -= {raw, connection}
+                self.open_connections -= {raw, connection}
             connection.close()
             raw.close()
 

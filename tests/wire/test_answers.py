@@ -8,9 +8,9 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import RetryPolicy
+
 from tests.wire.faults import RELEASE, body, drip, head, raw, reply
 
 if TYPE_CHECKING:
@@ -51,15 +51,17 @@ def test_a_success_that_is_not_json_is_an_error(
 def test_a_success_of_another_kind_is_an_error(open_client: OpenClient, open_server: OpenServer, content: str) -> None:
     """Where an object belongs, any other JSON is an error and never handed back."""
     client = open_client(open_server(body(NOT_OBJECTS[content])).url, retry=FAST)
-    for call in (
-        lambda: client.get_plugin_release(7),
-        lambda: client.create_plugin_release("ocr", "1"),
-        lambda: client.list_plugin_releases(),
-        lambda: client.list_plugin_releases(list_all=True),
-        lambda: client.health_check(),
-    ):
+    calls: list[tuple[Any, tuple[Any, ...]]] = [
+        (client.get_plugin_release, (7,)),
+        (client.create_plugin_release, ("ocr", "1")),
+        (client.list_plugin_releases, ()),
+        (client.health_check, ()),
+    ]
+    for call, arguments in calls:
         with pytest.raises(exceptions.InvalidResponseError, match="where dict belongs"):
-            call()
+            call(*arguments)
+    with pytest.raises(exceptions.InvalidResponseError, match="where dict belongs"):
+        client.list_plugin_releases(list_all=True)
 
 
 @pytest.mark.parametrize("content", NOT_OBJECTS)
@@ -86,7 +88,9 @@ def test_other_successes_are_successes(open_client: OpenClient, open_server: Ope
     "answer",
     [
         body(b"x" * 2000),
-        raw(head(200, {"Transfer-Encoding": "chunked"}) + b"400\r\n" + b"x" * 1024 + b"\r\n" + b"400\r\n" + b"x" * 1024),
+        raw(
+            head(200, {"Transfer-Encoding": "chunked"}) + b"400\r\n" + b"x" * 1024 + b"\r\n" + b"400\r\n" + b"x" * 1024
+        ),
         raw(head(200, {}) + b"x" * 2000),
         body(gzip.compress(b"x" * 1_000_000), headers={"Content-Encoding": "gzip"}),
         body(zlib.compress(b"x" * 1_000_000), headers={"Content-Encoding": "deflate"}),

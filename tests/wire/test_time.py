@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AsyncAgentClient, RetryPolicy
+
 from tests.wire.faults import RELEASE, drip, head, raw, reply, silence, then
 
 if TYPE_CHECKING:
     from tests.wire.conftest import OpenClient, OpenServer
-    from tests.wire.faults import Answer
+    from tests.wire.faults import Answer, FaultServer
 
 LATE: dict[str, Answer] = {
     "silence": silence,
@@ -82,10 +82,17 @@ def test_runs_wait_as_long_as_they_must(open_client: OpenClient, open_server: Op
     server = open_server(then(slowly, reply("done")))
     client = open_client(server.url)
     # The default of 10 s would take too long to wait for.
-    object.__setattr__(getattr(client, "client", client)._settings, "timeout", httpx.Timeout(0.02))
+    configured: Any = getattr(client, "client", client)
+    object.__setattr__(configured._settings, "timeout", httpx.Timeout(0.02))
     with pytest.raises(exceptions.ClientTimeoutError):
         client.get_plugin_release(7)
     assert client.run_plugin_release(7, "train") == "done"
+
+
+async def arrived(server: FaultServer) -> None:
+    """Wait until the server has a request; it runs in a thread, which cannot set an event of the loop."""
+    while not server.requests:  # noqa: ASYNC110 - see above
+        await asyncio.sleep(0.001)
 
 
 def slowly(_: socket.socket) -> bool:
@@ -147,8 +154,7 @@ def test_all_connections_in_use_ends_with_the_pool_timeout(open_server: OpenServ
         limits = httpx.Limits(max_connections=1)
         async with AsyncAgentClient(server.url, trust_env=False, limits=limits) as client:
             first = asyncio.create_task(client.run_plugin_release(7, "train"))
-            while not server.requests:
-                await asyncio.sleep(0.001)
+            await arrived(server)
             timeout = httpx.Timeout(5, pool=0.05)
             with pytest.raises(exceptions.ClientTimeoutError, match="all 1 connections are in use"):
                 await client.run_plugin_release(7, "train", timeout=timeout)
@@ -168,8 +174,7 @@ def test_cancelling_a_call_releases_its_connection(open_server: OpenServer) -> N
         limits = httpx.Limits(max_connections=1)
         async with AsyncAgentClient(server.url, trust_env=False, limits=limits) as client:
             call = asyncio.create_task(client.get_plugin_release(7))
-            while not server.requests:
-                await asyncio.sleep(0.001)
+            await arrived(server)
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import trustme
-
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import RetryPolicy
+
 from tests.wire.faults import RELEASE, hang_up, page, raw, reply, reset, silence
 from tests.wire.proxy import Proxy
 
@@ -125,9 +125,11 @@ def test_a_redirect_to_another_origin_is_refused(
     assert (elsewhere.connections, len(server.requests)) == (0, 1)
 
 
-@pytest.mark.parametrize("form", ["http://127.0.0.1:{other}", "https://127.0.0.1:{same}", "http://localhost:{same}", "//127.0.0.1:{other}"])
+@pytest.mark.parametrize(
+    "form", ["http://127.0.0.1:{other}", "https://127.0.0.1:{same}", "http://localhost:{same}", "//127.0.0.1:{other}"]
+)
 def test_a_next_link_to_another_origin_is_refused(open_client: OpenClient, open_server: OpenServer, form: str) -> None:
-    """A link to the next page that leaves the origin, by host, port or scheme, is refused, and nothing is sent there."""
+    """A link to the next page that leaves the origin, by host, port or scheme, is refused: nothing is sent there."""
     elsewhere = open_server(reply(page([], 0)))
     server = open_server(reply(RELEASE))
     link = form.format(other=elsewhere.port, same=server.port) + "/plugin_releases/?page=2"
@@ -203,13 +205,14 @@ def test_authorities_can_be_chosen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The authorities to trust are a file, an SSLContext or SSL_CERT_FILE; verify=False trusts anybody."""
-    options: dict[str, Any] = {
+    forms: dict[str, dict[str, Any]] = {
         "path": {"verify": ca_file},
         "text": {"verify": str(ca_file)},
         "context": {"verify": ssl.create_default_context(cafile=ca_file)},
         "environment": {"trust_env": True},
         "nobody": {"verify": False},
-    }[form]
+    }
+    options = forms[form]
     if form == "environment":
         monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
     assert open_client(open_server(tls=tls).url, **options).get_plugin_release(7) == RELEASE

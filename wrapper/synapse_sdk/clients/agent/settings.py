@@ -16,7 +16,7 @@ Timeout: TypeAlias = float | Mapping[str, float | None] | tuple[float | None, fl
 """Seconds for everything, `{"connect": 3, "read": 10}`, `(connect, read)`, or an `httpx.Timeout`."""
 
 Verify: TypeAlias = bool | str | os.PathLike[str] | ssl.SSLContext
-"""Whom to trust: True for the usual certificate authorities, a file or folder of others, or an `SSLContext`."""
+"""Whom to trust: True for the usual certificate authorities, a file of others, or an `SSLContext`."""
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 10.0
@@ -164,7 +164,7 @@ def ssl_context(verify: Verify, base_url: str, *, trust_env: bool) -> ssl.SSLCon
 
     Args:
         verify: True for the usual certificate authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` in their place, where
-            they are set and `trust_env` is), a file or folder of others, or settings of the caller's own. False trusts
+            they are set and `trust_env` is), a file of others, or settings of the caller's own. False trusts
             anybody.
         base_url: The agent's URL. Without TLS the certificates are not read, which takes 20 ms.
         trust_env: Whether the environment has a say.
@@ -177,14 +177,12 @@ def ssl_context(verify: Verify, base_url: str, *, trust_env: bool) -> ssl.SSLCon
     if isinstance(verify, str | os.PathLike) and os.fspath(verify):
         path = os.fspath(verify)
         try:
-            if os.path.isdir(path):  # noqa: PTH112 - no use for a Path
-                return ssl.create_default_context(capath=path)
             return ssl.create_default_context(cafile=path)
         except OSError as error:  # ssl.SSLError is one too
-            msg = f"verify names no file or folder of certificates: {path!r} ({error})"
+            msg = f"verify names no file of certificates: {path!r} ({error})"
             raise ValueError(msg) from None
     if not isinstance(verify, bool):  # None, say, must not pass for "trust anybody"
-        msg = f"verify takes True, False, a file or folder of certificates or an ssl.SSLContext, not {verify!r:.100}"
+        msg = f"verify takes True, False, a file of certificates or an ssl.SSLContext, not {verify!r:.100}"
         raise ValueError(msg)  # noqa: TRY004 - every wrong setting is a ValueError
     if verify and not base_url.startswith("https:"):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it trusts nobody, and is never used
