@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NPM_CONFIG_UPDATE_NOTIFIER := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-heavy lint format types spec-lint generate check-generated clean
+.PHONY: help setup demo test test-heavy lint format types spec-lint generate check-generated promises clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,8 +62,12 @@ spec-lint: setup  ## Check the contract's style.
 generate: setup  ## Generate generated/ from the contract.
 	$(BIN)/python tools/generate.py
 
-check-generated: setup  ## Check that generated/ is current.
+check-generated: setup  ## Check that what is generated is current.
 	$(BIN)/python tools/generate.py --check
+	$(BIN)/python tools/promises.py --check
+
+promises: setup  ## Write docs/promises.md from the tests.
+	$(BIN)/python tools/promises.py
 
 clean:  ## Remove the environment and caches.
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -226,3 +226,18 @@ def drip(data: bytes, *, start: bytes = b"", seconds: float = 0.02) -> Answer:
                 time.sleep(seconds)
 
     return answer
+
+
+BROKEN: dict[str, Answer] = {
+    "closed": hang_up,
+    "reset": reset,
+    "reset in the headers": lambda connection: (
+        raw(b"HTTP/1.1 200 OK\r\nContent-Le", keep=True)(connection) and reset(connection)
+    ),
+    "cut in the headers": raw(b"HTTP/1.1 200 OK\r\nContent-Le"),
+    "cut in the body": raw(head(200, {"Content-Length": "100"}) + b'{"id"'),
+    "broken chunk": raw(head(200, {"Transfer-Encoding": "chunked"}) + b"zz\r\n"),
+    "cut chunk": raw(head(200, {"Transfer-Encoding": "chunked"}) + b"10\r\n{"),
+    "garbage": raw(b"\x00\xff\xfegarbage\r\n\r\n"),
+}
+BUSY = {str(status): reply({"detail": "busy"}, status) for status in (502, 503, 504)}

@@ -12,7 +12,7 @@ import trustme
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import RetryPolicy
 
-from tests.wire.faults import RELEASE, hang_up, page, raw, reply, reset, silence
+from tests.wire.faults import BROKEN, RELEASE, page, reply, silence
 from tests.wire.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -303,19 +303,19 @@ def test_a_proxy_that_says_nothing_ends_with_the_connect_timeout(
         client.run_plugin_release(7, "train")
 
 
-@pytest.mark.parametrize("fault", [hang_up, reset, raw(b"HTTP/1.1 200 OK\r\nContent-Le")])
+@pytest.mark.parametrize("fault", BROKEN)
 def test_runs_are_sent_once_through_a_proxy(
     open_client: OpenClient,
     open_server: OpenServer,
     tls: ssl.SSLContext,
     ca_file: Path,
-    fault: Any,
+    fault: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A run whose connection breaks behind a proxy is sent once, with and without a tunnel."""
     with Proxy() as proxy:
         monkeypatch.setenv("ALL_PROXY", proxy.url)
-        for server in (open_server(fault, tls=tls), open_server(fault)):
+        for server in (open_server(BROKEN[fault], tls=tls), open_server(BROKEN[fault])):
             client = open_client(server.url, trust_env=True, verify=ca_file, retry=FAST)
             with pytest.raises(exceptions.ClientResponseIncompleteError, match="may be running"):
                 client.run_plugin_release(7, "train")
