@@ -199,3 +199,19 @@ def test_waiting_for_a_connection_can_be_cancelled(open_server: OpenServer) -> N
 
     asyncio.run(main())
     assert server.connections == 1
+
+
+def test_a_peer_that_vanished_is_noticed(open_client: OpenClient, open_server: OpenServer) -> None:
+    """A run that waits without a bound notices within two minutes that the other machine is gone."""
+    client = open_client(open_server().url)
+    client.get_plugin_release(7)
+    configured: Any = getattr(client, "client", client)
+    (line,) = configured._http._transport._pool._stack._lines
+    connection = line.connection._connection._network_stream.get_extra_info("socket")
+
+    def option(name: str) -> int:
+        return int(connection.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)))
+
+    assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert option("TCP_KEEPIDLE") + option("TCP_KEEPINTVL") * option("TCP_KEEPCNT") <= 120
+    assert 0 < option("TCP_USER_TIMEOUT") <= 120_000

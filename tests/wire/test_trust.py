@@ -346,6 +346,17 @@ def test_a_client_of_the_callers_own(open_client: OpenClient, open_server: OpenS
         client._runner.run(own.aclose())
 
 
+@pytest.mark.parametrize("option", ["http_client", "transport"])
+def test_a_client_of_the_other_flavour_is_refused(open_client: OpenClient, flavour: str, option: str) -> None:
+    """A client or transport that the flavour cannot use is refused when it is given."""
+    own = {
+        "http_client": httpx.AsyncClient if flavour == "sync" else httpx.Client,
+        "transport": httpx.AsyncHTTPTransport if flavour == "sync" else httpx.HTTPTransport,
+    }
+    with pytest.raises(TypeError, match=f"{option} must be an httpx"):
+        open_client("http://agent", **{option: own[option]()})
+
+
 def test_a_client_and_a_transport_exclude_each_other(open_client: OpenClient) -> None:
     """A client and a transport of the caller's own cannot be given together."""
     with pytest.raises(ValueError, match="http_client and transport"):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from synapse_sdk.clients.agent.settings import Timeout, Verify
 
 R = TypeVar("R")
+T = TypeVar("T")
 HttpT = TypeVar("HttpT", Http, AsyncHttp)
 
 DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=5.0)
@@ -79,8 +80,10 @@ class Configured(Generic[HttpT]):
         self._agent: _LocalAgent | None = None
         self._generated = self._generated_client()
         if http_client is not None:
-            transport = self._wrap(http_client)
-        elif transport is None:
+            transport = self._client_transport(_checked("http_client", http_client, self._client_class))
+        elif transport is not None:
+            _checked("transport", transport, self._transport_class)
+        else:
             transport = self._make_transport(
                 limits=limits,
                 verify=settings.ssl_context(verify, self.base_url, trust_env=trust_env),
@@ -98,7 +101,9 @@ class Configured(Generic[HttpT]):
     # The classes of the flavour.
     _make_http: Callable[..., HttpT]
     _make_transport: Callable[..., Any]
-    _wrap: Callable[[Any], Any]
+    _client_transport: Callable[[Any], Any]
+    _client_class: type
+    _transport_class: type
 
     @property
     def base_url(self) -> str:
@@ -194,7 +199,9 @@ class BaseClient(Configured[Http]):
 
     _make_http = Http
     _make_transport = Transport
-    _wrap = ClientTransport
+    _client_transport = ClientTransport
+    _client_class = httpx.Client
+    _transport_class = httpx.BaseTransport
 
     def _run(self, steps: flow.Flow[R]) -> R:
         return flow.run(steps, self._http.once, self._http.sleep)
@@ -249,7 +256,9 @@ class AsyncBaseClient(Configured[AsyncHttp]):
 
     _make_http = AsyncHttp
     _make_transport = AsyncTransport
-    _wrap = AsyncClientTransport
+    _client_transport = AsyncClientTransport
+    _client_class = httpx.AsyncClient
+    _transport_class = httpx.AsyncBaseTransport
 
     async def _run(self, steps: flow.Flow[R]) -> R:
         return await flow.run_async(steps, self._http.once, self._http.sleep)
@@ -297,3 +306,11 @@ class AsyncBaseClient(Configured[AsyncHttp]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _checked(name: str, value: T, kind: type) -> T:
+    """`value`, where it is of the kind that its flavour can use."""
+    if not isinstance(value, kind):
+        msg = f"{name} must be an httpx.{kind.__name__}, not {value!r:.100}"
+        raise TypeError(msg)
+    return value

@@ -76,6 +76,7 @@ def exchange(
             _log(request, response.status_code, begun, history)
             if redirects < MAX_REDIRECTS and _is_followed(request, response):
                 redirects += 1
+                history.tries -= 1  # it was answered, and goes on
                 request = _redirected(request, response)
                 continue
             if response.is_success:
