@@ -1,0 +1,46 @@
+"""What importing the SDK costs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+HEAVY = {
+    "attr",
+    "attrs",
+    "dateutil",
+    "jsonschema_rs",
+    "starlette",
+    "synapse_agent_api",
+    "synapse_local_agent",
+    "typer",
+    "uvicorn",
+    "yaml",
+}
+"""What a program that only imports the client must not pay for."""
+
+
+def imported_by(statement: str) -> set[str]:
+    """The packages, by their first names, that a statement imports in a process of its own."""
+    # httpcore imports trio, and with it attrs, where it is installed, which is no matter of the SDK's.
+    program = f"import json, sys\nsys.modules['trio'] = None\n{statement}\nprint(json.dumps(list(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    return {name.partition(".")[0] for name in json.loads(result.stdout)}
+
+
+def test_importing_the_client_is_cheap() -> None:
+    """Importing the client loads neither the generated models nor anything of the agent or the command line."""
+    modules = imported_by("from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient")
+    assert "httpx" in modules
+    assert modules & HEAVY == set()
+
+
+def test_importing_the_errors_is_free() -> None:
+    """Importing the errors alone loads no HTTP library."""
+    assert imported_by("import synapse_sdk.exceptions") & {"httpx", "httpcore", "anyio", *HEAVY} == set()
+
+
+def test_the_check_sees_what_is_imported() -> None:
+    """What makes a call loads the generated models, which the check of the other imports would see."""
+    assert "synapse_agent_api" in imported_by("import synapse_agent_api.models")

@@ -1,0 +1,106 @@
+"""Both flavours of the client have the same methods with the same signatures."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, get_overloads
+
+import pytest
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_sdk.clients.agent.listing import AsyncPluginReleases, PluginReleases
+
+COUNTERPARTS = {"close": "aclose"}
+"""Methods that have another name where they are awaited."""
+NOT_AWAITED = {"iter_plugin_releases", "local"}
+"""Methods that give something at once in both flavours."""
+RETURNS = {"PluginReleases": "AsyncPluginReleases"}
+
+
+def public(cls: type) -> dict[str, Any]:
+    """The public methods and properties of a class."""
+    return {name: inspect.getattr_static(cls, name) for name in dir(cls) if not name.startswith("_")}
+
+
+METHODS = sorted(name for name, value in public(AgentClient).items() if not isinstance(value, property))
+
+
+def pair(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """A method of both flavours."""
+    return getattr(AgentClient, name), getattr(AsyncAgentClient, COUNTERPARTS.get(name, name))
+
+
+def described(method: Callable[..., Any]) -> tuple[list[tuple[str, Any, Any, Any]], Any]:
+    """A signature as names, kinds, defaults and annotations, and what it returns."""
+    signature = inspect.signature(method)
+    parameters = [(each.name, each.kind, each.default, each.annotation) for each in signature.parameters.values()]
+    return parameters, RETURNS.get(signature.return_annotation, signature.return_annotation)
+
+
+def test_both_have_the_same_methods() -> None:
+    """Each public method of one client has its counterpart in the other, and there are no more."""
+    expected = {COUNTERPARTS.get(name, name) for name in public(AgentClient)}
+    assert public(AsyncAgentClient).keys() == expected
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_signatures_are_the_same(name: str) -> None:
+    """Both flavours of a method take and return the same: names, kinds, defaults and annotations."""
+    one, other = pair(name)
+    assert described(one) == described(other)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_overloads_are_the_same(name: str) -> None:
+    """Type checkers see the same overloads of both flavours."""
+    one, other = pair(name)
+    assert [described(each) for each in get_overloads(one)] == [described(each) for each in get_overloads(other)]
+
+
+def test_a_list_has_overloads() -> None:
+    """What listing returns depends on list_all, which type checkers know."""
+    assert [len(get_overloads(method)) for method in pair("list_plugin_releases")] == [3, 3]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_are_awaited_in_one_flavour(name: str) -> None:
+    """Each method is plain in AgentClient and awaited in AsyncAgentClient, but for those that give at once."""
+    one, other = pair(name)
+    assert not inspect.iscoroutinefunction(one)
+    assert inspect.iscoroutinefunction(other) is (name not in NOT_AWAITED)
+
+
+def test_constructors_are_the_same() -> None:
+    """Both clients are made with the same arguments."""
+    assert described(AgentClient) == described(AsyncAgentClient)
+
+
+def properties(cls: type) -> dict[str, str]:
+    """The public properties of a class, with their types."""
+    getters = {name: value.fget for name, value in public(cls).items() if isinstance(value, property)}
+    return {name: str(inspect.signature(fget).return_annotation) for name, fget in getters.items() if fget is not None}
+
+
+def test_properties_are_the_same() -> None:
+    """Both clients have the same properties of the same types."""
+    one, other = properties(AgentClient), properties(AsyncAgentClient)
+    assert one == other != {}
+
+
+def test_both_are_context_managers() -> None:
+    """AgentClient works with `with`, AsyncAgentClient with `async with`, and neither with the other."""
+    assert hasattr(AgentClient, "__enter__")
+    assert hasattr(AsyncAgentClient, "__aenter__")
+    assert not hasattr(AgentClient, "__aenter__")
+    assert not hasattr(AsyncAgentClient, "__enter__")
+    one, other = inspect.signature(AgentClient.__exit__), inspect.signature(AsyncAgentClient.__aexit__)
+    assert one == other
+
+
+def test_lists_that_are_walked_over_are_the_same() -> None:
+    """Both kinds of list have the same methods, and are iterated with `for` and `async for`."""
+    assert public(PluginReleases).keys() == public(AsyncPluginReleases).keys() == {"pages"}
+    assert issubclass(PluginReleases, Iterator) is issubclass(AsyncPluginReleases, AsyncIterator) is False
+    assert hasattr(PluginReleases, "__iter__")
+    assert hasattr(AsyncPluginReleases, "__aiter__")
+    assert not hasattr(AsyncPluginReleases, "__iter__")
