@@ -82,7 +82,7 @@ def test_demo_fails_where_the_agent_cannot_start(repository: Path, tmp_path: Pat
     ended = run(sys.executable, "examples/demo.py", cwd=tmp_path)
     assert ended.returncode == 1
     assert '    client = AgentClient.local("examples/plugins")' in ended.stderr
-    assert "The registry examples/plugins is not a folder" in ended.stderr
+    assert "examples/plugins is not a folder: name one that holds plugins" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
