@@ -41,8 +41,9 @@ def situation(name: str, test: FunctionType) -> str:
     """What a test puts the client through: its name, and the faults that it is run with."""
     words = name.removeprefix("test_").replace("_", " ")
     for mark in getattr(test, "pytestmark", ()):
-        if mark.name == "parametrize" and mark.args[0] in {"fault", "content", "form"}:
-            words += f" ({', '.join(mark.args[1])})"
+        names, values = mark.args[:2] if mark.name == "parametrize" else ("", ())
+        if names in {"fault", "content", "form"} and all(isinstance(value, str) for value in values):
+            words += f" ({', '.join(values)})"
     return words
 
 
