@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from synapse_sdk.clients.agent import RetryPolicy, retries
-from synapse_sdk.clients.agent.network import Attempt
+from synapse_sdk.clients.agent.attempt import Attempt
 from synapse_sdk.clients.agent.retries import Fate, parse_retry_after
 
 REPLAYING = RetryPolicy(replay_runs=True)

@@ -10,7 +10,8 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synapse_sdk.clients.agent.network import Attempt, Line
+from synapse_sdk.clients.agent.attempt import Attempt
+from synapse_sdk.clients.agent.network import Line
 from synapse_sdk.clients.agent.stack import Stack
 
 if TYPE_CHECKING:

@@ -88,7 +88,7 @@ def open_client(flavour: str) -> Iterator[OpenClient]:
                 async def wait(seconds: float) -> None:
                     waits.append(seconds)
 
-                client._http.sleep = wait  # type: ignore[assignment]  # the seam of the tests
+                client._http.sleep = wait  # type: ignore[method-assign]  # the seam of the tests
             return Awaited(client, runner)
 
         yield make

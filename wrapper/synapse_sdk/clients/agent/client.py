@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -10,10 +9,8 @@ import httpx
 
 from synapse_sdk._version import __version__
 from synapse_sdk.clients.agent import answers, flow, operations, pagination, retries, settings
-from synapse_sdk.clients.agent.async_transport import AsyncTransport
 from synapse_sdk.clients.agent.http import AsyncClientTransport, AsyncHttp, ClientTransport, Http
 from synapse_sdk.clients.agent.retries import NEVER, RetryPolicy
-from synapse_sdk.clients.agent.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -194,11 +191,23 @@ class Configured(Generic[HttpT]):
         return pagination.Walk(first, self._flow, self.base_url)
 
 
+def _make_transport(**options: Any) -> httpx.BaseTransport:
+    from synapse_sdk.clients.agent.transport import Transport  # not before a client is made: it brings httpcore
+
+    return Transport(**options)
+
+
+def _make_async_transport(**options: Any) -> httpx.AsyncBaseTransport:
+    from synapse_sdk.clients.agent.async_transport import AsyncTransport  # as above
+
+    return AsyncTransport(**options)
+
+
 class BaseClient(Configured[Http]):
     """The sync flavour: how it sends, and how it is closed."""
 
     _make_http = Http
-    _make_transport = Transport
+    _make_transport = staticmethod(_make_transport)
     _client_transport = ClientTransport
     _client_class = httpx.Client
     _transport_class = httpx.BaseTransport
@@ -255,7 +264,7 @@ class AsyncBaseClient(Configured[AsyncHttp]):
     """The async flavour: how it sends, and how it is closed."""
 
     _make_http = AsyncHttp
-    _make_transport = AsyncTransport
+    _make_transport = staticmethod(_make_async_transport)
     _client_transport = AsyncClientTransport
     _client_class = httpx.AsyncClient
     _transport_class = httpx.AsyncBaseTransport
@@ -297,7 +306,9 @@ class AsyncBaseClient(Configured[AsyncHttp]):
             await self._http.aclose()
         finally:
             if self._agent is not None:
-                await asyncio.to_thread(self._agent.stop)
+                import anyio
+
+                await anyio.to_thread.run_sync(self._agent.stop)
 
     async def __aenter__(self) -> Self:
         return self

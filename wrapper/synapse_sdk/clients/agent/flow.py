@@ -17,7 +17,7 @@ import httpx
 
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import answers, origins, retries
-from synapse_sdk.clients.agent.network import ATTEMPT, Attempt
+from synapse_sdk.clients.agent.attempt import ATTEMPT, Attempt
 from synapse_sdk.clients.agent.retries import Fate
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-import anyio
 import httpx
 
 from synapse_sdk.clients.agent import flow, internals, origins, retries
@@ -89,7 +88,12 @@ class Http(Steps, httpx.Client):
 class AsyncHttp(Steps, httpx.AsyncClient):
     """The async flavour."""
 
-    sleep = staticmethod(anyio.sleep)
+    @staticmethod
+    async def sleep(seconds: float) -> None:
+        """Wait, on whichever loop runs."""
+        import anyio
+
+        await anyio.sleep(seconds)
 
     async def send(self, request: httpx.Request, **_: Any) -> httpx.Response:
         """Send what the generated client made."""

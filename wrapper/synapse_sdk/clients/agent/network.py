@@ -8,7 +8,6 @@ connecting to the second and further addresses of a name, each of which may take
 from __future__ import annotations
 
 import socket
-import time
 from typing import TYPE_CHECKING, Any
 
 import httpcore
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable
 
-ATTEMPT = "synapse_attempt"
-"""The extension of a request that carries its attempt down to the network."""
+    from synapse_sdk.clients.agent.attempt import Attempt
 
 TUNNEL = b"CONNECT "
 
@@ -42,47 +40,6 @@ def _keep_alive() -> list[tuple[int, int, int]]:
 KEEP_ALIVE = _keep_alive()
 
 
-class Attempt:
-    """One attempt to send a request: until when, and what became of it on the network.
-
-    Args:
-        deadline: When the call's total time is up, by `time.monotonic()`, or None.
-        connect: Seconds for connecting, which bound the talk with a proxy too.
-    """
-
-    __slots__ = ("connect", "deadline", "reused", "sent", "watched")
-
-    def __init__(self, deadline: float | None = None, connect: float | None = None) -> None:
-        self.deadline = deadline
-        self.connect = connect
-        self.watched = False
-        """Whether a transport of this SDK carries it, so that `sent` is known."""
-        self.reused = False
-        """Whether it went over a connection that had been idle."""
-        self.sent = False
-        """Whether a byte of the request itself, and not of a proxy's CONNECT, may have reached the agent."""
-
-    def cut(self, timeout: float | None, error: type[Exception]) -> float | None:
-        """`timeout`, or what is left of the total time where that is less.
-
-        Raises:
-            error: If nothing is left.
-        """
-        if self.deadline is None:
-            return timeout
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            msg = "the call's total time is up"
-            raise error(msg)
-        return left if timeout is None or left < timeout else timeout
-
-    def cut_read(self, timeout: float | None) -> float | None:
-        """As `cut`; before the request was sent it is a proxy that is waited for, as if it were connecting."""
-        if not self.sent and self.connect is not None:
-            timeout = self.connect if timeout is None else min(timeout, self.connect)
-        return self.cut(timeout, httpcore.ReadTimeout)
-
-
 class Line:
     """A connection, and the attempt that it carries at the moment."""
 
@@ -102,7 +59,7 @@ class Stream(httpcore.NetworkStream):
         self._line = line
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._line.attempt.cut_read(timeout))
+        return self._stream.read(max_bytes, self._line.attempt.cut_read(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         attempt = self._line.attempt
@@ -151,7 +108,7 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         self._line = line
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return await self._stream.read(max_bytes, self._line.attempt.cut_read(timeout))
+        return await self._stream.read(max_bytes, self._line.attempt.cut_read(timeout, httpcore.ReadTimeout))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         attempt = self._line.attempt

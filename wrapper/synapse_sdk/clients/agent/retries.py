@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 if TYPE_CHECKING:
-    from synapse_sdk.clients.agent.network import Attempt
+    from synapse_sdk.clients.agent.attempt import Attempt
 
 MAX_DEFAULT_TOTAL = 30.0
 NOT_CARRIED_OUT = frozenset({429})

@@ -15,7 +15,8 @@ import httpcore
 import httpx
 
 from synapse_sdk.clients.agent import internals
-from synapse_sdk.clients.agent.network import ATTEMPT, Attempt, Backend, Line
+from synapse_sdk.clients.agent.attempt import ATTEMPT, Attempt
+from synapse_sdk.clients.agent.network import Backend, Line
 from synapse_sdk.clients.agent.stack import Stack
 
 if TYPE_CHECKING:
