@@ -186,7 +186,6 @@ CHARSETS = [
     "zip",
     "rot13",
     "idna",
-    "punycode",
     "undefined",
     "nonsense",
     '"',

@@ -362,5 +362,5 @@ def test_the_documented_defaults_hold() -> None:
     """The default policy is what its documentation says: three attempts, 3 s for reconnecting, no replayed runs."""
     policy = RetryPolicy()
     assert (policy.attempts, policy.reconnect, policy.replay_runs, policy.total) == (3, 3.0, False, None)
-    names = set(re.findall(r"^        (\w+): ", RetryPolicy.__doc__ or "", re.MULTILINE))
+    names = set(re.findall(r"^ +(\w+): ", RetryPolicy.__doc__ or "", re.MULTILINE))
     assert {field.name for field in dataclasses.fields(RetryPolicy)} <= names
