@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+# The fixtures that speak to servers of raw sockets in both flavours serve here too.
+from tests.wire.conftest import flavour, open_client, open_server
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+__all__ = ["flavour", "open_client", "open_server"]
 
 ROOT = Path(__file__).parents[2]
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")

@@ -20,17 +20,6 @@ EXAMPLES = list(examples())
 MODEL_EXAMPLES = [example for example in EXAMPLES if "$ref" in example.schema]
 each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
 
-# What the published agents answer to, with their exact paths: the rest of the project follows from these.
-FACTS = {
-    "list_plugin_releases": "GET /plugin_releases/",
-    "create_plugin_release": "POST /plugin_releases/",
-    "get_plugin_release": "GET /plugin_releases/{lookup}",
-    "delete_plugin_release": "DELETE /plugin_releases/{lookup}",
-    "run_plugin_release": "POST /plugin_releases/{lookup}/run/",
-    "run_debug_plugin_release": "POST /plugin_releases/run_debug/",
-    "health_check": "GET /health/",
-}
-
 
 def validator(schema: dict[str, Any]) -> jsonschema_rs.Validator:
     """A validator of a schema as it stands in the document."""
@@ -55,12 +44,6 @@ def test_document_is_valid_openapi() -> None:
     """The document is valid OpenAPI 3.1."""
     assert DOCUMENT["openapi"].startswith("3.1.")
     validate(DOCUMENT)
-
-
-def test_operations_are_those_of_the_field() -> None:
-    """The operations, their methods and their exact paths are those that agents in the field answer to."""
-    found = {operation.id: f"{operation.method.upper()} {operation.path}" for operation in OPERATIONS}
-    assert found == FACTS
 
 
 @each_operation
