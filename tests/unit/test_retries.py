@@ -364,3 +364,32 @@ def test_the_documented_defaults_hold() -> None:
     assert (policy.attempts, policy.reconnect, policy.replay_runs, policy.total) == (3, 3.0, False, None)
     names = set(re.findall(r"^ +(\w+): ", RetryPolicy.__doc__ or "", re.MULTILINE))
     assert {field.name for field in dataclasses.fields(RetryPolicy)} <= names
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"attempts": "3"},
+        {"attempts": 2.5},
+        {"attempts": True},
+        {"attempts": 0},
+        {"total": "5"},
+        {"total": 1e10},
+        {"total": float("nan")},
+        {"reconnect": None},
+        {"backoff": -1},
+        {"max_backoff": float("inf")},
+        {"max_retry_after": True},
+    ],
+    ids=str,
+)
+def test_wrong_numbers_are_named(wrong: dict[str, Any]) -> None:
+    """A number that a policy cannot use is refused by its name."""
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        RetryPolicy(**wrong)
+
+
+def test_leading_zeros_count_for_nothing() -> None:
+    """Retry-After with leading zeros is the number that it is."""
+    assert parse_retry_after("0000000000000005") == 5
+    assert parse_retry_after("000") == 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from synapse_agent_api import models
 from synapse_agent_api.api.health import health_check
@@ -704,3 +705,22 @@ def test_reprs_show_no_secrets(
     held = [inner, inner.api, *vars(inner).values(), *(value for _, value in inspect.getmembers(inner.api))]
     shown = " ".join(map(repr, held)) + caplog.text
     assert [secret for secret in secrets if secret in shown] == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"retry": "x"},
+        {"retry": True},
+        {"limits": None},
+        {"limits": httpx.Limits(max_connections=0)},
+        {"max_response_bytes": None},
+        {"max_response_bytes": 0},
+        {"max_response_bytes": 1.5},
+    ],
+    ids=str,
+)
+def test_a_wrong_setting_is_named(open_client: OpenClient, options: dict[str, Any]) -> None:
+    """A setting that cannot be used is named when the client is made, and not at its first call."""
+    with pytest.raises((ValueError, TypeError), match=next(iter(options))):
+        open_client("http://agent", **options)

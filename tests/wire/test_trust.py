@@ -353,7 +353,7 @@ def test_a_client_of_the_other_flavour_is_refused(open_client: OpenClient, flavo
         "http_client": httpx.AsyncClient if flavour == "sync" else httpx.Client,
         "transport": httpx.AsyncHTTPTransport if flavour == "sync" else httpx.HTTPTransport,
     }
-    with pytest.raises(TypeError, match=f"{option} must be an httpx"):
+    with pytest.raises(TypeError, match=f"{option} must be an instance of httpx"):
         open_client("http://agent", **{option: own[option]()})
 
 

@@ -29,6 +29,7 @@ ERRORS: Mapping[int, type[exceptions.HTTPError]] = {
     429: exceptions.RateLimitError,
 }
 """The one table from status to error; every other 5xx is a ServerError, the rest an HTTPError."""
+GPU_STATUS = 503
 
 
 def read(call: Call[R], response: httpx.Response) -> R:
@@ -68,7 +69,7 @@ def error(call: Call[Any], response: httpx.Response) -> exceptions.HTTPError:
     kind = ERRORS.get(status, exceptions.ServerError if response.is_server_error else exceptions.HTTPError)
     if error_type is not None and error_type.startswith("action_"):
         kind = exceptions.ActionFailedError
-    elif error_type == "gpu_unavailable" and response.is_server_error:
+    elif error_type == "gpu_unavailable" and status == GPU_STATUS:
         kind = exceptions.GpuUnavailableError
     note = f" [{error_type:.100}]" if error_type else ""
     message = f"{describe(call, response.url)} -> {status}{note}: {summary(detail)}"

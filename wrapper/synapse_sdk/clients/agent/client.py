@@ -73,7 +73,14 @@ class Configured(Generic[HttpT]):
         if http_client is not None and transport is not None:
             msg = "http_client and transport exclude each other: a client has its transport"
             raise ValueError(msg)
-        self._policy = retry or NEVER
+        self._policy = NEVER if retry is None else _checked("retry", retry, RetryPolicy)
+        _checked("limits", limits, httpx.Limits)
+        if limits.max_connections is not None and limits.max_connections < 1:
+            msg = f"limits: max_connections must be 1 or more, or None, not {limits.max_connections}"
+            raise ValueError(msg)
+        if not isinstance(max_response_bytes, int) or max_response_bytes < 1:
+            msg = f"max_response_bytes must be a whole number, 1 or more, not {max_response_bytes!r:.100}"
+            raise ValueError(msg)
         self._agent: _LocalAgent | None = None
         self._generated = self._generated_client()
         if http_client is not None:
@@ -322,6 +329,6 @@ class AsyncBaseClient(Configured[AsyncHttp]):
 def _checked(name: str, value: T, kind: type) -> T:
     """`value`, where it is of the kind that its flavour can use."""
     if not isinstance(value, kind):
-        msg = f"{name} must be an httpx.{kind.__name__}, not {value!r:.100}"
+        msg = f"{name} must be an instance of {kind.__module__.partition('.')[0]}.{kind.__name__}, not {value!r:.100}"
         raise TypeError(msg)
     return value

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from synapse_sdk.clients.agent.settings import LONGEST_SECONDS
+
 if TYPE_CHECKING:
     from synapse_sdk.clients.agent.attempt import Attempt
 
@@ -57,13 +59,14 @@ class RetryPolicy:
     replay_runs: bool = False
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            msg = f"attempts must be at least 1, not {self.attempts}"
+        if not isinstance(self.attempts, int) or isinstance(self.attempts, bool) or self.attempts < 1:
+            msg = f"attempts must be a whole number, 1 or more, not {self.attempts!r:.100}"
             raise ValueError(msg)
         for name in ("total", "reconnect", "backoff", "max_backoff", "max_retry_after"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value < float("inf"):
-                msg = f"{name} must be a number of seconds, 0 or more, not {value}"
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (is_number and 0 <= value <= LONGEST_SECONDS) and not (name == "total" and value is None):
+                msg = f"{name} must be a number of seconds from 0 to {LONGEST_SECONDS}, not {value!r:.100}"
                 raise ValueError(msg)
 
 
@@ -163,7 +166,7 @@ def parse_retry_after(value: str | None, now: datetime | None = None) -> float |
         return None
     value = value.strip()
     if value.isascii() and value.isdigit():
-        return float(value[:12])  # a million years do as well as more
+        return float(value.lstrip("0")[:12] or 0)  # a thousand years do as well as more
     try:
         when = parsedate_to_datetime(value)
         when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
