@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NPM_CONFIG_UPDATE_NOTIFIER := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-heavy lint format types spec-lint generate check-generated promises clean
+.PHONY: help setup demo test test-heavy lint format types spec-lint generate check-generated contract spec-diff update promises build test-pythons clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,8 +66,33 @@ check-generated: setup  ## Check that what is generated is current.
 	$(BIN)/python tools/generate.py --check
 	$(BIN)/python tools/promises.py --check
 
+contract: check-generated  ## Check that all sides of the contract agree.
+	$(BIN)/mypy wrapper generated
+	$(BIN)/pytest -m 'not heavy' tests/contract tests/unit/test_parity.py tests/wire/test_requests.py \
+		tests/agent/test_requests.py tests/agent/test_releases.py
+
+spec-diff: setup  ## Rate what changed since BASE=<revision>.
+	@$(BIN)/python tools/spec_diff.py $(REDOCLY) '$(BASE)'
+
+update: setup  ## Bring in a contract: SPEC=<file or URL>.
+	@$(BIN)/python tools/update.py $(REDOCLY) '$(SPEC)'
+	@$(MAKE) contract
+
 promises: setup  ## Write docs/promises.md from the tests.
 	$(BIN)/python tools/promises.py
 
+build: setup  ## Build sdist and wheel, and try them.
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt build twine
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python tools/check_build.py
+
+test-pythons:  ## Run the tests on every Python here.
+	@for version in 3.11 3.12 3.13 3.14; do \
+		python$$version -c '' 2>/dev/null || { echo "No python$$version here."; continue; }; \
+		$(MAKE) test PYTHON=python$$version VENV=.venv-$$version || exit; \
+	done
+
 clean:  ## Remove the environment and caches.
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf .venv* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

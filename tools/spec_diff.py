@@ -90,9 +90,9 @@ def surface_breakages(base: Path) -> list[str]:
     lines = []
     for package, folder in PACKAGES.items():
         old, new = (griffe.load(package, search_paths=[root / folder], allow_inspection=False) for root in (base, ROOT))
-        lines += [
-            f"{breakage.obj.path}: {breakage.kind.value}" for breakage in griffe.find_breaking_changes(old, new)
-        ]
+        for breakage in griffe.find_breaking_changes(old, new):
+            name = getattr(breakage.old_value, "name", "")  # of a parameter
+            lines.append(f"{breakage.obj.path}: {breakage.kind.value}{f' ({name})' if name else ''}")
     return lines
 
 

@@ -1,0 +1,32 @@
+"""Bringing a new contract in: what the wrapper lacks is listed."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+
+from tests.contract.conftest import DOCUMENT
+from tools import update
+
+
+@pytest.mark.parametrize("client", [AgentClient, AsyncAgentClient])
+def test_the_wrapper_covers_the_contract(client: type) -> None:
+    """Both clients have every operation, with every argument, of the contract."""
+    assert update.lacking(DOCUMENT, client) == []
+
+
+def test_what_the_wrapper_lacks_is_listed() -> None:
+    """An operation, a parameter and a field that the wrapper has not are listed by name."""
+    document = copy.deepcopy(DOCUMENT)
+    run = document["paths"]["/plugin_releases/{lookup}/run/"]["post"]
+    run["parameters"].append({"name": "dry_run", "in": "query", "schema": {"type": "boolean"}})
+    document["components"]["schemas"]["RunPluginReleaseRequest"]["properties"]["priority"] = {"type": "integer"}
+    logs = {**copy.deepcopy(document["paths"]["/plugin_releases/{lookup}"]["get"]), "operationId": "get_logs"}
+    document["paths"]["/plugin_releases/{lookup}/logs"] = {"get": logs}
+    assert update.lacking(document, AgentClient) == [
+        "AgentClient.run_plugin_release(dry_run=)",
+        "AgentClient.run_plugin_release(priority=)",
+        "AgentClient.get_logs() for GET /plugin_releases/{lookup}/logs",
+    ]

@@ -1,0 +1,98 @@
+"""Bring a new version of the contract in: what changed, the client generated anew, and what the wrapper lacks.
+
+The new document takes the place of `openapi/agent.yaml` once it is valid. What is left to do by hand is listed, and the
+contract's tests say the same.
+"""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+from openapi_spec_validator import validate
+
+ROOT = Path(__file__).parent.parent
+CONTRACT = ROOT / "openapi" / "agent.yaml"
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+
+
+def read(source: str) -> str:
+    """The text at a path or a URL."""
+    if source.startswith(("http://", "https://")):
+        return httpx.get(source, follow_redirects=True).raise_for_status().text
+    return Path(source).read_text(encoding="utf-8")
+
+
+def resolve(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """A part of a document, or what it refers to."""
+    while "$ref" in part:
+        target: Any = document
+        for name in part["$ref"].removeprefix("#/").split("/"):
+            target = target[name]
+        part = target
+    return part
+
+
+def arguments(document: dict[str, Any], item: dict[str, Any], operation: dict[str, Any]) -> set[str]:
+    """The names that a method for an operation has to take: its path, its own headers, its query and its body."""
+    names = set()
+    declared = [resolve(document, part) for part in [*item.get("parameters", []), *operation.get("parameters", [])]]
+    if any(part["in"] == "query" and part["schema"].get("type") == "object" for part in declared):
+        # One argument stands for the whole query.
+        names.add("params")
+        declared = [part for part in declared if part["in"] != "query"]
+    for part in declared:
+        if not part["name"].startswith("SYNAPSE-"):  # settings of the client
+            names.add(part["name"].lower().replace("-", "_"))
+    if "requestBody" in operation:
+        media = resolve(document, operation["requestBody"])["content"]["application/json"]
+        names |= resolve(document, media["schema"]).get("properties", {}).keys()
+    return names
+
+
+def lacking(document: dict[str, Any], client: type) -> list[str]:
+    """The operations and arguments of a document that a client does not have, in a line each."""
+    lines = []
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method not in item:
+                continue
+            name = item[method]["operationId"]
+            function = getattr(client, name, None)
+            if function is None:
+                lines.append(f"{client.__name__}.{name}() for {method.upper()} {path}")
+                continue
+            taken = inspect.signature(function).parameters.keys()
+            lines += [
+                f"{client.__name__}.{name}({argument}=)"
+                for argument in sorted(arguments(document, item, item[method]) - taken)
+            ]
+    return lines
+
+
+def main(given: list[str]) -> None:
+    """Run as a program: `update.py REDOCLY SOURCE`."""
+    if len(given) != 2 or not given[1]:  # noqa: PLR2004 - two arguments
+        sys.exit("Name the new contract: make update SPEC=<file or URL>")
+    redocly, source = given
+    text = read(source)
+    document = yaml.safe_load(text)
+    validate(document)
+    CONTRACT.write_text(text, encoding="utf-8")
+    for command in (["tools/spec_diff.py", redocly, "HEAD"], ["tools/generate.py"]):
+        # A version that has to be raised is no reason to stop here: the contract's tests come last.
+        subprocess.run([sys.executable, *command], cwd=ROOT, check=command[0].endswith("generate.py"))  # noqa: S603 - ours
+
+    from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+
+    lines = lacking(document, AgentClient) + lacking(document, AsyncAgentClient)
+    print("The wrapper covers the contract." if not lines else "The wrapper lacks:", *lines, sep="\n  ")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
