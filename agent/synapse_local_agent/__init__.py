@@ -10,8 +10,9 @@ Example:
 
 from __future__ import annotations
 
-from synapse_local_agent.registry import RegistryError
+from synapse_local_agent.errors import RegistryError
+from synapse_local_agent.lock import DataInUseError
 from synapse_local_agent.server import LocalAgent
 from synapse_local_agent.tokens import TokenError
 
-__all__ = ["LocalAgent", "RegistryError", "TokenError"]
+__all__ = ["DataInUseError", "LocalAgent", "RegistryError", "TokenError"]

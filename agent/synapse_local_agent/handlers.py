@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import URL
 
-from synapse_local_agent.registry import CONFIG, RegistryError, entrypoint, read_config
+from synapse_local_agent import sources
+from synapse_local_agent.errors import RegistryError
+from synapse_local_agent.registry import CONFIG, entrypoint, read_config
 from synapse_local_agent.runner import Job
 
 if TYPE_CHECKING:
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from synapse_local_agent.runner import Outcome, Runner
     from synapse_local_agent.store import Release, Store
 
+LOG = logging.getLogger(__name__)
 DEFAULT_PAGE_SIZE = 100
 MODULE_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -96,17 +101,39 @@ class Handlers:
 
     async def create_plugin_release(self, call: Call) -> Answer:
         """Cache a release from the registry."""
-        code, version = call.body["plugin"], call.body["version"]
         try:
-            plugin = await run_in_threadpool(self._registry.find, code, version)
-            if plugin is None:
-                raise Refusal(404, f"The registry has no plugin {code!r} of version {version!r}.")
-            release, is_new = await run_in_threadpool(self._store.add, plugin)
+            release, is_new = await run_in_threadpool(self._cache, call.body["plugin"], call.body["version"])
         except RegistryError as error:
             raise Refusal(422, f"{error}.") from None
         except OSError as error:
             raise Refusal(500, f"The release cannot be cached: {error}.") from None
         return Answer(201 if is_new else 200, release.answer())
+
+    def _cache(self, code: str, version: str) -> tuple[Release, bool]:
+        """Cache a release, and say whether it was new; what was cached stays as it is, whatever became of its plugin.
+
+        Raises:
+            RegistryError: If the plugin is not as it should be.
+        """
+        if release := self._store.find(code, version):
+            self._warn_of_change(release)
+            return release, False
+        plugin = self._registry.find(code, version)
+        if plugin is None:
+            raise Refusal(404, f"The registry has no plugin {code!r} of version {version!r}.")
+        return self._store.add(plugin)
+
+    def _warn_of_change(self, release: Release) -> None:
+        """Log that the registry's plugin is no longer what was cached, which a new version would have said."""
+        with contextlib.suppress(RegistryError, OSError):
+            plugin = self._registry.find(release.plugin, release.version)
+            if plugin is not None and sources.digest(plugin.path) != release.digest:
+                LOG.warning(
+                    "%s@%s has changed in the registry without a new version: the cached release is answered;"
+                    " delete it to have the plugin as it is now",
+                    release.plugin,
+                    release.version,
+                )
 
     async def get_plugin_release(self, call: Call) -> Answer:
         """A cached release."""

@@ -1,34 +1,32 @@
-"""The registry: a folder of plugins, each a folder with its config.yaml and its sources."""
+"""The registry: a folder of plugins, each a folder or a .zip with its config.yaml and its sources."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from synapse_local_agent import archives
+from synapse_local_agent.errors import RegistryError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CONFIG = "config.yaml"
-LEFT_OUT = {"__pycache__", ".git", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+CONFIG = archives.CONFIG
+MAX_CONFIG_BYTES = 2**20
 ENTRYPOINT = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*[.:][^\W\d]\w*(\.[^\W\d]\w*)*")
-
-
-class RegistryError(Exception):
-    """A registry or a plugin in it is not as it should be; the message says what to do, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
     """A plugin as it stands in the registry."""
 
-    folder: Path
+    path: Path
+    """Its folder or its archive."""
     code: str
     version: str
     config: dict[str, Any]
@@ -49,8 +47,8 @@ class Registry:
         if not self.folder.is_dir():
             msg = f"The registry {self.folder} is not a folder: name one that holds plugins, each with a {CONFIG}"
             raise RegistryError(msg)
-        for folder in self._folders():
-            read_plugin(folder)
+        for path in self._plugins():
+            read_plugin(path)
 
     def find(self, code: str, version: str) -> Plugin | None:
         """The plugin of that code and version, or None.
@@ -59,9 +57,9 @@ class Registry:
             RegistryError: If it is not there, and a plugin that may be it does not parse.
         """
         broken: RegistryError | None = None
-        for folder in self._folders():
+        for path in self._plugins():
             try:
-                plugin = read_plugin(folder)
+                plugin = read_plugin(path)
             except RegistryError as error:
                 broken = error
                 continue
@@ -71,79 +69,49 @@ class Registry:
             raise broken
         return None
 
-    def _folders(self) -> Iterator[Path]:
+    def _plugins(self) -> Iterator[Path]:
         for path in sorted(self.folder.iterdir()):
-            if (path / CONFIG).is_file():
+            if (path / CONFIG).is_file() or (path.suffix == ".zip" and path.is_file()):
                 yield path
 
 
-def files(folder: Path) -> list[tuple[str, Path]]:
-    """The files of a plugin, by their path within its folder, sorted.
-
-    Raises:
-        RegistryError: If a link leads anywhere but to a file of the plugin.
-    """
-    root = folder.resolve()
-    found = []
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder)
-        if LEFT_OUT.isdisjoint(name.parts):
-            is_file = path.is_file()
-            if path.is_symlink() and not (is_file and path.resolve().is_relative_to(root)):
-                msg = f"{path} is a link, and not to a file of the plugin: put there what it leads to"
-                raise RegistryError(msg)
-            if is_file:
-                found.append((name.as_posix(), path))
-    return sorted(found)
-
-
-def digest(folder: Path) -> str:
-    """SHA-256 of the names and contents of a plugin's files, in hexadecimal."""
-    total = hashlib.sha256()
-    for name, path in files(folder):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(b"%d:%b:%b;" % (len(name), os.fsencode(name), content.encode()))
-    return total.hexdigest()
-
-
-def read_plugin(folder: Path) -> Plugin:
-    """Read the plugin in a folder.
+def read_plugin(path: Path) -> Plugin:
+    """Read the plugin in a folder or an archive.
 
     Raises:
         RegistryError: If its config.yaml does not parse, or lacks what a release needs.
     """
-    config = read_config(folder)
+    config = read_config(path)
     texts = {}
     for name in ("code", "version"):
         value = config.get(name)
         if not isinstance(value, str) or not value.strip():
-            msg = f"{folder / CONFIG}: {name} must be a text, such as {name}: '1.0.0', not {value!r}"
+            msg = f"{path / CONFIG}: {name} must be a text, such as {name}: '1.0.0', not {value!r}"
             raise RegistryError(msg)
         texts[name] = value
     actions = config.get("actions")
     if not isinstance(actions, dict) or not actions:
         form = "train: {entrypoint: plugin.train:train}"
-        msg = f"{folder / CONFIG}: actions must map names to entrypoints, such as {form}"
+        msg = f"{path / CONFIG}: actions must map names to entrypoints, such as {form}"
         raise RegistryError(msg)
     for name in actions:
         try:
             entrypoint(config, name)
         except RegistryError as error:
-            msg = f"{folder / CONFIG}: {error}"
+            msg = f"{path / CONFIG}: {error}"
             raise RegistryError(msg) from None
-    return Plugin(folder, texts["code"], texts["version"], config)
+    return Plugin(path, texts["code"], texts["version"], config)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The config.yaml in a folder.
+    """The config.yaml in a folder or an archive.
 
     Raises:
         RegistryError: If it does not parse, or is no mapping.
     """
     path = folder / CONFIG
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        config = yaml.safe_load(_config(folder).decode())
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{path} cannot be read: {error}"
         raise RegistryError(msg) from None
@@ -161,6 +129,26 @@ def read_config(folder: Path) -> dict[str, Any]:
         msg = f"{path} holds what JSON cannot: {error}"
         raise RegistryError(msg) from None
     return as_json
+
+
+def _config(path: Path) -> bytes:
+    """The content of a plugin's config.yaml.
+
+    Raises:
+        RegistryError: If there is none, or it is too large to be one.
+    """
+    if path.is_dir():
+        with (path / CONFIG).open("rb") as file:
+            content: bytes | None = file.read(MAX_CONFIG_BYTES + 1)
+    else:
+        content = archives.config(path, MAX_CONFIG_BYTES + 1)
+    if content is None:
+        msg = f"{path} has no {CONFIG}, neither at its top nor in the one folder that holds all of it"
+        raise RegistryError(msg)
+    if len(content) > MAX_CONFIG_BYTES:
+        msg = f"{path / CONFIG} is larger than {MAX_CONFIG_BYTES} bytes"
+        raise RegistryError(msg)
+    return content
 
 
 def entrypoint(config: dict[str, Any], action: str) -> str:

@@ -19,6 +19,7 @@ from synapse_sdk._version import __version__
 from synapse_local_agent import contract, tokens
 from synapse_local_agent.app import application
 from synapse_local_agent.handlers import Handlers
+from synapse_local_agent.lock import Lock
 from synapse_local_agent.registry import Registry
 from synapse_local_agent.runner import Runner
 from synapse_local_agent.store import Store
@@ -47,6 +48,7 @@ class Server(uvicorn.Server):
         RegistryError: If the registry, or a plugin in it, is not as it should be.
         TokenError: If the token cannot be used.
         OSError: If the port is in use, the address is not one of this machine's, or the data folder cannot be used.
+        DataInUseError: If another agent uses the data folder.
         sqlite3.Error: If the database in the data folder cannot be used.
     """
 
@@ -76,6 +78,7 @@ class Server(uvicorn.Server):
         with contextlib.ExitStack() as on_failure:
             on_failure.enter_context(self._listener)
             data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = on_failure.enter_context(Lock(data))
             token = tokens.kept(data) if token is None else token
             store = Store(data)
             on_failure.callback(store.close)
@@ -97,7 +100,7 @@ class Server(uvicorn.Server):
 
     def serve_forever(self) -> None:
         """Serve until told to stop."""
-        with self._listener:
+        with self._listener, self._lock:
             self.run(sockets=[self._listener])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -137,6 +140,7 @@ class LocalAgent:
         RegistryError: If the registry, or a plugin in it, is not as it should be.
         TokenError: If the token cannot be used.
         OSError: If the port is in use.
+        DataInUseError: If another agent uses the data folder.
 
     Example:
         >>> with LocalAgent(registry="examples/plugins") as agent:

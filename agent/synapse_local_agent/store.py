@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+import re
 import shutil
-import sqlite3
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -12,24 +14,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synapse_local_agent import registry
+from synapse_local_agent import database, sources
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import sqlite3
+    from collections.abc import Iterator, Mapping
 
+    from synapse_local_agent.registry import Plugin
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS releases (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    plugin TEXT NOT NULL,
-    version TEXT NOT NULL,
-    digest TEXT NOT NULL,
-    config TEXT NOT NULL,
-    created TEXT NOT NULL,
-    size INTEGER NOT NULL,
-    UNIQUE (plugin, version)
-)
-"""
+DIGEST = re.compile("[0-9a-f]{64}")
+LOG = logging.getLogger(__name__)
+PARTIAL = "partial-"
+"""How the names of folders begin that are coming or going: no release has them."""
 FILTERS = ("plugin", "version")
 """The filters of a list that the agent knows; it ignores others."""
 
@@ -60,20 +56,23 @@ class Release:
 
 
 class Store:
-    """The releases of one agent, in one folder. Safe to share between threads."""
+    """The releases of one agent, in one folder, which a `Lock` holds for it. Safe to share between threads.
+
+    A release's files are on the disk before its row is, and its row is gone before its files go, so whenever the agent
+    is killed, what the database has is whole. What it does not have is removed at the next start.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._files = folder / "releases"
         self._files.mkdir(parents=True, exist_ok=True)
-        self._adding = threading.Lock()
-        """Held while files come or go, which may take long."""
+        self._creating: dict[tuple[str, str], tuple[threading.Lock, list[None]]] = {}
+        self._placing = threading.Lock()
+        """Held while a folder comes or goes together with its row, which is quick."""
         self._lock = threading.Lock()
         """Held while the database is used."""
-        self._connection = sqlite3.connect(folder / "agent.sqlite", check_same_thread=False)
-        self._connection.row_factory = sqlite3.Row
+        self._connection = database.connect(folder)
         try:
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute(SCHEMA)
+            self._recover()
         except BaseException:
             self._connection.close()
             raise
@@ -87,31 +86,38 @@ class Store:
         """The folder that holds a release's files."""
         return self._files / release.digest
 
-    def add(self, plugin: registry.Plugin) -> tuple[Release, bool]:
+    def add(self, plugin: Plugin) -> tuple[Release, bool]:
         """Cache a plugin, and say whether it was new; one that is cached already stays as it is.
 
         Raises:
             RegistryError: If the plugin's files are not as they should be.
         """
-        with self._adding:
-            if release := self._find("plugin = ? AND version = ?", plugin.code, plugin.version):
+        with self._only_one(plugin.code, plugin.version):
+            if release := self.find(plugin.code, plugin.version):
                 return release, False
-            digest, size = self._copy(plugin.folder)
-            values = (plugin.code, plugin.version, digest, json.dumps(plugin.config), _now(), size)
-            with self._lock, self._connection:
-                cursor = self._connection.execute(
-                    "INSERT INTO releases (plugin, version, digest, config, created, size) VALUES (?, ?, ?, ?, ?, ?)"
-                    " RETURNING *",
-                    values,
-                )
-                return _release(cursor.fetchone()), True
+            partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=self._files))
+            try:
+                size = sources.copy(plugin.path, partial)
+                digest = sources.digest(partial)
+                values = (plugin.code, plugin.version, digest, json.dumps(plugin.config), _now(), size)
+                with self._placing:
+                    if not (self._files / digest).exists():
+                        partial.rename(self._files / digest)
+                        sources.sync(self._files)
+                    return self._insert(values), True
+            finally:
+                _remove(partial)
+
+    def find(self, plugin: str, version: str) -> Release | None:
+        """The release of a plugin's code and version, or None."""
+        return self._find("plugin = ? AND version = ?", plugin, version)
 
     def get(self, lookup: str) -> Release | None:
         """The release of a lookup as it stands in a path, or None."""
         if lookup.isascii() and lookup.isdigit():
             return self._find("id = ?", int(lookup)) if len(lookup) <= 18 else None  # noqa: PLR2004 - SQLite's range
         code, _, version = lookup.rpartition("@")
-        return self._find("plugin = ? AND version = ?", code, version)
+        return self.find(code, version)
 
     def delete(self, lookup: str) -> Release | None:
         """Forget a release, and return what it was, or None; `discard` removes its files."""
@@ -124,21 +130,27 @@ class Store:
 
     def discard(self, digest: str) -> None:
         """Remove files that no release has any more."""
-        with self._adding:
-            if self._find("digest = ?", digest) is None:
-                shutil.rmtree(self._files / digest, ignore_errors=True)
+        with self._placing:
+            if self._find("digest = ?", digest) is not None or not (self._files / digest).exists():
+                return
+            going = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=self._files))
+            (self._files / digest).rename(going)
+        _remove(going)
 
     def page(self, filters: Mapping[str, str], number: int, size: int) -> tuple[int, list[Release]]:
         """How many releases pass the filters, and one page of them, newest first; pages count from 1."""
         known = {name: value for name, value in filters.items() if name in FILTERS}
         where = " AND ".join(f"{name} = ?" for name in known) or "1"
+        index = "" if known else "INDEXED BY releases_by_id"
         with self._lock:
             (count,) = self._connection.execute(
                 f"SELECT count(*) FROM releases WHERE {where}",  # noqa: S608 - made of FILTERS alone
                 (*known.values(),),
             ).fetchone()
             rows = self._connection.execute(
-                f"SELECT * FROM releases WHERE {where} ORDER BY id DESC LIMIT ? OFFSET ?",  # noqa: S608 - as above
+                # Only the rows of the page are read, whatever is before them: ids come from an index.
+                f"SELECT * FROM releases WHERE id IN (SELECT id FROM releases {index} WHERE {where}"  # noqa: S608 - as above
+                " ORDER BY id DESC LIMIT ? OFFSET ?) ORDER BY id DESC",
                 (*known.values(), size, min((number - 1) * size, 2**62)),
             ).fetchall()
         return count, [_release(row) for row in rows]
@@ -149,26 +161,52 @@ class Store:
             row = self._connection.execute(query, values).fetchone()
         return None if row is None else _release(row)
 
-    def _copy(self, folder: Path) -> tuple[str, int]:
-        """Copy a plugin's files to a folder named by their hash, which is there whole or not at all.
+    def _insert(self, values: tuple[object, ...]) -> Release:
+        with self._lock, self._connection:
+            cursor = self._connection.execute(
+                "INSERT INTO releases (plugin, version, digest, config, created, size) VALUES (?, ?, ?, ?, ?, ?)"
+                " RETURNING *",
+                values,
+            )
+            return _release(cursor.fetchone())
 
-        Returns:
-            The hash, which is of what was copied, and the size in bytes.
-        """
-        partial = Path(tempfile.mkdtemp(prefix="partial-", dir=self._files))
-        size = 0
+    @contextlib.contextmanager
+    def _only_one(self, *name: str) -> Iterator[None]:
+        """Let one create of a release go on at a time, while those of others do."""
+        with self._placing:
+            lock, waiting = self._creating.setdefault((name[0], name[1]), (threading.Lock(), []))
+            waiting.append(None)
         try:
-            for name, path in registry.files(folder):
-                copy = partial / name
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(path, copy)
-                size += copy.stat().st_size
-            digest = registry.digest(partial)
-            if not (self._files / digest).exists():
-                partial.rename(self._files / digest)
+            with lock:
+                yield
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
-        return digest, size
+            with self._placing:
+                waiting.pop()
+                if not waiting:
+                    del self._creating[name[0], name[1]]
+
+    def _recover(self) -> None:
+        """Bring folders and rows together again, after an agent that was killed, or a person who removed folders."""
+        digests = {digest for (digest,) in self._connection.execute("SELECT DISTINCT digest FROM releases")}
+        folders = {path.name for path in self._files.iterdir()}
+        for name in folders - digests:
+            if name.startswith(PARTIAL) or DIGEST.fullmatch(name):
+                _remove(self._files / name)
+        for digest in digests - folders:
+            with self._connection:
+                gone = self._connection.execute(
+                    "DELETE FROM releases WHERE digest = ? RETURNING plugin, version", (digest,)
+                ).fetchall()
+            for row in gone:
+                LOG.warning("The files of %s@%s are gone, and the release with them", row["plugin"], row["version"])
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, though it is read-only; what cannot be removed stays until the next start."""
+    for path in (folder, *folder.rglob("*/")):
+        with contextlib.suppress(OSError):
+            path.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _release(row: sqlite3.Row) -> Release:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from typing import TYPE_CHECKING
@@ -35,19 +36,25 @@ def checked(token: str, origin: str) -> str:
 def kept(folder: Path) -> str:
     """The token in the data folder, which is made where there is none, for its owner's eyes alone.
 
+    The folder is this agent's alone (see `lock`), so no other makes one at the same time.
+
     Raises:
         TokenError: If the file that is there holds no token.
     """
     path = folder / FILE
-    try:
-        # Made with its mode, so that there is no moment at which others can read it.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+    with contextlib.suppress(FileNotFoundError):
         try:
             return checked(path.read_text(encoding="ascii").strip(), f"The token in {path}")
         except UnicodeDecodeError:
             return checked("", f"The token in {path}")
+    token = secrets.token_urlsafe(32)
+    # Made with its mode, so that there is no moment at which others can read it, and there whole or not at all.
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        token = secrets.token_urlsafe(32)
         file.write(token)
+        file.flush()
+        os.fsync(descriptor)
+    partial.rename(path)
     return token

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from synapse_local_agent import LocalAgent
@@ -11,10 +15,10 @@ from tests.agent.helpers import client_of, create, write_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import httpx
 
+PROGRAM = Path(sys.executable).with_name("synapse-agent")
 SHARED = """
 import os
 
@@ -62,3 +66,40 @@ def own_http(own_agent: LocalAgent) -> Iterator[httpx.Client]:
     """A client of the test's own agent."""
     with client_of(own_agent) as client:
         yield client
+
+
+class Serve(Protocol):
+    """Starts `synapse-agent serve` with further arguments and variables."""
+
+    def __call__(self, *arguments: str | Path, **variables: str) -> subprocess.Popen[str]:
+        """Start one."""
+        ...
+
+
+@pytest.fixture
+def serve(registry: Path, tmp_path: Path) -> Iterator[Serve]:
+    """Start agents of the registry on a free port, and end those that a test leaves."""
+    started = []
+
+    def start(*arguments: str | Path, **variables: str) -> subprocess.Popen[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SYNAPSE_")}
+        environment |= {"HOME": str(tmp_path / "home"), "XDG_DATA_HOME": str(tmp_path / "home" / "share"), **variables}
+        if "--registry" not in arguments:
+            arguments = ("--registry", registry, *arguments)
+        if "--port" not in arguments:
+            arguments = ("--port", "0", *arguments)
+        process = subprocess.Popen(  # noqa: S603 - our own program
+            [PROGRAM, "serve", *arguments],
+            env=environment,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

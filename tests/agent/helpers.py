@@ -16,10 +16,12 @@ import yaml
 from synapse_local_agent import contract
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
     from synapse_local_agent import LocalAgent
 
+LISTENING = "Agent listening on "
 PROC = Path("/proc/self").parent
 DOCUMENT = contract.load()
 SCHEMAS = jsonschema_rs.Registry([("urn:contract", DOCUMENT)])
@@ -205,3 +207,11 @@ def process_in(file: Path) -> int:
     """The process that wrote its number into a file, once it has."""
     until(lambda: file.exists() and file.read_text())
     return int(file.read_text())
+
+
+def url_of(process: subprocess.Popen[str]) -> str:
+    """Where an agent listens, once it says so."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith(LISTENING), process.communicate()
+    return line.removeprefix(LISTENING).strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -103,6 +104,41 @@ def test_cached_release_is_a_copy(own_http: httpx.Client, registry: Path) -> Non
     assert result_of(own_http.post("/plugin_releases/ocr@1.0.0/run/", json={"action": "run"})) == "first"
 
 
+def test_change_without_a_new_version_is_noticed(
+    own_http: httpx.Client, registry: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Caching again what has changed in the registry answers what was cached, and a warning names it."""
+    folder = write_plugin(registry, "ocr", SOURCE)
+    release = create(own_http, "ocr")
+    assert create(own_http, "ocr") == release
+    assert caplog.messages == []
+    (folder / "plugin.py").write_text("def run(params): return 'second'")
+    assert create(own_http, "ocr") == release
+    (message,) = caplog.messages
+    assert message.startswith("ocr@1.0.0 has changed in the registry without a new version")
+
+
+def test_cached_release_needs_no_registry(own_http: httpx.Client, registry: Path) -> None:
+    """Caching again what is no longer in the registry, or no longer parses there, answers what was cached."""
+    folder = write_plugin(registry, "ocr", SOURCE)
+    release = create(own_http, "ocr")
+    (folder / "config.yaml").write_text("code: [")
+    assert create(own_http, "ocr") == release
+    (folder / "config.yaml").unlink()
+    assert create(own_http, "ocr") == release
+
+
+def test_cached_files_are_read_only(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
+    """Neither files nor folders of a release can be written, and deleting it removes them all the same."""
+    write_plugin(registry, "ocr", {**SOURCE, "deep/er/data.txt": "x"})
+    create(own_http, "ocr")
+    (release,) = (tmp_path / "data" / "releases").iterdir()
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (release, *release.rglob("*"))}
+    assert modes == {0o444, 0o555}
+    own_http.delete("/plugin_releases/1")
+    assert cached(tmp_path / "data") == []
+
+
 def test_delete_forgets_release_and_files(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
     """Deleting answers 204 without a body, the second time 404; the files are gone, and another create is a new one."""
     write_plugin(registry, "ocr", SOURCE)
@@ -163,6 +199,19 @@ def test_concurrent_creates_cache_once(own_http: httpx.Client, registry: Path, t
     assert sorted(answer.status_code for answer in answers) == [200] * 15 + [201]
     assert len({answer.text for answer in answers}) == 1
     assert len(cached(tmp_path / "data")) == 1
+
+
+def test_slow_create_holds_up_no_other(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
+    """While a large release is being cached, a small one is cached and answered, and so is the large one later."""
+    with (write_plugin(registry, "large", SOURCE) / "weights.bin").open("wb") as file:
+        file.truncate(2**27)
+    write_plugin(registry, "small", SOURCE)
+    with ThreadPoolExecutor() as pool:
+        large = pool.submit(create, own_http, "large")
+        until(lambda: cached(tmp_path / "data"))
+        create(own_http, "small")
+        assert not large.done()
+        assert large.result()["plugin"] == "large"
 
 
 def test_list_is_newest_first(own_http: httpx.Client, registry: Path) -> None:

@@ -6,12 +6,9 @@ import os
 import signal
 import socket
 import stat
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -26,60 +23,16 @@ from tests.agent.helpers import (
     result_of,
     run_source,
     until,
+    url_of,
     write_plugin,
     write_waiting_plugin,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import subprocess
+    from pathlib import Path
 
-PROGRAM = Path(sys.executable).with_name("synapse-agent")
-LISTENING = "Agent listening on "
-
-
-class Serve(Protocol):
-    """Starts `synapse-agent serve` with further arguments and variables."""
-
-    def __call__(self, *arguments: str | Path, **variables: str) -> subprocess.Popen[str]:
-        """Start one."""
-        ...
-
-
-@pytest.fixture
-def serve(registry: Path, tmp_path: Path) -> Iterator[Serve]:
-    """Start agents of the registry on a free port, and end those that a test leaves."""
-    started = []
-
-    def start(*arguments: str | Path, **variables: str) -> subprocess.Popen[str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SYNAPSE_")}
-        environment |= {"HOME": str(tmp_path / "home"), "XDG_DATA_HOME": str(tmp_path / "home" / "share"), **variables}
-        if "--registry" not in arguments:
-            arguments = ("--registry", registry, *arguments)
-        if "--port" not in arguments:
-            arguments = ("--port", "0", *arguments)
-        process = subprocess.Popen(  # noqa: S603 - our own program
-            [PROGRAM, "serve", *arguments],
-            env=environment,
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def url_of(process: subprocess.Popen[str]) -> str:
-    """Where an agent listens, once it says so."""
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line.startswith(LISTENING), process.communicate()
-    return line.removeprefix(LISTENING).strip()
+    from tests.agent.conftest import Serve
 
 
 def refusal(process: subprocess.Popen[str]) -> str:
@@ -260,12 +213,20 @@ def test_debug_roots(serve: Serve, tmp_path: Path) -> None:
             bodies = [{"action": "run", "plugin_path": str(tmp_path / name)} for name in ("one", "two", "three")]
             return [http.post("/plugin_releases/run_debug/", json=body).status_code for body in bodies]
 
-    assert statuses(serve("--token", "token")) == [200, 200, 200]
-    assert statuses(serve("--token", "token", "--debug-root", "one", "--debug-root", tmp_path / "two")) == [
-        200,
-        200,
-        403,
-    ]
+    assert statuses(serve("--token", "token", "--data", "first")) == [200, 200, 200]
+    roots = ("--debug-root", "one", "--debug-root", tmp_path / "two")
+    assert statuses(serve("--token", "token", "--data", "second", *roots)) == [200, 200, 403]
+
+
+def test_second_agent_of_a_data_folder_says_what_to_do(serve: Serve, tmp_path: Path) -> None:
+    """A data folder that an agent uses is one line that names it and that agent, and exit code 2; later it is free."""
+    process = serve("--data", tmp_path / "data")
+    url_of(process)
+    message = refusal(serve("--data", tmp_path / "data"))
+    assert message.startswith(f"Another agent (process {process.pid}) uses the data folder {tmp_path / 'data'}: ")
+    process.kill()
+    process.communicate()
+    url_of(serve("--data", tmp_path / "data"))
 
 
 def test_port_in_use_says_what_to_do(serve: Serve, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def serve(
     Without a token one is made, and kept in a file in the data folder that only you can read.
     """
     from platformdirs import user_data_path
-    from synapse_local_agent import RegistryError, TokenError, tokens
+    from synapse_local_agent import DataInUseError, RegistryError, TokenError, tokens
     from synapse_local_agent.server import Server
 
     data = data or user_data_path("synapse-agent")
@@ -61,7 +61,7 @@ def serve(
             grace=GRACE_SECONDS,
             on_started=lambda url: typer.echo(f"Agent listening on {url}"),
         )
-    except (RegistryError, TokenError) as error:
+    except (DataInUseError, RegistryError, TokenError) as error:
         _fail(str(error))
     except sqlite3.Error as error:
         _fail(f"The data folder {data} cannot be used, give another --data: {error}")

@@ -1,0 +1,277 @@
+"""The data folder: what a killed agent leaves in it, and what the next one makes of that."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import statistics
+import threading
+import time
+import uuid
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from synapse_local_agent import DataInUseError, LocalAgent, database, sources
+from synapse_local_agent.registry import Registry
+from synapse_local_agent.store import Store
+
+from tests.agent.helpers import PROC, client_at, client_of, create, result_of, until, url_of, write_plugin
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.agent.conftest import Serve
+
+SOURCE = {"plugin.py": "def run(params): return params"}
+KILLS = 100
+CALLERS = 4
+FIRST_FORM = """
+CREATE TABLE releases (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, plugin TEXT NOT NULL, version TEXT NOT NULL, digest TEXT NOT NULL,
+    config TEXT NOT NULL, created TEXT NOT NULL, size INTEGER NOT NULL, UNIQUE (plugin, version)
+)
+"""
+
+
+def test_data_folder_is_one_agent_s(registry: Path, tmp_path: Path) -> None:
+    """An agent on the data folder of a running one does not start, leaves that one alone, and starts after it."""
+    first, second = (LocalAgent(registry, data=tmp_path / "data") for _ in range(2))
+    with first:
+        with pytest.raises(DataInUseError, match=f"process {os.getpid()}"):
+            second.start()
+        assert httpx.get(f"{first.url}/health/").status_code == 200
+    with second:
+        assert httpx.get(f"{second.url}/health/").status_code == 200
+
+
+def test_lock_of_an_agent_that_was_killed_is_free(registry: Path, tmp_path: Path) -> None:
+    """A lock file that is left over, whatever it holds, stops no start."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "lock").write_text("1")
+    with LocalAgent(registry, data=tmp_path / "data") as agent:
+        assert httpx.get(f"{agent.url}/health/").status_code == 200
+
+
+def test_leftovers_are_removed_at_the_start(registry: Path, tmp_path: Path) -> None:
+    """Copies that were not finished, and files of no release, are gone after a start; releases are not."""
+    data = tmp_path / "data"
+    write_plugin(registry, "ocr", SOURCE)
+    with LocalAgent(registry, data=data) as agent, client_of(agent) as http:
+        create(http, "ocr")
+    (kept,) = (data / "releases").iterdir()
+    for name in ("partial-abc", "0" * 64):
+        shutil.copytree(kept, data / "releases" / name)  # read-only folders, as the agent makes them
+    with LocalAgent(registry, data=data) as agent, client_of(agent) as http:
+        assert list((data / "releases").iterdir()) == [kept]
+        assert result_of(http.post("/plugin_releases/1/run/", json={"action": "run"})) == {}
+
+
+def test_release_without_files_is_forgotten(registry: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A release whose files were removed by hand is no release after the next start, says a warning; it can be one."""
+    data = tmp_path / "data"
+    write_plugin(registry, "ocr", SOURCE)
+    with LocalAgent(registry, data=data) as agent, client_of(agent) as http:
+        create(http, "ocr")
+    shutil.rmtree(data / "releases")
+    with LocalAgent(registry, data=data) as agent, client_of(agent) as http:
+        assert caplog.messages == ["The files of ocr@1.0.0 are gone, and the release with them"]
+        assert http.get("/plugin_releases/1").status_code == 404
+        assert create(http, "ocr")["id"] == 2
+
+
+def test_data_of_the_first_form_is_read(registry: Path, tmp_path: Path) -> None:
+    """A data folder of the agents before there were migrations is read, and its releases run."""
+    data = tmp_path / "data"
+    folder = write_plugin(registry, "ocr", SOURCE)
+    digest = sources.digest(folder)
+    shutil.copytree(folder, data / "releases" / digest)
+    plugin = Registry(registry).find("ocr", "1.0.0")
+    assert plugin is not None
+    with closing(sqlite3.connect(data / "agent.sqlite")) as connection, connection:
+        connection.execute(FIRST_FORM)
+        row = (7, "ocr", "1.0.0", digest, json.dumps(plugin.config), "2026-11-22T09:30:00.000Z", 10)
+        connection.execute("INSERT INTO releases VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    with LocalAgent(registry, data=data) as agent, client_of(agent) as http:
+        assert result_of(http.post("/plugin_releases/7/run/", json={"action": "run"})) == {}
+        write_plugin(registry, "new", SOURCE)
+        assert create(http, "new")["id"] == 8
+
+
+@pytest.mark.parametrize("done", range(len(database.MIGRATIONS) + 1))
+def test_migration_goes_on_where_it_was_cut(tmp_path: Path, done: int) -> None:
+    """After any number of the migrations, the next start carries out the rest and keeps what is there."""
+    with closing(sqlite3.connect(tmp_path / database.FILE)) as connection, connection:
+        for statement in database.MIGRATIONS[:done]:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {done}")
+    with closing(database.connect(tmp_path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == len(database.MIGRATIONS)
+        assert connection.execute("SELECT count(*) FROM releases").fetchone()[0] == 0
+
+
+def test_data_of_a_newer_agent_is_left_alone(tmp_path: Path) -> None:
+    """A database in a form that this agent does not know is an error that says so, and is not changed."""
+    with closing(sqlite3.connect(tmp_path / database.FILE)) as connection, connection:
+        connection.execute("PRAGMA user_version = 999")
+    with pytest.raises(sqlite3.DatabaseError, match="newer version of the agent"):
+        database.connect(tmp_path)
+    with closing(sqlite3.connect(tmp_path / database.FILE)) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+
+
+def test_token_that_was_not_finished_is_made_anew(registry: Path, tmp_path: Path, serve: Serve) -> None:
+    """What an agent left that was killed while it wrote its token does not stop the next one, which has one."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "token.partial").write_text("half")
+    url = url_of(serve("--data", data))
+    with client_at(url, (data / "token").read_text()) as http:
+        assert http.get("/plugin_releases/").status_code == 200
+    assert not (data / "token.partial").exists()
+
+
+def test_lists_stay_quick(tmp_path: Path) -> None:
+    """With 100,000 releases the first and the last page are there in 20 ms, filtered or not."""
+    with closing(Store(tmp_path)) as store:
+        config = json.dumps({"actions": {"run": {"entrypoint": "plugin:run"}}, "description": "x" * 500})
+        rows = [
+            (f"plugin{number % 50}", f"1.{number}", "0" * 64, config, "2026-11-22T09:30:00.000Z", 1)
+            for number in range(100_000)
+        ]
+        with store._connection as connection:
+            connection.executemany(
+                "INSERT INTO releases (plugin, version, digest, config, created, size) VALUES (?, ?, ?, ?, ?, ?)", rows
+            )
+        for filters, page in (({}, 1), ({}, 1000), ({"plugin": "plugin1"}, 20), ({"version": "1.7"}, 1)):
+            seconds = []
+            for _ in range(9):
+                started = time.perf_counter()
+                _, releases = store.page(filters, page, 100)
+                seconds.append(time.perf_counter() - started)
+            assert releases
+            assert statistics.median(seconds) < 0.02, (filters, page)
+
+
+@dataclass
+class Model:
+    """What the agent has answered: for each release whether it is cached, or None where a call was cut off."""
+
+    is_cached: dict[tuple[str, str], bool | None]
+    chance: random.Random
+    results: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def call(self, http: httpx.Client, releases: list[tuple[str, str]]) -> None:
+        """Create, run and delete releases that no other caller uses, until the agent is gone."""
+        with suppress(httpx.TransportError):
+            while True:
+                with self.lock:
+                    plugin, version = self.chance.choice(releases)
+                    kind = self.chance.choice(["create", "create", "run", "run", "delete"])
+                path = f"/plugin_releases/{plugin}@{version}"
+                before = self.is_cached[plugin, version]
+                if kind == "run":
+                    response = http.post(f"{path}/run/", json={"action": "run", "params": {"version": version}})
+                    if response.status_code == 200:
+                        assert (response.json(), before) == ({"version": version}, True)
+                        self.results += 1
+                    elif response.status_code == 404:
+                        assert before is False
+                    continue
+                self.is_cached[plugin, version] = None
+                if kind == "create":
+                    response = http.post("/plugin_releases/", json={"plugin": plugin, "version": version})
+                    assert response.status_code == (200 if before else 201), (before, response.text)
+                else:
+                    response = http.delete(path)
+                    assert response.status_code == (204 if before else 404), (before, response.text)
+                self.is_cached[plugin, version] = kind == "create"
+
+    def agree(self, http: httpx.Client) -> None:
+        """Assert that the agent has what it said it has, and take from it what it did not come to say."""
+        page = http.get("/plugin_releases/?page_size=1000").json()
+        found = {(release["plugin"], release["version"]) for release in page["results"]}
+        for release, is_cached in self.is_cached.items():
+            assert is_cached is None or is_cached == (release in found), release
+        self.is_cached = {release: release in found for release in self.is_cached}
+
+
+def marked(mark: str) -> list[int]:
+    """The processes with a mark in their environment."""
+    found = []
+    for environ in PROC.glob("[0-9]*/environ"):
+        with suppress(OSError):  # it may end at any time
+            if mark.encode() in environ.read_bytes():
+                found.append(int(environ.parent.name))
+    return found
+
+
+def check_folder(data: Path) -> None:
+    """Assert that a data folder which no agent uses has a sound database, and every release of it whole."""
+    with suppress(FileNotFoundError):
+        assert (data / "token").read_text() != ""
+    if not (data / database.FILE).exists():
+        return
+    with closing(sqlite3.connect(data / database.FILE)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        if connection.execute("SELECT name FROM sqlite_schema WHERE name = 'releases'").fetchone():
+            for (digest,) in connection.execute("SELECT digest FROM releases"):
+                assert sources.digest(data / "releases" / digest) == digest
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(1200)
+def test_hundred_kills_lose_nothing(serve: Serve, registry: Path, tmp_path: Path) -> None:
+    """Killed 100 times, the agent keeps all that it answered, has no half release, and leaves no process."""
+    releases = [(f"plugin{number}", f"1.{version}") for number in range(CALLERS) for version in range(5)]
+    for number, (plugin, version) in enumerate(releases):
+        files = {**SOURCE, **{f"data/{name}.txt": f"{plugin} {version} {name}" * 200 for name in range(20)}}
+        folder = write_plugin(registry, plugin, files, version=version, folder=f"{plugin}-{version}")
+        if number % 2:
+            with zipfile.ZipFile(registry / f"{plugin}-{version}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+                for path in folder.rglob("*"):
+                    archive.write(path, path.relative_to(folder))
+            shutil.rmtree(folder)
+    data, mark = tmp_path / "data", f"MARK={uuid.uuid4()}"
+    chance = random.Random(mark)  # noqa: S311 - moments of a test are no secrets
+    model = Model(dict.fromkeys(releases, False), chance)
+    cut = 0
+    for number in range(KILLS):
+        process = serve("--data", data, "--token", "token", MARK=mark.removeprefix("MARK="))
+        if number % 5 == 0:  # while it starts
+            time.sleep(chance.uniform(0, 0.6))
+            process.kill()
+        else:
+            with client_at(url_of(process), "token") as http, ThreadPoolExecutor(CALLERS) as pool:
+                model.agree(http)
+                shares = [[(f"plugin{share}", f"1.{version}") for version in range(5)] for share in range(CALLERS)]
+                callers = [pool.submit(model.call, http, share) for share in shares]
+                time.sleep(chance.uniform(0, 0.4))
+                process.kill()
+                for caller in callers:
+                    caller.result()
+                cut += sum(is_cached is None for is_cached in model.is_cached.values())
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        until(lambda: not marked(mark))
+        check_folder(data)
+    with client_at(url_of(serve("--data", data, "--token", "token")), "token") as http:
+        model.agree(http)
+        cached = {sources.digest(path) for path in registry.iterdir()}
+        kept = {path.name for path in (data / "releases").iterdir()}
+        assert kept <= cached
+        assert len(kept) == sum(bool(is_cached) for is_cached in model.is_cached.values())
+        for plugin, version in releases:
+            create(http, plugin, version)
+            answer = http.post(f"/plugin_releases/{plugin}@{version}/run/", json={"action": "run"})
+            assert result_of(answer) == {}
+    assert min(model.results, cut) > KILLS / 5  # or the kills met an idle agent
