@@ -46,6 +46,19 @@ def test_document_is_valid_openapi() -> None:
     validate(DOCUMENT)
 
 
+def test_every_reference_leads_somewhere() -> None:
+    """Every `$ref` names a part of the document that there is."""
+    waiting: list[Any] = [DOCUMENT]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            if "$ref" in part:
+                assert resolve(part)
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+
+
 @each_operation
 def test_operation_is_described(operation: Operation) -> None:
     """An operation says in a line and in full what it does."""

@@ -60,7 +60,7 @@ FACTS: dict[str, dict[str, Any]] = {
     "run_debug_plugin_release": {
         "route": "POST /plugin_releases/run_debug/",
         "parameters": {"Idempotency-Key": "header", **TOKENS},
-        "statuses": POSTED - {"404"} | {"200"},
+        "statuses": POSTED | {"200"},
         "body": "RunDebugPluginReleaseRequest",
         "answers": {"200": ...},
     },
@@ -105,7 +105,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     },
     "CreatePluginReleaseRequest": {
         "required": {"plugin", "version"},
-        "fields": {"plugin": "string", "version": "string"},
+        "fields": {"plugin": "string not empty", "version": "string not empty"},
         "is_open": False,
     },
     "RunPluginReleaseRequest": {"required": {"action"}, "fields": RUN_FIELDS, "is_open": True},
@@ -159,6 +159,10 @@ def shape(schema: dict[str, Any]) -> str:
     words = " or ".join(kinds) if isinstance(kinds, list) else str(kinds)
     if "format" in schema:
         words += f" {schema['format']}"
+    if schema.get("minLength"):
+        words += " not empty"
+    if schema.get("additionalProperties") is False:
+        words += " closed"
     inner = schema.get("items") or schema.get("additionalProperties")
     return f"{words} of {shape(inner)}" if isinstance(inner, dict) else words
 
