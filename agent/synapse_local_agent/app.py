@@ -54,7 +54,7 @@ def application(document: dict[str, Any], handlers: Handlers, token: str) -> ASG
         try:
             yield
         finally:
-            handlers.close()
+            await handlers.close()
 
     # Any, since each takes its own kind of exception, which Starlette's type cannot say.
     answers: dict[Any, Any] = {Refusal: _refuse, HTTPException: _unrouted, ClientDisconnect: _gone, Exception: _fail}
@@ -96,7 +96,8 @@ def _endpoint(operation: contract.Operation, handler: Callable[[Call], Awaitable
         if issues:
             raise Refusal(422, issues)
         lookup = unquote(request.path_params.get("lookup", ""))
-        return _response(await handler(Call(lookup, query, filters, body, str(request.url))))
+        key = request.headers.get("idempotency-key")
+        return _response(await handler(Call(lookup, query, filters, body, str(request.url), key)))
 
     return endpoint
 
@@ -154,7 +155,7 @@ def _json(status: int, body: Any, headers: Mapping[str, str] | None = None) -> R
 
 
 async def _refuse(_: Request, refusal: Refusal) -> Response:
-    return _json(refusal.status, refusal.body)
+    return _json(refusal.status, refusal.body, refusal.headers)
 
 
 async def _unrouted(_: Request, error: HTTPException) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import re
 from dataclasses import dataclass
@@ -13,19 +14,23 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import URL
 
 from synapse_local_agent import sources
+from synapse_local_agent.environments import RequirementsError, required
 from synapse_local_agent.errors import RegistryError
+from synapse_local_agent.idempotency import KeyReusedError, fingerprint
 from synapse_local_agent.registry import CONFIG, entrypoint, read_config
-from synapse_local_agent.runner import Job
+from synapse_local_agent.runner import Job, QueueFullError, Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from synapse_local_agent.processes import Outcome
     from synapse_local_agent.registry import Registry
-    from synapse_local_agent.runner import Outcome, Runner
+    from synapse_local_agent.runner import Runner
     from synapse_local_agent.store import Release, Store
 
 LOG = logging.getLogger(__name__)
 DEFAULT_PAGE_SIZE = 100
+VARIABLE = re.compile(r"[^=\0]+")
 MODULE_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -40,11 +45,13 @@ class Call:
     """The parameters beside them."""
     body: Any
     url: str
+    key: str | None = None
+    """The idempotency key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A success: its status, and its body as JSON."""
+    """An answer: its status, and its body as JSON."""
 
     status: int
     body: Any = None
@@ -54,9 +61,12 @@ class Answer:
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault
     """An answer other than success: its status, and what is wrong as the contract's `detail`."""
 
-    def __init__(self, status: int, detail: Any, error_type: str | None = None) -> None:
+    def __init__(
+        self, status: int, detail: Any, error_type: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(detail)
         self.status = status
+        self.headers = headers
         self.body = {"detail": detail} if error_type is None else {"detail": detail, "error_type": error_type}
 
 
@@ -70,14 +80,16 @@ class Handlers:
         self._debug_roots = [root.resolve() for root in debug_roots]
         self._version = version
         self._running: list[str] = []
+        self._deleted: set[str] = set()
+        """The files of releases that were deleted; they go once no run needs them."""
 
     def end_runs(self) -> None:
         """End all running actions, and any that is started later."""
-        self._runner.close()
+        self._runner.stop()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End all running actions and close the store."""
-        self._runner.close()
+        await self._runner.close()
         self._store.close()
 
     async def health_check(self, _: Call) -> Answer:
@@ -144,41 +156,70 @@ class Handlers:
         release = await run_in_threadpool(self._store.delete, call.lookup)
         if release is None:
             raise Refusal(404, f"There is no release {call.lookup}.")
+        self._deleted.add(release.digest)
+        self._runner.forget(release.digest)
         await self._discard(release.digest)
         return Answer(204)
 
     async def run_plugin_release(self, call: Call) -> Answer:
         """Run an action of a release."""
-        release = self._find(call.lookup)
-        _refuse_requirements(call.body)
-        job = _job(call.body, release.config, [str(self._store.sources(release))])
-        self._running.append(release.digest)
-        try:
-            outcome = await self._runner.run(job)
-        finally:
-            self._running.remove(release.digest)
-            await self._discard(release.digest)
-        return _answer(outcome)
+        return await self._once("run", call, lambda on_start: self._run_release(call, on_start))
 
     async def run_debug_plugin_release(self, call: Call) -> Answer:
         """Run an action from a folder of sources, from modules sent along, or from both."""
+        return await self._once("run_debug", call, lambda on_start: self._run_sources(call, on_start))
+
+    async def _once(
+        self, operation: str, call: Call, carry_out: Callable[[Callable[[], None]], Awaitable[tuple[int, bytes]]]
+    ) -> Answer:
+        """Carry out a run, or answer with what became of it where its idempotency key is known."""
+        if call.key is None:
+            return Answer(*await carry_out(lambda: None))
+        try:
+            asked = fingerprint(operation, call.lookup, call.body)
+            return Answer(*await self._runner.keys.once(call.key, asked, carry_out))
+        except KeyReusedError:
+            raise Refusal(422, f"The idempotency key {call.key} was used for another call: make a new one.") from None
+
+    async def _run_release(self, call: Call, on_start: Callable[[], None]) -> tuple[int, bytes]:
+        release = self._find(call.lookup)
+        folder = self._store.sources(release)
+        job = _job(call.body, release.config, [str(folder)])
+        self._running.append(release.digest)
+        try:
+            setting = _setting(call.body, release.config, folder, release.digest)
+            return await self._run(job, setting, on_start)
+        finally:
+            self._running.remove(release.digest)
+            await self._discard(release.digest)
+
+    async def _run_sources(self, call: Call, on_start: Callable[[], None]) -> tuple[int, bytes]:
         body = call.body
-        _refuse_requirements(body)
         for name in body.get("modules", {}):
             if not MODULE_NAME.fullmatch(name):
                 raise Refusal(422, f"modules: {name!r} is not the dotted name of a module.")
         config: dict[str, Any] = {}
-        path = []
+        folder = None
         if "plugin_path" in body:
             folder = self._debug_folder(body["plugin_path"])
-            path = [str(folder)]
             if (folder / CONFIG).is_file():
                 try:
                     config = await run_in_threadpool(read_config, folder)
                 except RegistryError as error:
                     raise Refusal(422, f"{error}.") from None
-        job = _job(body, merge(config, body.get("config", {})), path, body.get("modules", {}))
-        return _answer(await self._runner.run(job))
+        config = merge(config, body.get("config", {}))
+        job = _job(body, config, [] if folder is None else [str(folder)], body.get("modules", {}))
+        return await self._run(job, _setting(body, config, folder), on_start)
+
+    async def _run(self, job: Job, setting: Setting, on_start: Callable[[], None]) -> tuple[int, bytes]:
+        try:
+            outcome = await self._runner.run(job, setting, on_start)
+        except QueueFullError:
+            detail = "The queue of runs is full: try again later, or have the agent take more with --max-queue."
+            raise Refusal(429, detail, headers={"Retry-After": "1"}) from None
+        except RequirementsError as error:
+            raise Refusal(422, f"The requirements cannot be installed: {error}", "requirements_failed") from None
+        return reply(outcome)
 
     def _find(self, lookup: str) -> Release:
         release = self._store.get(lookup)
@@ -187,7 +228,8 @@ class Handlers:
         return release
 
     async def _discard(self, digest: str) -> None:
-        if digest not in self._running:
+        if digest in self._deleted and digest not in self._running:
+            self._deleted.discard(digest)
             await run_in_threadpool(self._store.discard, digest)
 
     def _debug_folder(self, plugin_path: str) -> Path:
@@ -239,14 +281,34 @@ def _job(body: dict[str, Any], config: dict[str, Any], path: list[str], modules:
     )
 
 
-def _refuse_requirements(body: dict[str, Any]) -> None:
-    if body.get("requirements"):
-        raise Refusal(
-            422, "This agent cannot install requirements yet: leave them out, and install them beside the agent."
-        )
+def _setting(body: dict[str, Any], config: dict[str, Any], folder: Path | None, digest: str | None = None) -> Setting:
+    try:
+        return Setting(required(folder, body.get("requirements", ())), variables(config), digest)
+    except RequirementsError as error:
+        raise Refusal(422, f"requirements: {error}.", "requirements_failed") from None
 
 
-def _answer(outcome: Outcome) -> Answer:
-    if outcome.error_type is not None:
-        raise Refusal(500, outcome.detail, outcome.error_type)
-    return Answer(200, outcome.result)
+def variables(config: dict[str, Any]) -> dict[str, str]:
+    """The environment variables that a config sets for its actions.
+
+    Example:
+        >>> variables({"env": {"MODE": "fast", "THREADS": 4, "DEBUG": True}})
+        {'MODE': 'fast', 'THREADS': '4', 'DEBUG': 'true'}
+    """
+    given = config.get("env")
+    given = {} if given is None else given
+    found = {}
+    for name, value in given.items() if isinstance(given, dict) else [("", given)]:
+        text = value if isinstance(value, str) else json.dumps(value)
+        if not VARIABLE.fullmatch(name) or "\0" in text or isinstance(value, (dict, list)) or value is None:
+            raise Refusal(422, f"env: {name!r} must be a variable's name, with a text or a number, in {CONFIG}.")
+        found[name] = text
+    return found
+
+
+def reply(outcome: Outcome) -> tuple[int, bytes]:
+    """The status and body that answer for the outcome of a run."""
+    if outcome.error_type is None:
+        return 200, outcome.result
+    body = {"detail": outcome.detail, "error_type": outcome.error_type}
+    return (504 if outcome.error_type == "action_timeout" else 500), json.dumps(body).encode()

@@ -1,4 +1,4 @@
-"""Running actions: each in a process of its own, which cannot take the agent down with it."""
+"""Running actions: in processes of their own, which cannot take the agent down with them, within the agent's limits."""
 
 from __future__ import annotations
 
@@ -6,23 +6,41 @@ import asyncio
 import contextlib
 import json
 import os
-import secrets
-import shutil
-import signal
-import socket
-import struct
-import sys
+import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from starlette.concurrency import run_in_threadpool
 
-WORKER = Path(__file__).with_name("worker.py")
-LENGTH = struct.Struct(">Q")
-ANSWER = struct.Struct(">?Q")
-MAX_ANSWER_BYTES = 256 * 2**20
+from synapse_local_agent import installer, watch
+from synapse_local_agent.environments import Environment, Environments
+from synapse_local_agent.idempotency import Keys
+from synapse_local_agent.processes import Outcome, Pool, Process
+from synapse_local_agent.runs import Runs, remove
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from packaging.requirements import Requirement
+
+    from synapse_local_agent.limits import Limits
+
+WATCH_SECONDS = 0.1
+LARGE = 2**20
+STOPPED = "The agent was stopped during the run."
+INSTALL: dict[str, Any] = {
+    **dict.fromkeys(("plugin", "version", "config", "job_id", "language")),
+    "action": "install",
+    "entrypoint": "install:install",
+    "path": [],
+    "modules": {"install": Path(installer.__file__).read_text(encoding="utf-8")},
+}
+"""The installer as a job; it runs on its own in a process that has none of the agent's modules."""
+
+
+class QueueFullError(Exception):
+    """As many runs wait as may; nothing was carried out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,107 +62,188 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a job: its result, or the kind of its failure with a detail for a person."""
+class Setting:
+    """Where a job runs."""
 
-    result: bytes = b""
-    """JSON as the action's process wrote it. It is passed on unread, so that no result can trouble the agent."""
-    error_type: str | None = None
-    detail: str = ""
+    requirements: Sequence[Requirement]
+    variables: Mapping[str, str]
+    """Environment variables, set over the agent's own."""
+    digest: str | None = None
+    """The release's files. Its processes are kept for its next run; without a release each run has a new one."""
 
 
 class Runner:
-    """Runs jobs, and ends their processes when it is closed."""
+    """Runs jobs. To be used on one event loop, and closed there; `stop` alone is for signal handlers too."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
-        self._folder = folder / "runs"
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._environment = {name: value for name, value in environment.items() if not name.startswith("SYNAPSE_")}
-        self._processes: set[asyncio.subprocess.Process] = set()
-        self._closed = False
+    def __init__(self, data: Path, environment: Mapping[str, str], token: str, limits: Limits) -> None:
+        self.keys = Keys(data)
+        try:
+            self._runs = Runs(data)
+        except BaseException:
+            self.keys.close()
+            raise
+        self._data = data
+        self._limits = limits
+        self._environments = Environments(data / "environments")
+        self._variables = _passed_on(environment, token)
+        self._pool = Pool(limits.max_idle, limits.idle_limit)
+        self._slots = asyncio.Semaphore(limits.max_running)
+        self._waiting = 0
+        self._running: dict[Process, Path] = {}
+        self._chores: list[asyncio.Task[None]] = []
+        self._stopped = False
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """End all running actions, and any that is started later; each ends in `action_crashed`."""
-        self._closed = True
-        for process in self._processes:
-            _kill_group(process)
+        self._stopped = True
+        for process in list(self._running):
+            process.end("action_crashed", STOPPED)
 
-    async def run(self, job: Job) -> Outcome:
-        """Run a job in a process of its own, whose output goes to a log file in a folder of the run's own."""
-        folder = self._folder / secrets.token_hex(8)
-        work_dir = folder / "work"
-        work_dir.mkdir(mode=0o700, parents=True)
-        ours, theirs = socket.socketpair()
-        with ours, theirs, (folder / "log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-B", str(WORKER), str(theirs.fileno())),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._environment,
-                start_new_session=True,
-            )
-            theirs.close()
-            self._processes.add(process)
-            if self._closed:
-                _kill_group(process)
-            try:
-                given = {field.name: getattr(job, field.name) for field in fields(job)}
-                return await _converse(process, ours, {**given, "work_dir": str(work_dir)})
-            finally:
-                _kill_group(process)
-                await process.wait()
-                self._processes.discard(process)
-                shutil.rmtree(work_dir, ignore_errors=True)
+    def forget(self, digest: str) -> None:
+        """End the processes that are kept for a release which is gone."""
+        self._pool.forget(digest)
+
+    async def close(self) -> None:
+        """End all processes, wait until nothing of them is left, and close the records."""
+        self.stop()
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+        await self._pool.close()
+        self._runs.close()
+        self.keys.close()
+
+    async def run(self, job: Job, setting: Setting, on_start: Callable[[], None]) -> Outcome:
+        """Run a job as soon as there is a place for it.
+
+        Args:
+            job: The job.
+            setting: Where it runs.
+            on_start: Called just before the action may do something.
+
+        Raises:
+            QueueFullError: If too many wait already.
+            RequirementsError: If what it requires cannot be had.
+        """
+        if not self._chores:
+            self._chores = [asyncio.create_task(chore()) for chore in (self._watch, self._sweep)]
+        async with self._place():
+            if self._stopped:
+                return Outcome(error_type="action_crashed", detail=STOPPED)
+            environment = await self._environments.get(setting.requirements, self._install)
+            return await self._run(job, setting, environment, on_start)
+
+    async def _run(self, job: Job, setting: Setting, environment: Environment, on_start: Callable[[], None]) -> Outcome:
+        kind = (setting.digest, environment.python, tuple(sorted(setting.variables.items())))
+        process = self._pool.take(kind) if setting.digest else None
+        outcome = Outcome(error_type="action_crashed", detail=STOPPED)
+        run = self._runs.begin(job)
+        try:
+            if process is None:
+                process = Process(environment, self._environment(environment, setting.variables), run.log)
+            else:
+                environment.close()  # the process holds it already
+            on_start()
+            given = {field.name: getattr(job, field.name) for field in fields(job)}
+            given |= {"work_dir": str(run.work_dir), "log": str(run.log)}
+            outcome = await self._carry_out(process, given, run.log)
+        finally:
+            if process is not None:
+                if process.is_reusable and setting.digest and not self._stopped:
+                    self._pool.give(kind, process)
+                else:
+                    await process.close()
+            await _remove(run.work_dir)
+            # A large result takes its time to be written.
+            if len(outcome.result) > LARGE:
+                await run_in_threadpool(self._runs.finish, run, outcome)
+            else:
+                self._runs.finish(run, outcome)
+        return outcome
+
+    async def _carry_out(self, process: Process, given: Mapping[str, Any], log: Path) -> Outcome:
+        """Have a process run something, watched, for as long as it may take."""
+        limit = self._limits.run_timeout
+        detail = f"The action took longer than {limit:g} s, and was ended with all of its processes."
+        timer = asyncio.get_running_loop().call_later(limit, process.end, "action_timeout", detail)
+        self._running[process] = log
+        if self._stopped:
+            process.end("action_crashed", STOPPED)
+        try:
+            return await process.run(given, self._limits.max_result)
+        finally:
+            timer.cancel()
+            del self._running[process]
+
+    async def _install(self, arguments: dict[str, Any]) -> str | None:
+        """Run the installer as an action is run, so that nothing of it outlives the agent either."""
+        folder = Path(arguments["folder"]).parent
+        process = Process(Environment(), self._variables, folder / "log")
+        given = {**INSTALL, "params": arguments, "work_dir": str(folder), "log": str(folder / "log")}
+        try:
+            outcome = await self._carry_out(process, given, folder / "log")
+        finally:
+            await process.close()
+        if outcome.error_type is not None:
+            return outcome.detail
+        failure: str | None = json.loads(outcome.result)
+        return failure
+
+    @contextlib.asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """One of the places for runs, waited for in the order of asking."""
+        if self._slots.locked() and self._waiting >= self._limits.max_queue:
+            raise QueueFullError
+        self._waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def _environment(self, environment: Environment, variables: Mapping[str, str]) -> dict[str, str]:
+        """The environment variables of a process."""
+        found = dict(self._variables)
+        if environment.folder is not None:
+            found["VIRTUAL_ENV"] = str(environment.folder)
+            found["PATH"] = os.pathsep.join([str(environment.folder / "bin"), found.get("PATH", os.defpath)])
+        return {**found, **variables}
+
+    async def _watch(self) -> None:
+        """End every run that takes more than it may."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if not self._running:
+                continue
+            seen = await run_in_threadpool(watch.processes)
+            for process, log in list(self._running.items()):
+                if reason := watch.excess(seen, process.id, log, self._limits):
+                    process.end("action_crashed", reason)
+
+    async def _sweep(self) -> None:
+        """Remove what is not kept any longer."""
+        while True:
+            now = time.time()
+            self.keys.sweep(now - self._limits.keep_answers)
+            names = self._runs.expired(self._limits, now)
+            await run_in_threadpool(self._runs.discard, names)
+            self._runs.forget(names)
+            await run_in_threadpool(self._environments.sweep, self._limits, now)
+            await asyncio.sleep(self._limits.sweep_interval)
 
 
-async def _converse(process: asyncio.subprocess.Process, channel: socket.socket, job: dict[str, Any]) -> Outcome:
-    """Send a job to a worker and wait for its answer, or its death."""
-    reader, writer = await asyncio.open_connection(sock=channel)
-    answer = asyncio.create_task(_exchange(reader, writer, job))
-    # A dead worker may leave children that hold the socket open, so its end is watched for as well.
-    death = asyncio.create_task(process.wait())
+def _passed_on(environment: Mapping[str, str], token: str) -> dict[str, str]:
+    """What actions see of the agent's environment: no settings of the agent, and nothing that holds its token."""
+    return {
+        name: value for name, value in environment.items() if not name.startswith("SYNAPSE_") and token not in value
+    }
+
+
+async def _remove(folder: Path) -> None:
     try:
-        await asyncio.wait({answer, death}, return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
-            # What it wrote before it died is still to be read.
-            await asyncio.wait({answer}, timeout=0.05)
-        if answer.done() and answer.exception() is None:
-            return answer.result()
-        return Outcome(error_type="action_crashed", detail=await _cause_of_death(process))
-    finally:
-        for task in (answer, death):
-            task.cancel()
-        await asyncio.gather(answer, death, return_exceptions=True)
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-
-async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, job: dict[str, Any]) -> Outcome:
-    message = json.dumps(job).encode()
-    writer.write(LENGTH.pack(len(message)) + message)
-    await writer.drain()
-    is_result, length = ANSWER.unpack(await reader.readexactly(ANSWER.size))
-    if length > MAX_ANSWER_BYTES:
-        detail = f"The action's result has {length} bytes of JSON, which is more than {MAX_ANSWER_BYTES}."
-        return Outcome(error_type="action_result_not_json", detail=detail)
-    answer = await reader.readexactly(length)
-    return Outcome(answer) if is_result else Outcome(**json.loads(answer))
-
-
-async def _cause_of_death(process: asyncio.subprocess.Process) -> str:
-    try:
-        code = await asyncio.wait_for(process.wait(), 1)
-    except TimeoutError:
-        return "The action's process closed its channel to the agent."
-    if code < 0:
-        return f"The action's process was ended by signal {-code} ({signal.strsignal(-code)})."
-    return f"The action's process ended by itself, with exit code {code}."
-
-
-def _kill_group(process: asyncio.subprocess.Process) -> None:
-    """End a worker and all that it started; it leads a process group of its own."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+        folder.rmdir()  # noqa: ASYNC240 - most actions leave nothing in it
+    except OSError:
+        await run_in_threadpool(remove, folder)

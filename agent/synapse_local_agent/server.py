@@ -19,6 +19,7 @@ from synapse_sdk._version import __version__
 from synapse_local_agent import contract, tokens
 from synapse_local_agent.app import application
 from synapse_local_agent.handlers import Handlers
+from synapse_local_agent.limits import Limits
 from synapse_local_agent.lock import Lock
 from synapse_local_agent.registry import Registry
 from synapse_local_agent.runner import Runner
@@ -42,6 +43,7 @@ class Server(uvicorn.Server):
         port: The port to listen on; 0 is a free one.
         debug_roots: The folders that debug runs may load from.
         grace: Seconds that running actions are given to end by themselves when the agent is stopped.
+        limits: What runs may take.
         on_started: Called with the URL once connections are accepted.
 
     Raises:
@@ -62,6 +64,7 @@ class Server(uvicorn.Server):
         port: int,
         debug_roots: Sequence[Path],
         grace: float,
+        limits: Limits,
         on_started: Callable[[str], object],
     ) -> None:
         # What may refuse to start comes first, so that nothing is stored by an agent that never ran.
@@ -82,7 +85,7 @@ class Server(uvicorn.Server):
             token = tokens.kept(data) if token is None else token
             store = Store(data)
             on_failure.callback(store.close)
-            self._handlers = Handlers(plugins, store, Runner(data, os.environ), debug_roots, __version__)
+            self._handlers = Handlers(plugins, store, Runner(data, os.environ, token, limits), debug_roots, __version__)
             super().__init__(
                 uvicorn.Config(
                     application(contract.load(), self._handlers, token),
@@ -135,6 +138,7 @@ class LocalAgent:
         host: The address to listen on.
         port: The port to listen on; 0 is a free one.
         debug_roots: The folders that debug runs may load from; the current one where left out.
+        limits: What runs may take; the defaults where left out.
 
     Raises:
         RegistryError: If the registry, or a plugin in it, is not as it should be.
@@ -157,6 +161,7 @@ class LocalAgent:
         host: str = "127.0.0.1",
         port: int = 0,
         debug_roots: Sequence[str | os.PathLike[str]] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.token = secrets.token_urlsafe(32) if token is None else token
         self._cleanup = contextlib.ExitStack()
@@ -166,6 +171,7 @@ class LocalAgent:
             "port": port,
             "debug_roots": [Path(root) for root in (["."] if debug_roots is None else debug_roots)],
             "grace": 0,
+            "limits": limits or Limits(),
         }
         self._data = data
         self._url: str | None = None

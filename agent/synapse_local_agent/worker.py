@@ -1,9 +1,13 @@
-"""The process that runs actions: a program of its own, with the standard library alone.
+"""The processes that run actions: a program of its own, with the standard library alone.
 
-It is started as `python -P worker.py FD`, with any Python that the action's environment has, so it imports nothing of
-the agent. Over the socket at FD it is sent a job, as a length (8 bytes, big-endian) and JSON. It answers with
-whether there is a result (1 byte), a length and JSON: the result, or how the action failed. When the agent is gone the
-socket closes, and the whole process group ends.
+It is started as `python -P -B -X utf8 worker.py FD`, with any Python that the action's environment has, so it imports
+nothing of the agent. It parts into two: the worker, which runs actions, one at a time, in a process group of its own;
+and above it the guard, which runs nothing of the plugin's and ends all that came of the worker as soon as the worker
+ends or the agent is gone. docs/decisions/0010 says why.
+
+Over the socket at FD the worker is sent jobs, each as a length (8 bytes, big-endian) and JSON. It answers each with
+whether there is a result (1 byte), whether it can run another job (1 byte), a length and JSON: the result, or how the
+action failed.
 """
 
 from __future__ import annotations
@@ -14,12 +18,13 @@ import inspect
 import json
 import logging
 import os
-import queue
+import select
 import signal
 import socket
 import struct
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,7 +35,10 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 LENGTH = struct.Struct(">Q")
-ANSWER = struct.Struct(">?Q")
+ANSWER = struct.Struct(">??Q")
+PROC = Path("/proc")
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 
 
 class ActionError(Exception):
@@ -43,51 +51,161 @@ class ActionError(Exception):
 
 
 def main(descriptor: int) -> None:
-    """Answer jobs until the agent closes its end."""
+    """Part into guard and worker."""
     channel = socket.socket(fileno=descriptor)
     channel.set_inheritable(False)
-    process = os.getpid()
-    jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    threading.Thread(target=receive, args=(channel, jobs), daemon=True).start()
-    while True:
-        is_result, answer = outcome(jobs.get())
+    guard_process = os.getpid()
+    control(PR_SET_CHILD_SUBREAPER, 1)
+    process = os.fork()
+    if process:
+        guard(channel, process)
+    os.setsid()
+    control(PR_SET_CHILD_SUBREAPER, 1)  # so that it can tell whether an action left something behind
+    control(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == guard_process:
+        work(channel)
+
+
+def control(option: int, value: int) -> None:
+    """Ask Linux for something about this process; elsewhere there is no such thing."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def guard(channel: socket.socket, worker: int) -> None:
+    """End all that came of the worker once it has ended or the agent is gone; then end as the worker did.
+
+    The socket closes with the guard, so when the agent sees that, nothing of the worker is left.
+    """
+
+    def wait_for_agent() -> None:
+        gone = select.poll()
+        gone.register(channel, 0)
+        gone.poll()
+        end_all(worker)
+
+    threading.Thread(target=wait_for_agent, daemon=True).start()
+    status = None
+    with contextlib.suppress(ChildProcessError):  # the other thread was faster
+        while status is None:
+            process, ended = os.wait()
+            status = ended if process == worker else None
+    end_all(worker)
+    code = 1 if status is None else os.waitstatus_to_exitcode(status)
+    if code < 0:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with contextlib.suppress(OSError):  # SIGKILL has no handler to set
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+def end_all(worker: int) -> None:
+    """End every process below this one, also those that left the worker's group, until there is none."""
+    limit = time.monotonic() + 10
+    while time.monotonic() < limit:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(worker, signal.SIGKILL)
+        if not has_children():
+            return
+        below = descendants()
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # all are stopped first, so that none makes another
+            for process in below:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(process, number)
+        time.sleep(0.001)
+
+
+def descendants() -> list[int]:
+    """The processes below this one, as /proc has them, but those that ended and wait to be noticed."""
+    parents = {}
+    for entry in PROC.glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it may end at any time
+            state, parent = entry.read_text(errors="replace").rpartition(")")[2].split()[:2]
+            if state not in "ZX":
+                parents[int(entry.parent.name)] = int(parent)
+    found = [os.getpid()]
+    for process in found:
+        found += [child for child, parent in parents.items() if parent == process]
+    return found[1:]
+
+
+def has_children() -> bool:
+    """Whether there is a child; those that have ended are taken note of."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
+def work(channel: socket.socket) -> None:
+    """Answer jobs until the agent closes its end."""
+    process, environment = os.getpid(), dict(os.environ)
+    stream = channel.makefile("rb")
+    while header := stream.read(LENGTH.size):
+        job = json.loads(stream.read(*LENGTH.unpack(header)))
+        redirect(job["log"])
+        is_result, is_sound, answer = outcome(job)
         if os.getpid() != process:
             os._exit(0)  # a fork of the action's that came back here: the answer is its parent's to give
-        channel.sendall(ANSWER.pack(is_result, len(answer)) + answer)
+        if is_sound:
+            signal.alarm(0)
+            if environment != dict(os.environ):
+                os.environ.clear()
+                os.environ.update(environment)
+        is_reusable = is_sound and threading.active_count() == 1 and not has_children()
+        channel.sendall(ANSWER.pack(is_result, is_reusable, len(answer)) + answer)
 
 
-def receive(channel: socket.socket, jobs: queue.SimpleQueue[dict[str, Any]]) -> None:
-    """Put every job that arrives into the queue; end the process group when the agent is gone."""
+def redirect(log: str) -> None:
+    """Let output go to a run's log from here on, whatever the action before did to the streams."""
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(file, number)
+        stream = getattr(sys, f"__{name}__")
+        if stream is None or stream.closed:
+            stream = open(number, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115 - a descriptor, open for good
+            setattr(sys, f"__{name}__", stream)
+        stream.reconfigure(line_buffering=True)
+        setattr(sys, name, stream)
+    os.close(file)
+
+
+def outcome(job: dict[str, Any]) -> tuple[bool, bool, bytes]:
+    """Run a job, whatever it does.
+
+    Returns:
+        Whether there is a result, whether the process is sound, and as JSON the result or the failure.
+    """
+    is_sound = False
     try:
-        with channel.makefile("rb") as stream:
-            while header := stream.read(LENGTH.size):
-                jobs.put(json.loads(stream.read(*LENGTH.unpack(header))))
-    finally:
-        os.killpg(0, signal.SIGKILL)
-
-
-def outcome(job: dict[str, Any]) -> tuple[bool, bytes]:
-    """Run a job, whatever it does, and say whether there is a result, and as JSON the result or the failure."""
-    try:
-        return True, encode(run(job))
+        return True, True, encode(run(job))
     except ActionError as failure:
-        error_type, detail = failure.error_type, failure.detail
+        error_type, detail, is_sound = failure.error_type, failure.detail, True
     except SystemExit as error:
         error_type, detail = "action_crashed", exit_detail(error)
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is the action's failure
         error_type, detail = "action_failed", explain(error, job["path"])
+        is_sound = isinstance(error, Exception) and not isinstance(error, MemoryError)
     finally:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):  # the action may have closed or replaced them
                 stream.flush()
     detail = detail.encode(errors="backslashreplace").decode()  # lone surrogates cannot travel
-    return False, json.dumps({"error_type": error_type, "detail": detail}).encode()
+    return False, is_sound, json.dumps({"error_type": error_type, "detail": detail}).encode()
 
 
 def run(job: dict[str, Any]) -> Any:
     """Load the action and call it; return what it returns."""
     os.chdir(job["work_dir"])
-    sys.path[:0] = job["path"]
+    if sys.path[: len(job["path"])] != job["path"]:  # a process that is used again has it already
+        sys.path[:0] = job["path"]
     overlay(job["modules"], job["path"])
     target = load(job["entrypoint"])
     context = SimpleNamespace(
@@ -198,11 +316,10 @@ def arguments(
 def logger() -> logging.Logger:
     """A logger whose lines go to the run's log."""
     log = logging.getLogger("action")
-    if not log.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.handlers[:] = [handler]
+    log.setLevel(logging.INFO)
     return log
 
 

@@ -253,16 +253,6 @@ def test_further_fields_of_a_run_are_ignored(http: httpx.Client) -> None:
     assert run_source(http, "def run(params): return 1", legacy={"x": 1}).status_code == 200
 
 
-@pytest.mark.parametrize("requirements", [["numpy"], ["pip"], ["--index-url=x"]])
-def test_requirements_are_refused(http: httpx.Client, requirements: list[str]) -> None:
-    """Requirements are never ignored: a run that asks for any is 422, and none is as good as left out."""
-    for path in (RUN, "/plugin_releases/run_debug/"):
-        response = http.post(path, json={"action": "run", "requirements": requirements})
-        assert response.status_code == 422
-        assert "requirements" in detail(response)
-    assert http.post(RUN, json={"action": "run", "requirements": []}).status_code == 200
-
-
 @pytest.mark.parametrize("host", ["[", 'a b"', "x:99999999", "user:secret@x", "x?y#z", "\\"])
 def test_odd_host_is_no_fault(http: httpx.Client, host: str) -> None:
     """A Host header that is no host does not trouble the agent."""

@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from synapse_local_agent import LocalAgent
+from synapse_local_agent import Limits, LocalAgent
 
 from tests.agent.helpers import (
     client_of,
@@ -151,7 +151,7 @@ def test_work_dir_is_gone_after_the_run(own_http: httpx.Client, tmp_path: Path) 
     work_dir = result_of(run_source(own_http, source))
     (run,) = (tmp_path / "data" / "runs").iterdir()
     assert work_dir == str(run / "work")
-    assert [path.name for path in run.iterdir()] == ["log"]
+    assert sorted(path.name for path in run.iterdir()) == ["log", "params.json", "result.json"]
     log = (run / "log").read_text()
     assert "printed\n" in log
     assert "INFO logged\n" in log
@@ -369,13 +369,15 @@ def test_streams_may_be_closed(http: httpx.Client) -> None:
     assert result_of(run_source(http, source)) == 1
 
 
-def test_runs_are_concurrent(http: httpx.Client, tmp_path: Path) -> None:
+def test_runs_are_concurrent(registry: Path, tmp_path: Path) -> None:
     """Runs do not wait for each other: eight that each wait for all others come to their results."""
     source = "import pathlib, time\ndef run(params, context):\n    folder = pathlib.Path(params['folder'])\n"
     source += "    (folder / context.job_id).touch()\n    while len(list(folder.iterdir())) < 8: time.sleep(0.01)\n"
     source += "    return context.job_id"
-    params = {"folder": str(tmp_path)}
-    with ThreadPoolExecutor(8) as pool:
+    (tmp_path / "folder").mkdir()
+    params = {"folder": str(tmp_path / "folder")}
+    limits = Limits(max_running=8)
+    with LocalAgent(registry, limits=limits) as agent, client_of(agent) as http, ThreadPoolExecutor(8) as pool:
         runs = [pool.submit(run_source, http, source, params, job_id=str(job)) for job in range(8)]
         assert [result_of(run.result()) for run in runs] == [str(job) for job in range(8)]
 
@@ -413,7 +415,7 @@ def test_client_that_goes_away_is_no_fault(
     assert result_of(run_source(own_http, "def run(params): return 1")) == 1
     assert is_alive(process)
     (tmp_path / "go").touch()
-    until(lambda: not is_alive(process))
+    until(lambda: list(tmp_path.glob("data/runs/*/result.json")))
     assert own_http.get("/health/").status_code == 200
     assert capfd.readouterr() == ("", "")
 

@@ -171,7 +171,7 @@ def test_killed_agent_leaves_no_process(serve: Serve, registry: Path, tmp_path: 
     source += "    child = subprocess.Popen(['sleep', '60'])\n"
     source += "    pathlib.Path(params['child']).write_text(str(child.pid))\n    time.sleep(60)"
     write_plugin(registry, "ocr", {"plugin.py": source})
-    process = serve("--data", tmp_path / "data", SYNAPSE_AGENT_TOKEN="token")
+    process = serve("--data", tmp_path / "data", "--max-running", "3", SYNAPSE_AGENT_TOKEN="token")
     url = url_of(process)
     with client_at(url, "token") as http, ThreadPoolExecutor() as pool:
         create(http, "ocr")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import inspect
 import pkgutil
@@ -13,6 +14,7 @@ import synapse_agent_api.api
 from synapse_local_agent import contract
 from synapse_local_agent.app import application
 from synapse_local_agent.handlers import Handlers
+from synapse_local_agent.limits import Limits
 from synapse_local_agent.registry import Registry
 from synapse_local_agent.runner import Runner
 from synapse_local_agent.store import Store
@@ -30,9 +32,9 @@ OPERATION_IDS = [operation.id for operation in operations()]
 @pytest.fixture
 def handlers(tmp_path: Path) -> Iterator[Handlers]:
     """The handlers of an agent that is not served."""
-    handlers = Handlers(Registry(tmp_path), Store(tmp_path), Runner(tmp_path, {}), [], "0")
+    handlers = Handlers(Registry(tmp_path), Store(tmp_path), Runner(tmp_path, {}, "token", Limits()), [], "0")
     yield handlers
-    handlers.close()
+    asyncio.run(handlers.close())
 
 
 def test_endpoints_are_the_operations() -> None:
@@ -52,7 +54,7 @@ def test_clients_have_a_method(operation: str) -> None:
 def test_handlers_are_the_operations() -> None:
     """The agent has one handler for each operation, and none beside them."""
     names = [name for name, _ in inspect.getmembers(Handlers, inspect.iscoroutinefunction) if name[0] != "_"]
-    assert sorted(names) == sorted(OPERATION_IDS)
+    assert sorted(names) == sorted([*OPERATION_IDS, "close"])
 
 
 def test_agent_reads_the_contract() -> None:

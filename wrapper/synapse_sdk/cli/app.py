@@ -10,6 +10,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+DAY = 86_400
+MIB = 2**20
 GRACE_SECONDS = 3
 """How long running actions are given to end by themselves when the agent is stopped."""
 
@@ -38,18 +40,50 @@ def serve(
         list[Path] | None,
         typer.Option(help="Folder that debug runs may load from; repeatable. The current one where left out."),
     ] = None,
+    run_timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that an action may run.")] = 86_400,
+    max_running: Annotated[
+        int | None, typer.Option(min=1, help="Actions that run at the same time. One a core where left out.")
+    ] = None,
+    max_queue: Annotated[int, typer.Option(min=0, help="Runs that wait; further ones are answered with 429.")] = 1000,
+    max_memory: Annotated[
+        int | None, typer.Option(min=1, help="MiB that a run may use with all of its processes.", show_default=False)
+    ] = None,
+    max_processes: Annotated[int, typer.Option(min=2, help="Processes that a run may have.")] = 1000,
+    max_result: Annotated[int, typer.Option(min=1, help="MiB of JSON that an action may return.")] = 256,
+    idle_limit: Annotated[
+        float, typer.Option(min=0, help="Seconds that a process is kept for its release's next run; 0 keeps none.")
+    ] = 300,
+    max_idle: Annotated[int, typer.Option(min=0, help="Processes that are kept for next runs.")] = 8,
+    keep_runs: Annotated[float, typer.Option(min=0, help="Days that logs of runs are kept.")] = 7,
+    keep_runs_size: Annotated[int, typer.Option(min=0, help="MiB of logs of runs that are kept.")] = 1024,
+    keep_environments: Annotated[float, typer.Option(min=0, help="Days that an unused environment is kept.")] = 30,
+    keep_environments_size: Annotated[int, typer.Option(min=0, help="MiB of environments that are kept.")] = 10_240,
 ) -> None:
     """Serve the plugins of a registry until interrupted.
 
     Without a token one is made, and kept in a file in the data folder that only you can read.
     """
     from platformdirs import user_data_path
-    from synapse_local_agent import DataInUseError, RegistryError, TokenError, tokens
+    from synapse_local_agent import DataInUseError, Limits, RegistryError, TokenError, tokens
     from synapse_local_agent.server import Server
 
     data = data or user_data_path("synapse-agent")
     if token_file is not None:
         token = _read(token_file)
+    limits = Limits(
+        **({} if max_running is None else {"max_running": max_running}),
+        run_timeout=run_timeout,
+        max_queue=max_queue,
+        max_memory=None if max_memory is None else max_memory * MIB,
+        max_processes=max_processes,
+        max_result=max_result * MIB,
+        idle_limit=idle_limit,
+        max_idle=max_idle,
+        keep_runs=keep_runs * DAY,
+        keep_runs_size=keep_runs_size * MIB,
+        keep_environments=keep_environments * DAY,
+        keep_environments_size=keep_environments_size * MIB,
+    )
     try:
         server = Server(
             registry=registry,
@@ -59,6 +93,7 @@ def serve(
             port=port,
             debug_roots=debug_root or [Path()],
             grace=GRACE_SECONDS,
+            limits=limits,
             on_started=lambda url: typer.echo(f"Agent listening on {url}"),
         )
     except (DataInUseError, RegistryError, TokenError) as error:

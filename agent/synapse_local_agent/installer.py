@@ -1,0 +1,25 @@
+"""What runs in a process of its own, under a guard, to make an environment: uv, with the standard library alone."""
+
+from __future__ import annotations
+
+import subprocess
+
+SHOWN_LINES = 12
+
+
+def install(uv: str, python: str, folder: str, requirements: str) -> str | None:
+    """Make a virtual environment that can be moved, and install into it.
+
+    Returns:
+        The last lines of what uv said where it failed, or None.
+    """
+    commands = (
+        ["venv", "--quiet", "--relocatable", "--no-project", "--python", python, folder],
+        ["pip", "install", "--quiet", "--python", f"{folder}/bin/python", "--requirement", requirements],
+    )
+    for command in commands:
+        done = subprocess.run([uv, *command], capture_output=True, text=True, check=False)  # noqa: S603 - uv itself
+        if done.returncode:
+            lines = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()
+            return "\n".join(lines[-SHOWN_LINES:])
+    return None

@@ -1,0 +1,158 @@
+"""Records of runs: a row in SQLite, and a folder with the log, the params and the result, for some time."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from synapse_local_agent.limits import Limits
+    from synapse_local_agent.processes import Outcome
+
+DATABASE = "runs.sqlite"
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS runs (
+    name TEXT PRIMARY KEY,
+    job_id TEXT,
+    plugin TEXT,
+    version TEXT,
+    action TEXT NOT NULL,
+    started REAL NOT NULL,
+    finished REAL,
+    outcome TEXT,
+    detail TEXT,
+    exit INTEGER,
+    size INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS runs_by_job ON runs (job_id);
+CREATE INDEX IF NOT EXISTS runs_by_start ON runs (started);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run and its folder, whose name is made up: a job id is a caller's text and never becomes a path."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.folder.name
+
+    @property
+    def log(self) -> Path:
+        """What the action prints and logs."""
+        return self.folder / "log"
+
+    @property
+    def work_dir(self) -> Path:
+        """The action's folder to work in, which goes with the run."""
+        return self.folder / "work"
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder and all in it, also what an action made read-only. It may take long, and is for any thread."""
+    for parent, names, _ in os.walk(folder):
+        for path in (Path(parent, name) for name in names):
+            if not path.is_symlink():
+                path.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def connect(data: Path) -> sqlite3.Connection:
+    """Open the database of runs, in the data folder."""
+    connection = sqlite3.connect(data / DATABASE, check_same_thread=False, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")  # a run that a crash of the machine forgets did not end
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class Runs:
+    """The runs of one agent. All but `discard` is for the thread of the agent's event loop."""
+
+    def __init__(self, data: Path) -> None:
+        self._folder = data / "runs"
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._connection = connect(data)
+        try:
+            self._connection.executescript(SCHEMA)
+            self._recover()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    def begin(self, job: Any) -> Run:
+        """Record that a run of a job begins, and make its folder."""
+        run = Run(self._folder / secrets.token_hex(8))
+        self._connection.execute(
+            "INSERT INTO runs (name, job_id, plugin, version, action, started) VALUES (?, ?, ?, ?, ?, ?)",
+            (run.name, job.job_id, job.plugin, job.version, job.action, time.time()),
+        )
+        run.folder.mkdir(mode=0o700)
+        run.work_dir.mkdir(mode=0o700)
+        (run.folder / "params.json").write_text(json.dumps(job.params), encoding="ascii")
+        return run
+
+    def finish(self, run: Run, outcome: Outcome) -> None:
+        """Record what became of a run; its work_dir has gone already."""
+        if outcome.error_type is None:
+            (run.folder / "result.json").write_bytes(outcome.result)
+        self._connection.execute(
+            "UPDATE runs SET finished = ?, outcome = ?, detail = ?, exit = ?, size = ? WHERE name = ?",
+            (
+                time.time(),
+                outcome.error_type or "succeeded",
+                outcome.detail,
+                outcome.exit,
+                sum(path.stat().st_size for path in run.folder.iterdir()),
+                run.name,
+            ),
+        )
+
+    def expired(self, limits: Limits, now: float) -> list[str]:
+        """The runs whose time is over, and the oldest of those that take too much room together."""
+        rows = self._connection.execute(
+            "SELECT name, started, size FROM runs WHERE finished IS NOT NULL ORDER BY started DESC"
+        )
+        names, size = [], 0
+        for name, started, taken in rows:
+            size += taken
+            if started < now - limits.keep_runs or size > limits.keep_runs_size:
+                names.append(name)
+        return names
+
+    def discard(self, names: Iterable[str]) -> None:
+        """Remove the folders of runs. It may take long, and is for any thread."""
+        for name in names:
+            remove(self._folder / name)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Remove the rows of runs whose folders have gone."""
+        self._connection.executemany("DELETE FROM runs WHERE name = ?", [(name,) for name in names])
+
+    def _recover(self) -> None:
+        """Finish the records of runs that ended with an earlier agent."""
+        for (name,) in self._connection.execute("SELECT name FROM runs WHERE finished IS NULL").fetchall():
+            remove(Run(self._folder / name).work_dir)
+        self._connection.execute(
+            "UPDATE runs SET finished = started, outcome = 'action_crashed', detail = 'The agent ended during the run.'"
+            " WHERE finished IS NULL"
+        )

@@ -1,0 +1,302 @@
+"""Idempotency keys: a call is carried out once, and a repeat is answered with the first answer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from synapse_local_agent import Limits, LocalAgent
+
+from tests.agent.helpers import (
+    client_at,
+    client_of,
+    create,
+    detail,
+    process_in,
+    result_of,
+    run_source,
+    until,
+    write_plugin,
+    write_waiting_plugin,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RUN = "/plugin_releases/1/run/"
+COUNTING = """
+import os, pathlib
+
+def run(params):
+    with open(params["file"], "a") as file:
+        file.write("x")
+    exec(params.get("then", ""))
+    return {"calls": len(pathlib.Path(params["file"]).read_text())}
+"""
+
+
+@pytest.fixture
+def counting(own_http: httpx.Client, registry: Path) -> httpx.Client:
+    """A client of an agent whose release 1 counts its calls in a file."""
+    write_plugin(registry, "ocr", {"plugin.py": COUNTING})
+    create(own_http, "ocr")
+    return own_http
+
+
+def run(http: httpx.Client, key: str | None, file: Path, **params: Any) -> httpx.Response:
+    """Run the counting action with a key."""
+    body = {"action": "run", "params": {"file": str(file), **params}}
+    return http.post(RUN, json=body, headers={} if key is None else {"Idempotency-Key": key})
+
+
+def test_repeat_has_the_first_answer(counting: httpx.Client, tmp_path: Path) -> None:
+    """The same key and body run the action once; the repeat has the same status, type and body."""
+    key = str(uuid4())
+    first, second = (run(counting, key, tmp_path / "calls") for _ in range(2))
+    assert (first.status_code, first.json()) == (200, {"calls": 1})
+    assert (second.status_code, second.content) == (200, first.content)
+    assert second.headers["content-type"] == first.headers["content-type"]
+    assert (tmp_path / "calls").read_text() == "x"
+
+
+def test_without_a_key_or_with_another_it_runs_again(counting: httpx.Client, tmp_path: Path) -> None:
+    """Calls without a key, or with keys of their own, run each."""
+    for key in (None, None, str(uuid4()), str(uuid4())):
+        run(counting, key, tmp_path / "calls")
+    assert (tmp_path / "calls").read_text() == "xxxx"
+
+
+def test_form_of_key_and_body_does_not_matter(counting: httpx.Client, tmp_path: Path) -> None:
+    """The key in capitals and the same JSON in another order of fields are the same call."""
+    key = str(uuid4())
+    file = str(tmp_path / "calls")
+    for sent, body in (
+        (key, f'{{"action": "run", "params": {{"file": "{file}", "a": 1}}}}'),
+        (key.upper(), f'{{"params":{{"a":1,"file":"{file}"}},"action":"run"}}'),
+    ):
+        headers = {"Idempotency-Key": sent, "Content-Type": "application/json"}
+        assert result_of(counting.post(RUN, content=body, headers=headers)) == {"calls": 1}
+
+
+@pytest.mark.parametrize("then", ["raise ValueError('no')", "os._exit(3)"])
+def test_failure_is_the_answer_too(counting: httpx.Client, tmp_path: Path, then: str) -> None:
+    """An action that failed or crashed is not run again: the repeat has the same failure."""
+    key = str(uuid4())
+    first, second = (run(counting, key, tmp_path / "calls", then=then) for _ in range(2))
+    assert (first.status_code, second.status_code, second.json()) == (500, 500, first.json())
+    assert (tmp_path / "calls").read_text() == "x"
+
+
+def test_key_of_another_call_is_refused(counting: httpx.Client, registry: Path, tmp_path: Path) -> None:
+    """A key that came with another body, release or operation is 422 and names the key, and nothing runs."""
+    key = str(uuid4())
+    run(counting, key, tmp_path / "calls")
+    write_plugin(registry, "other", {"plugin.py": COUNTING})
+    create(counting, "other")
+    body = {"action": "run", "params": {"file": str(tmp_path / "calls")}}
+    others = [
+        (RUN, {**body, "job_id": "other"}),
+        ("/plugin_releases/2/run/", body),
+        ("/plugin_releases/run_debug/", body),
+    ]
+    for path, other in others:
+        response = counting.post(path, json=other, headers={"Idempotency-Key": key})
+        assert response.status_code == 422
+        assert key in detail(response)
+    assert (tmp_path / "calls").read_text() == "x"
+
+
+def test_repeat_waits_while_the_first_runs(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
+    """A repeat that comes while the first call runs waits for it, another body is refused, and one run it is."""
+    write_waiting_plugin(registry)
+    create(own_http, "waiting")
+    params = {"started": str(tmp_path / "started"), "go": str(tmp_path / "go")}
+    body = {"action": "wait", "params": params}
+    headers = {"Idempotency-Key": str(uuid4())}
+    with ThreadPoolExecutor() as pool:
+        calls = [pool.submit(own_http.post, RUN, json=body, headers=headers) for _ in range(4)]
+        process_in(tmp_path / "started")
+        assert own_http.post(RUN, json={**body, "language": "ko"}, headers=headers).status_code == 422
+        assert not any(call.done() for call in calls)
+        (tmp_path / "go").touch()
+        assert [result_of(call.result()) for call in calls] == ["late"] * 4
+    assert len(list((tmp_path / "data" / "runs").iterdir())) == 1
+
+
+def test_client_that_went_away_gets_its_answer_later(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
+    """A caller that gave up waiting asks again with its key, and gets the outcome of the run that went on."""
+    write_waiting_plugin(registry)
+    create(own_http, "waiting")
+    body = {"action": "wait", "params": {"started": str(tmp_path / "started"), "go": str(tmp_path / "go")}}
+    headers = {"Idempotency-Key": str(uuid4())}
+    with ThreadPoolExecutor() as pool:
+        leaving = pool.submit(own_http.post, RUN, json=body, headers=headers, timeout=0.5)
+        process_in(tmp_path / "started")
+        assert isinstance(leaving.exception(), httpx.ReadTimeout)
+        (tmp_path / "go").touch()
+        assert result_of(own_http.post(RUN, json=body, headers=headers)) == "late"
+    assert len(list((tmp_path / "data" / "runs").iterdir())) == 1
+
+
+def test_what_was_refused_before_the_run_is_not_remembered(
+    own_http: httpx.Client, registry: Path, tmp_path: Path
+) -> None:
+    """A call that never came to a run (no release, no such action) may be repeated once what was wrong is mended."""
+    key = str(uuid4())
+    assert run(own_http, key, tmp_path / "calls").status_code == 404
+    write_plugin(registry, "ocr", {"plugin.py": COUNTING})
+    create(own_http, "ocr")
+    assert result_of(run(own_http, key, tmp_path / "calls")) == {"calls": 1}
+
+
+def test_answer_outlives_the_release(counting: httpx.Client, tmp_path: Path) -> None:
+    """The answer to a key stays what it was where its release was deleted."""
+    key = str(uuid4())
+    run(counting, key, tmp_path / "calls")
+    assert counting.delete("/plugin_releases/1").status_code == 204
+    assert result_of(run(counting, key, tmp_path / "calls")) == {"calls": 1}
+
+
+def test_debug_runs_honour_keys_too(http: httpx.Client, tmp_path: Path) -> None:
+    """A debug run with a key is carried out once."""
+    headers = {"Idempotency-Key": str(uuid4())}
+    config = {"actions": {"run": {"entrypoint": "plugin:run"}}}
+    body = {"action": "run", "params": {"file": str(tmp_path / "calls")}, "config": config}
+    body["modules"] = {"plugin": COUNTING}
+    answers = [http.post("/plugin_releases/run_debug/", json=body, headers=headers) for _ in range(2)]
+    assert [result_of(answer) for answer in answers] == [{"calls": 1}] * 2
+
+
+def test_answer_is_kept_across_restarts(registry: Path, tmp_path: Path) -> None:
+    """An agent that starts on the same data answers a key with the first answer."""
+    write_plugin(registry, "ocr", {"plugin.py": COUNTING})
+    key = str(uuid4())
+    for _ in range(2):
+        with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+            create(http, "ocr")
+            assert result_of(run(http, key, tmp_path / "calls")) == {"calls": 1}
+
+
+def test_answer_is_forgotten_in_time(registry: Path, tmp_path: Path) -> None:
+    """After the time for which answers are kept, the key is as good as new."""
+    write_plugin(registry, "ocr", {"plugin.py": COUNTING})
+    limits = Limits(keep_answers=0.2, sweep_interval=0.02)
+    key = str(uuid4())
+    with LocalAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
+        create(http, "ocr")
+        run(http, key, tmp_path / "calls")
+        until(lambda: run(http, key, tmp_path / "calls").json() == {"calls": 2})
+
+
+@pytest.fixture
+def kill_me(registry: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """An agent in a process of its own, with the token `token`."""
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("synapse-agent"),
+        "serve",
+        "--registry",
+        registry,
+        "--port",
+        "0",
+    ]
+    environment = {**os.environ, "SYNAPSE_AGENT_TOKEN": "token"}
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        [*command, "--data", tmp_path / "data", "--max-running", "1", "--max-queue", "1"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_key_whose_run_died_with_the_agent(kill_me: subprocess.Popen[str], registry: Path, tmp_path: Path) -> None:
+    """A key whose run went on when the agent was killed answers action_crashed, and the action never runs again."""
+    write_plugin(registry, "ocr", {"plugin.py": COUNTING})
+    key = str(uuid4())
+    assert kill_me.stdout is not None
+    url = kill_me.stdout.readline().split()[-1]
+    then = "import time; time.sleep(60)"
+    with client_at(url, "token") as http, ThreadPoolExecutor() as pool:
+        create(http, "ocr")
+        lost = pool.submit(run, http, key, tmp_path / "calls", then=then)
+        until((tmp_path / "calls").exists)
+        kill_me.send_signal(signal.SIGKILL)
+        assert isinstance(lost.exception(), httpx.TransportError)
+    with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+        for _ in range(2):
+            response = run(http, key, tmp_path / "calls", then=then)
+            assert (response.status_code, response.json()["error_type"]) == (500, "action_crashed")
+            assert "new key" in detail(response)
+        assert run(http, key, tmp_path / "calls").status_code == 422  # another body
+    assert (tmp_path / "calls").read_text() == "x"
+
+
+def test_run_that_was_still_waiting_is_carried_out_after_a_restart(
+    kill_me: subprocess.Popen[str], registry: Path, tmp_path: Path
+) -> None:
+    """A key whose run had not begun when the agent was killed is no run that died: its repeat runs, the first time."""
+    write_plugin(registry, "ocr", {"plugin.py": COUNTING})
+    assert kill_me.stdout is not None
+    url = kill_me.stdout.readline().split()[-1]
+    keys = [str(uuid4()), str(uuid4())]
+    with client_at(url, "token") as http, ThreadPoolExecutor(3) as pool:
+        create(http, "ocr")
+        pool.submit(run, http, None, tmp_path / "busy", then="import time; time.sleep(60)")
+        until((tmp_path / "busy").exists)
+        calls = {pool.submit(run, http, key, tmp_path / key): key for key in keys}
+        refused = next(as_completed(calls))  # with 429, so the other one waits by now
+        kill_me.send_signal(signal.SIGKILL)
+        (waiting,) = set(calls) - {refused}
+        assert isinstance(waiting.exception(), httpx.TransportError)
+    assert refused.result().status_code == 429
+    with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+        assert result_of(run(http, calls[waiting], tmp_path / calls[waiting])) == {"calls": 1}
+
+
+def test_stopped_run_is_remembered_as_such(registry: Path, tmp_path: Path) -> None:
+    """A run that the agent ended when it was stopped is answered as action_crashed by the next agent too."""
+    write_waiting_plugin(registry)
+    headers = {"Idempotency-Key": str(uuid4())}
+    body = {"action": "wait", "params": {"started": str(tmp_path / "started"), "go": str(tmp_path / "never")}}
+    with ThreadPoolExecutor() as pool:
+        agent = LocalAgent(registry, data=tmp_path / "data").start()
+        with client_of(agent) as http:
+            create(http, "waiting")
+            call = pool.submit(http.post, RUN, json=body, headers=headers)
+            process_in(tmp_path / "started")
+            agent.stop()
+            first = call.result()
+    with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+        assert http.post(RUN, json=body, headers=headers).json() == first.json()
+    assert first.json()["error_type"] == "action_crashed"
+
+
+@pytest.mark.parametrize("key", ["x", "", "7f3f0e0a-6f1c-4c6b-9d52-2a4d8c1b7e9", "7f3f0e0a6f1c4c6b9d522a4d8c1b7e90"])
+def test_key_that_is_no_uuid_is_unprocessable(http: httpx.Client, key: str) -> None:
+    """A key that is no UUID is 422, so that no call believes itself protected that is not."""
+    response = http.post(
+        "/plugin_releases/shared@1.0.0+lite/run/", json={"action": "run"}, headers={"Idempotency-Key": key}
+    )
+    assert response.status_code == 422
+
+
+def test_large_answer_is_kept_too(http: httpx.Client) -> None:
+    """A result of some megabytes is answered again whole."""
+    headers = {"Idempotency-Key": str(uuid4())}
+    config = {"actions": {"run": {"entrypoint": "plugin:run"}}}
+    source = "import os\ndef run(params): return os.urandom(2_000_000).hex()"
+    body = {"action": "run", "config": config, "modules": {"plugin": source}}
+    first, second = (http.post("/plugin_releases/run_debug/", json=body, headers=headers) for _ in range(2))
+    assert len(first.content) == 4_000_002
+    assert first.content == second.content
+    assert run_source(http, "def run(params): return 1").status_code == 200

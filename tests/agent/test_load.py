@@ -1,0 +1,120 @@
+"""Many callers at once, and actions that misbehave at length: nothing is lost, doubled or left."""
+
+from __future__ import annotations
+
+import os
+import random
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from synapse_local_agent import Limits, LocalAgent
+
+from tests.agent.helpers import PROC, client_at, client_of, create, result_of, until, write_plugin
+from tests.agent.test_outcomes import ENDLESS, EXCESS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import httpx
+
+MIB = 2**20
+RUN = "/plugin_releases/1/run/"
+COUNTING = """
+import os
+
+def run(params):
+    with open(params["file"], "a") as file:
+        file.write(f"{params['n']}\\n")
+    return params["n"]
+"""
+
+
+def memory() -> int:
+    """The memory of this process, which has the agent in it, in bytes."""
+    return int((PROC / "self" / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def processes() -> set[int]:
+    """Every process below this one."""
+    parents = {}
+    for stat in PROC.glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found = {os.getpid()}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {os.getpid()}
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(600)
+def test_five_thousand_runs_of_two_hundred_clients(registry: Path, tmp_path: Path) -> None:
+    """Of 5,000 runs by 200 clients, a third of them sent twice with one key, none is lost, none runs twice."""
+    write_plugin(registry, "ocr", {"plugin.py": COUNTING})
+    calls = tmp_path / "calls"
+
+    def run(agent: LocalAgent, http: httpx.Client, number: int) -> Any:
+        body = {"action": "run", "params": {"n": number, "file": str(calls)}}
+        headers = {"Idempotency-Key": str(uuid4())}
+        for _ in range(2 if number % 3 == 0 else 1):
+            answer = result_of(http.post(RUN, json=body, headers=headers))
+        return answer
+
+    with LocalAgent(registry, data=tmp_path / "data") as agent:
+        clients = [client_at(agent.url, agent.token) for _ in range(200)]
+        with client_of(agent) as http:
+            create(http, "ocr")
+        for client in clients:
+            client.event_hooks = {}
+        before: list[int] = []
+        with ThreadPoolExecutor(200) as pool:
+            for first in range(0, 5000, 1000):
+                numbers = range(first, first + 1000)
+                assert list(pool.map(lambda n: run(agent, clients[n % 200], n), numbers)) == list(numbers)
+                before.append(memory())
+        for client in clients:
+            client.close()
+        assert sorted(map(int, calls.read_text().split())) == list(range(5000))
+        assert before[-1] - before[1] < 20 * MIB, before
+    until(lambda: not processes())
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(600)
+def test_misbehaving_actions_at_length(registry: Path, tmp_path: Path) -> None:
+    """Two hundred actions that crash, hang, fork, fill memory or print without end, four at a time: the good ones work.
+
+    At the end no process is left, and no file is open but those that were.
+    """
+    head = "import asyncio, ctypes, os, pathlib, re, signal, subprocess, sys, time\ndef run(params):\n    "
+    bad = [head + source for source in (*ENDLESS.values(), *(source for source, _ in EXCESS.values()))]
+    ends = ("os._exit(3)", "os.abort()", "ctypes.string_at(0)", "os.kill(0, signal.SIGKILL)", "sys.exit(1)", "1 / 0")
+    bad += [head + f"subprocess.Popen(['sleep', '60'], start_new_session=True)\n    {end}" for end in ends * 3]
+    good = "def run(params): return params['n']"
+    choose = random.Random(1)  # noqa: S311 - which one comes when is no secret
+    source = "def run(params):\n    names = {}\n    exec(params['source'], names)\n    return names['run'](params)"
+    write_plugin(registry, "ocr", {"plugin.py": source})
+    limits = Limits(run_timeout=1, max_memory=150 * MIB, max_processes=12, max_log=MIB, max_running=4)
+    agent = LocalAgent(registry, data=tmp_path / "data", limits=limits)
+    open_before = len(os.listdir("/dev/fd"))  # noqa: PTH208 - these are numbers, not paths
+
+    def run(http: httpx.Client, number: int) -> bool:
+        source = good if number % 4 == 0 else choose.choice(bad)
+        params = {"source": source, "n": number}
+        answer = http.post(RUN, json={"action": "run", "params": params})
+        if number % 4 == 0:
+            return bool(result_of(answer) == number)
+        return answer.json()["error_type"] in {"action_crashed", "action_timeout", "action_failed"}
+
+    with agent, client_of(agent) as http, ThreadPoolExecutor(4) as pool:
+        create(http, "ocr")
+        assert all(pool.map(lambda number: run(http, number), range(200)))
+        assert http.delete("/plugin_releases/1").status_code == 204
+        until(lambda: not processes())
+    assert len(os.listdir("/dev/fd")) == open_before  # noqa: PTH208 - these are numbers, not paths
+    assert len(list(tmp_path.glob("data/runs/*/log"))) == 200
+    assert not list(tmp_path.glob("data/runs/*/work"))

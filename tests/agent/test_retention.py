@@ -1,0 +1,113 @@
+"""What is recorded of runs, and for how long."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synapse_local_agent import Limits, LocalAgent
+
+from tests.agent.helpers import client_of, create, result_of, run_source, until, write_plugin
+
+if TYPE_CHECKING:
+    import httpx
+
+
+def rows(data: Path) -> list[dict[str, Any]]:
+    """The runs that the database of an agent has, in their order."""
+    with closing(sqlite3.connect(data / "runs.sqlite")) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute("SELECT * FROM runs ORDER BY started")]
+
+
+def test_record_of_a_run(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
+    """A run has a folder for its owner alone, with log, params and result, and a row with job, times and outcome."""
+    write_plugin(registry, "ocr", {"plugin.py": "def run(params):\n    print('said')\n    return [params]"})
+    create(own_http, "ocr")
+    body = {"action": "run", "params": {"a": "문서"}, "job_id": "../../job"}
+    own_http.post("/plugin_releases/1/run/", json=body)
+    (row,) = rows(tmp_path / "data")
+    folder = tmp_path / "data" / "runs" / row["name"]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
+    assert (folder / "log").read_text() == "said\n"
+    assert json.loads((folder / "params.json").read_bytes()) == {"a": "문서"}
+    assert json.loads((folder / "result.json").read_bytes()) == [{"a": "문서"}]
+    assert (row["job_id"], row["plugin"], row["version"], row["action"]) == ("../../job", "ocr", "1.0.0", "run")
+    assert (row["outcome"], row["exit"]) == ("succeeded", None)
+    assert row["started"] <= row["finished"]
+    assert row["size"] == sum(path.stat().st_size for path in folder.iterdir())
+
+
+def test_record_of_a_failure(own_http: httpx.Client, tmp_path: Path) -> None:
+    """The row of a run that failed or crashed has the kind of failure, its detail, and how the process ended."""
+    run_source(own_http, "def run(params): raise ValueError('no')")
+    run_source(own_http, "import os\ndef run(params): os._exit(3)")
+    run_source(own_http, "import os\ndef run(params): os.abort()")
+    recorded = [(row["outcome"], row["exit"]) for row in rows(tmp_path / "data")]
+    assert recorded == [("action_failed", None), ("action_crashed", 3), ("action_crashed", -6)]
+    assert rows(tmp_path / "data")[0]["detail"].startswith("ValueError: no")
+
+
+def test_log_can_be_followed(own_http: httpx.Client, tmp_path: Path) -> None:
+    """What an action prints is in its log line by line while it runs."""
+    source = "import pathlib, time\ndef run(params):\n    print('line')\n"
+    source += "    log = pathlib.Path(params['runs'])\n    return [path.read_text() for path in log.glob('*/log')]"
+    assert result_of(run_source(own_http, source, {"runs": str(tmp_path / "data" / "runs")})) == ["line\n"]
+
+
+def test_old_runs_are_swept(registry: Path, tmp_path: Path) -> None:
+    """Records of runs go once they are older than they are kept, folder and row."""
+    limits = Limits(keep_runs=0.2, sweep_interval=0.02)
+    with LocalAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
+        assert result_of(run_source(http, "def run(params): return 1")) == 1
+        until(lambda: not list((tmp_path / "data" / "runs").iterdir()) and not rows(tmp_path / "data"))
+
+
+def test_runs_that_take_too_much_are_swept(registry: Path, tmp_path: Path) -> None:
+    """Where the records take more room than they may, the oldest go."""
+    limits = Limits(keep_runs_size=25_000, sweep_interval=0.02)
+    source = "def run(params): print('x' * 9_999)"
+    with LocalAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
+        for number in range(4):
+            run_source(http, source, job_id=str(number))
+        until(lambda: len(list((tmp_path / "data" / "runs").iterdir())) <= 2)
+        until(lambda: [row["job_id"] for row in rows(tmp_path / "data")] == ["2", "3"])
+
+
+def test_run_that_goes_on_is_not_swept(registry: Path, tmp_path: Path) -> None:
+    """A run is not swept while it goes on, however long that takes."""
+    limits = Limits(keep_runs=0, keep_runs_size=0, sweep_interval=0.02)
+    source = "import time\ndef run(params, context):\n    for _ in range(20):\n        time.sleep(0.01)\n"
+    source += "        assert context.work_dir.is_dir()\n    return 1"
+    with LocalAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
+        assert result_of(run_source(http, source)) == 1
+
+
+def test_next_agent_finishes_what_was_left(registry: Path, tmp_path: Path) -> None:
+    """A run whose agent was killed is recorded as crashed by the next one, which removes its work_dir too."""
+    data = tmp_path / "data"
+    with LocalAgent(registry, data=data) as agent, client_of(agent) as http:
+        run_source(http, "def run(params): return 1")
+    (row,) = rows(data)
+    work_dir = data / "runs" / row["name"] / "work"
+    work_dir.mkdir()
+    with closing(sqlite3.connect(data / "runs.sqlite")) as connection, connection:
+        connection.execute("UPDATE runs SET finished = NULL, outcome = NULL")  # as it stood during the run
+    with LocalAgent(registry, data=data):
+        (row,) = rows(data)
+    assert (row["outcome"], row["finished"] is not None) == ("action_crashed", True)
+    assert not work_dir.exists()
+
+
+def test_what_a_run_leaves_in_its_folder_is_removed(own_http: httpx.Client, tmp_path: Path) -> None:
+    """A work_dir full of files and folders, some of them read-only, is gone with its run."""
+    source = "import os\ndef run(params, context):\n    for n in range(20):\n"
+    source += "        folder = context.work_dir / str(n) / 'deep'\n        folder.mkdir(parents=True)\n"
+    source += "        (folder / 'file').write_text('x')\n    os.chmod(folder, 0o500)\n    return str(context.work_dir)"
+    work_dir = result_of(run_source(own_http, source))
+    assert not Path(work_dir).exists()

@@ -1,0 +1,205 @@
+"""Processes that are kept between the runs of a release."""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from synapse_local_agent import Limits, LocalAgent
+
+from tests.agent.helpers import client_of, create, is_alive, result_of, run_source, until, write_plugin
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import httpx
+
+COUNTING = """
+import os
+CALLS = []
+
+def run(params):
+    CALLS.append(1)
+    return [os.getpid(), len(CALLS)]
+"""
+
+
+def run(http: httpx.Client, release: int = 1, params: dict[str, Any] | None = None) -> Any:
+    """The result of the action `run` of a release."""
+    response = http.post(f"/plugin_releases/{release}/run/", json={"action": "run", "params": params or {}})
+    return result_of(response)
+
+
+def test_next_run_of_a_release_has_the_same_process(own_http: httpx.Client, registry: Path) -> None:
+    """Runs of a release one after the other share a process, with what it has loaded."""
+    write_plugin(registry, "ocr", {"plugin.py": COUNTING})
+    create(own_http, "ocr")
+    first, second, third = (run(own_http) for _ in range(3))
+    assert first[0] == second[0] == third[0]
+    assert [first[1], second[1], third[1]] == [1, 2, 3]
+
+
+def test_releases_do_not_share_processes(own_http: httpx.Client, registry: Path) -> None:
+    """Each release has processes of its own, so that none sees the modules of another."""
+    for code in ("one", "two"):
+        write_plugin(registry, code, {"plugin.py": COUNTING})
+        create(own_http, code)
+    assert run(own_http, 1)[0] != run(own_http, 2)[0]
+    assert run(own_http, 1)[1] == run(own_http, 2)[1] == 2
+
+
+def test_runs_at_the_same_time_have_a_process_each(registry: Path, tmp_path: Path) -> None:
+    """A process runs one action at a time: runs of one release that meet have several, and all of them are kept."""
+    source = "import os, pathlib, time\ndef run(params):\n    folder = pathlib.Path(params['folder'])\n"
+    source += "    folder.joinpath(str(os.getpid())).touch()\n"
+    source += "    while len(list(folder.iterdir())) < 3: time.sleep(0.01)\n    return os.getpid()"
+    write_plugin(registry, "ocr", {"plugin.py": source})
+    limits = Limits(max_running=3)
+    with LocalAgent(registry, limits=limits) as agent, client_of(agent) as http, ThreadPoolExecutor(3) as pool:
+        create(http, "ocr")
+        rounds = []
+        for name in ("first", "second"):
+            (tmp_path / name).mkdir()
+            runs = [pool.submit(run, http, 1, {"folder": str(tmp_path / name)}) for _ in range(3)]
+            rounds.append({future.result() for future in runs})
+    assert len(rounds[0]) == 3
+    assert rounds[0] == rounds[1]
+
+
+def test_debug_runs_have_a_new_process_each(http: httpx.Client) -> None:
+    """A debug run shares its process with no other run, so that it sees the sources as they are."""
+    first, second = (result_of(run_source(http, COUNTING)) for _ in range(2))
+    assert first[0] != second[0]
+    assert (first[1], second[1]) == (1, 1)
+
+
+def test_process_ends_after_its_idle_limit(registry: Path) -> None:
+    """A process that has no run for as long as the idle limit ends, and the next run has a new one."""
+    write_plugin(registry, "ocr", {"plugin.py": COUNTING})
+    with LocalAgent(registry, limits=Limits(idle_limit=0.05)) as agent, client_of(agent) as http:
+        create(http, "ocr")
+        process, _ = run(http)
+        until(lambda: not is_alive(process))
+        assert run(http)[1] == 1
+
+
+def test_no_process_is_kept_without_idle_limit(registry: Path) -> None:
+    """With an idle limit of 0, every run has a new process."""
+    write_plugin(registry, "ocr", {"plugin.py": COUNTING})
+    with LocalAgent(registry, limits=Limits(idle_limit=0)) as agent, client_of(agent) as http:
+        create(http, "ocr")
+        assert [run(http)[1] for _ in range(2)] == [1, 1]
+
+
+def test_process_used_least_lately_goes_first(registry: Path) -> None:
+    """Where more processes wait than are kept, the one whose last run is longest ago ends."""
+    for code in ("one", "two", "three"):
+        write_plugin(registry, code, {"plugin.py": COUNTING})
+    with LocalAgent(registry, limits=Limits(max_idle=2)) as agent, client_of(agent) as http:
+        for code in ("one", "two", "three"):
+            create(http, code)
+        one, two = run(http, 1)[0], run(http, 2)[0]
+        assert run(http, 1)[0] == one
+        three = run(http, 3)[0]
+        until(lambda: not is_alive(two))
+        assert [run(http, 1)[0], run(http, 3)[0]] == [one, three]
+
+
+def test_process_that_died_waiting_is_not_used(own_http: httpx.Client, registry: Path) -> None:
+    """A process that was killed while it had no run is replaced, and the caller does not notice."""
+    write_plugin(registry, "ocr", {"plugin.py": COUNTING})
+    create(own_http, "ocr")
+    process, _ = run(own_http)
+    os.kill(process, signal.SIGKILL)
+    until(lambda: not is_alive(process))
+    assert own_http.get("/health/").status_code == 200  # by now the agent has heard of it
+    assert run(own_http)[1] == 1
+
+
+def test_deleted_release_has_no_process(own_http: httpx.Client, registry: Path) -> None:
+    """The processes that were kept for a release end when it is deleted."""
+    write_plugin(registry, "ocr", {"plugin.py": COUNTING})
+    create(own_http, "ocr")
+    process, _ = run(own_http)
+    assert own_http.delete("/plugin_releases/1").status_code == 204
+    until(lambda: not is_alive(process))
+
+
+LEFT = {
+    "child": "subprocess.Popen(['sleep', '60'])",
+    "child in a session of its own": "subprocess.Popen(['sleep', '60'], start_new_session=True, env={})",
+    "orphan": "subprocess.run('sleep 60 >/dev/null 2>&1 &', shell=True)",
+    "daemon": "subprocess.run('setsid sleep 60 >/dev/null 2>&1 &', shell=True, env={})",
+    "thread": "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
+    "exit": "sys.exit(0)",
+    "interrupt": "raise KeyboardInterrupt",
+    "memory": "raise MemoryError",
+}
+
+
+@pytest.mark.parametrize("left", LEFT.values(), ids=LEFT)
+def test_process_is_not_used_again_after(own_http: httpx.Client, registry: Path, left: str) -> None:
+    """A process in which an action left something behind ends with its run, and the next run has a new one."""
+    source = f"import subprocess, sys, threading, time\n{COUNTING}\ndef leave(params):\n    {left}\n"
+    write_plugin(registry, "ocr", {"plugin.py": source}, {"run": "plugin:run", "leave": "plugin:leave"})
+    create(own_http, "ocr")
+    process, _ = run(own_http)
+    own_http.post("/plugin_releases/1/run/", json={"action": "leave"})
+    until(lambda: not is_alive(process))
+    assert run(own_http)[1] == 1
+
+
+def test_process_is_used_again_after_a_failure(own_http: httpx.Client, registry: Path) -> None:
+    """An action that raises leaves its process as it is: what took long to load need not be loaded again."""
+    source = f"{COUNTING}\ndef fail(params): raise ValueError\ndef no_json(params): return {{1}}"
+    actions = {name: f"plugin:{name}" for name in ("run", "fail", "no_json")}
+    write_plugin(registry, "ocr", {"plugin.py": source}, actions)
+    create(own_http, "ocr")
+    process, _ = run(own_http)
+    for action in ("fail", "no_json"):
+        assert own_http.post("/plugin_releases/1/run/", json={"action": action}).status_code == 500
+    assert run(own_http) == [process, 2]
+
+
+def test_run_does_not_see_what_the_one_before_did(own_http: httpx.Client, registry: Path) -> None:
+    """Environment variables, folder, alarms, streams and logger are new for each run, also in a process that is not."""
+    source = """
+import os, signal, sys
+
+def spoil(params, context):
+    os.environ["LEFT"] = "x"
+    del os.environ["PATH"]
+    os.chdir("/")
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    print("first")
+    sys.stdout.close()
+    sys.stderr = None
+    return os.getpid()
+
+def look(params, context):
+    import time
+    time.sleep(0.06)
+    print("second")
+    context.logger.info("logged")
+    return [os.getpid(), "LEFT" in os.environ, "PATH" in os.environ, context.work_dir.samefile(os.getcwd())]
+"""
+    write_plugin(registry, "ocr", {"plugin.py": source}, {"spoil": "plugin:spoil", "look": "plugin:look"})
+    create(own_http, "ocr")
+    process = result_of(own_http.post("/plugin_releases/1/run/", json={"action": "spoil"}))
+    result = result_of(own_http.post("/plugin_releases/1/run/", json={"action": "look"}))
+    assert result == [process, False, True, True]
+
+
+def test_each_run_has_a_log_of_its_own(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
+    """What a run prints is in its own log, also where its process had others before, and nothing is in two."""
+    source = "import subprocess\ndef run(params):\n    print(params['n'])\n    subprocess.run(['echo', params['n']])"
+    write_plugin(registry, "ocr", {"plugin.py": source})
+    create(own_http, "ocr")
+    for number in ("one", "two"):
+        run(own_http, params={"n": number})
+    logs = [path.read_text() for path in tmp_path.glob("data/runs/*/log")]
+    assert sorted(logs) == ["one\none\n", "two\ntwo\n"]
