@@ -1,0 +1,108 @@
+"""The local agent, held against the contract: it answers every field that the contract has, and reads every one."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from synapse_local_agent import LocalAgent
+from synapse_sdk.clients.agent import AgentClient
+
+from tests.contract.conftest import DOCUMENT, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SCHEMAS = DOCUMENT["components"]["schemas"]
+PLUGIN = '''
+def tell(params, context):
+    """Give back all that an action is told."""
+    names = ("job_id", "language", "plugin", "version", "config")
+    return {"params": params, **{name: getattr(context, name) for name in names}}
+'''
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentClient]:
+    """A client of an agent that has a plugin which tells what it is told."""
+    registry: Path = tmp_path_factory.mktemp("registry")
+    (registry / "teller").mkdir()
+    config = "code: teller\nversion: '1.0'\nactions: {tell: {entrypoint: 'teller_plugin:tell'}}\n"
+    (registry / "teller" / "config.yaml").write_text(config)
+    (registry / "teller" / "teller_plugin.py").write_text(PLUGIN)
+    with (
+        LocalAgent(registry, debug_roots=[registry, ROOT]) as agent,
+        AgentClient(agent.url, agent.token, trust_env=False) as client,
+    ):
+        client.create_plugin_release("teller", "1.0")
+        yield client
+
+
+def test_releases_have_every_field(client: AgentClient) -> None:
+    """A release has every field of the contract, and no other."""
+    fields = SCHEMAS["PluginRelease"]["properties"].keys()
+    assert client.get_plugin_release("teller@1.0").keys() == fields
+    assert client.create_plugin_release("teller", "1.0").keys() == fields
+    assert client.list_plugin_releases()["results"][0].keys() == fields
+
+
+def test_pages_have_every_field(client: AgentClient) -> None:
+    """A page has every field of the contract, and no other."""
+    assert client.list_plugin_releases().keys() == SCHEMAS["PluginReleasePage"]["properties"].keys()
+
+
+def test_health_has_every_field(client: AgentClient) -> None:
+    """The health check has every field of the contract, and no other."""
+    assert client.health_check().keys() == SCHEMAS["Health"]["properties"].keys()
+
+
+def test_runs_read_every_field(client: AgentClient) -> None:
+    """Every field of a run reaches its action."""
+    told = client.run_plugin_release("teller@1.0", "tell", {"a": 1}, job_id="job-1", language="ko")
+    assert told["params"] == {"a": 1}
+    assert (told["job_id"], told["language"], told["plugin"], told["version"]) == ("job-1", "ko", "teller", "1.0")
+    assert told["config"]["code"] == "teller"
+
+
+def test_debug_runs_read_every_field(client: AgentClient) -> None:
+    """Every field of a debug run reaches its action."""
+    told: Any = client.run_debug_plugin_release(
+        "tell",
+        {"a": 1},
+        plugin_path=ROOT / "examples" / "plugins" / "text_stats",
+        config={"debug": True, "actions": {"tell": {"entrypoint": "sent:tell"}}},
+        modules={"sent": PLUGIN},
+        job_id="job-1",
+        language="ko",
+    )
+    assert told["params"] == {"a": 1}
+    assert (told["job_id"], told["language"], told["plugin"]) == ("job-1", "ko", "text_stats")
+    assert told["config"]["debug"] is True
+
+
+def test_a_key_runs_an_action_once(client: AgentClient, tmp_path: Path) -> None:
+    """A run that is repeated with its key is answered with the first answer, and not carried out again."""
+    key = "7f3f0e0a-6f1c-4c6b-9d52-2a4d8c1b7e90"
+    counter = tmp_path / "runs"
+    source = (
+        "def run(path):\n    with open(path, 'a') as file:\n        file.write('.')\n    return open(path).read()\n"
+    )
+    call: dict[str, Any] = {
+        "action": "run",
+        "params": {"path": str(counter)},
+        "modules": {"counting": source},
+        "config": {"actions": {"run": {"entrypoint": "counting:run"}}},
+        "idempotency_key": key,
+    }
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(client.run_debug_plugin_release(**call))) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == ["."] * 3
+    assert counter.read_text() == "."
