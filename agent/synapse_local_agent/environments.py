@@ -93,8 +93,11 @@ def normal(requirement: Requirement) -> str:
 
 def is_satisfied(requirement: Requirement) -> bool:
     """Whether the agent's own environment has what is required, so that nothing has to be installed."""
-    if requirement.marker is not None and not requirement.marker.evaluate():
-        return True
+    try:
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            return True
+    except ValueError:  # a comparison that makes no sense: the installer says so
+        return False
     if requirement.url is not None or requirement.extras:
         return False
     try:
@@ -174,7 +177,7 @@ class Environments:
                 found.append((path.stat().st_mtime, folder, path))
         size = 0
         for used, folder, path in sorted(found, reverse=True):
-            size += int((folder / "size").read_text(encoding="ascii"))
+            size += _recorded(folder / "size")
             if used < now - limits.keep_environments or size > limits.keep_environments_size:
                 with path.open("a", encoding="ascii") as lock:
                     if _try(lock, fcntl.LOCK_EX):
@@ -190,6 +193,13 @@ def _try(lock: TextIO, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _recorded(path: Path) -> int:
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):  # somebody was here
+        return 0
 
 
 def _size(folder: Path) -> int:

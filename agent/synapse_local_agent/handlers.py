@@ -230,6 +230,7 @@ class Handlers:
     async def _discard(self, digest: str) -> None:
         if digest in self._deleted and digest not in self._running:
             self._deleted.discard(digest)
+            self._runner.forget(digest)
             await run_in_threadpool(self._store.discard, digest)
 
     def _debug_folder(self, plugin_path: str) -> Path:

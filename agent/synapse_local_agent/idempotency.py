@@ -55,6 +55,10 @@ class Keys:
             raise
         self._running: dict[str, tuple[str, asyncio.Task[Reply]]] = {}
 
+    async def finish(self) -> None:
+        """Wait for the calls that are still carried out, whose callers may have gone."""
+        await asyncio.gather(*(task for _, task in self._running.values()), return_exceptions=True)
+
     def close(self) -> None:
         """Close the database."""
         self._connection.close()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
+import sqlite3
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from synapse_local_agent.limits import Limits
 
+LOG = logging.getLogger(__name__)
 WATCH_SECONDS = 0.1
 LARGE = 2**20
 STOPPED = "The agent was stopped during the run."
@@ -106,6 +109,7 @@ class Runner:
     async def close(self) -> None:
         """End all processes, wait until nothing of them is left, and close the records."""
         self.stop()
+        await self.keys.finish()
         for chore in self._chores:
             chore.cancel()
         await asyncio.gather(*self._chores, return_exceptions=True)
@@ -135,10 +139,11 @@ class Runner:
 
     async def _run(self, job: Job, setting: Setting, environment: Environment, on_start: Callable[[], None]) -> Outcome:
         kind = (setting.digest, environment.python, tuple(sorted(setting.variables.items())))
-        process = self._pool.take(kind) if setting.digest else None
+        process = None
         outcome = Outcome(error_type="action_crashed", detail=STOPPED)
         run = self._runs.begin(job)
         try:
+            process = self._pool.take(kind) if setting.digest else None
             if process is None:
                 process = Process(environment, self._environment(environment, setting.variables), run.log)
             else:
@@ -147,12 +152,15 @@ class Runner:
             given = {field.name: getattr(job, field.name) for field in fields(job)}
             given |= {"work_dir": str(run.work_dir), "log": str(run.log)}
             outcome = await self._carry_out(process, given, run.log)
+        except OSError as error:  # of a Python that is gone, or a machine without room for a process
+            outcome = Outcome(error_type="action_crashed", detail=f"The action's process cannot be started: {error}.")
         finally:
-            if process is not None:
-                if process.is_reusable and setting.digest and not self._stopped:
-                    self._pool.give(kind, process)
-                else:
-                    await process.close()
+            if process is None:
+                environment.close()
+            elif process.is_reusable and setting.digest and not self._stopped:
+                self._pool.give(kind, process)
+            else:
+                await process.close()
             await _remove(run.work_dir)
             # A large result takes its time to be written.
             if len(outcome.result) > LARGE:
@@ -227,11 +235,14 @@ class Runner:
         """Remove what is not kept any longer."""
         while True:
             now = time.time()
-            self.keys.sweep(now - self._limits.keep_answers)
-            names = self._runs.expired(self._limits, now)
-            await run_in_threadpool(self._runs.discard, names)
-            self._runs.forget(names)
-            await run_in_threadpool(self._environments.sweep, self._limits, now)
+            try:
+                self.keys.sweep(now - self._limits.keep_answers)
+                names = self._runs.expired(self._limits, now)
+                await run_in_threadpool(self._runs.discard, names)
+                self._runs.forget(names)
+                await run_in_threadpool(self._environments.sweep, self._limits, now)
+            except (OSError, sqlite3.Error) as error:  # such as a full disk: the next time it may work
+                LOG.warning("What is not kept any longer cannot be removed: %s", error)
             await asyncio.sleep(self._limits.sweep_interval)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from synapse_local_agent.limits import Limits
     from synapse_local_agent.processes import Outcome
 
+LOG = logging.getLogger(__name__)
 DATABASE = "runs.sqlite"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -113,8 +115,13 @@ class Runs:
 
     def finish(self, run: Run, outcome: Outcome) -> None:
         """Record what became of a run; its work_dir has gone already."""
-        if outcome.error_type is None:
-            (run.folder / "result.json").write_bytes(outcome.result)
+        size = 0
+        try:
+            if outcome.error_type is None:
+                (run.folder / "result.json").write_bytes(outcome.result)
+            size = sum(path.stat().st_size for path in run.folder.iterdir())
+        except OSError as error:  # the action removed its folder, or the disk is full: its caller gets the result
+            LOG.warning("The record of run %s is not whole: %s", run.name, error)
         self._connection.execute(
             "UPDATE runs SET finished = ?, outcome = ?, detail = ?, exit = ?, size = ? WHERE name = ?",
             (
@@ -122,7 +129,7 @@ class Runs:
                 outcome.error_type or "succeeded",
                 outcome.detail,
                 outcome.exit,
-                sum(path.stat().st_size for path in run.folder.iterdir()),
+                size,
                 run.name,
             ),
         )

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -24,14 +19,18 @@ from tests.agent.helpers import (
     result_of,
     run_source,
     until,
+    url_of,
     write_plugin,
     write_waiting_plugin,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.agent.conftest import Serve
 
 RUN = "/plugin_releases/1/run/"
+ONE_AT_A_TIME = ("--max-running", "1", "--max-queue", "1")
 COUNTING = """
 import os, pathlib
 
@@ -196,41 +195,19 @@ def test_answer_is_forgotten_in_time(registry: Path, tmp_path: Path) -> None:
         until(lambda: run(http, key, tmp_path / "calls").json() == {"calls": 2})
 
 
-@pytest.fixture
-def kill_me(registry: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """An agent in a process of its own, with the token `token`."""
-    command: list[str | Path] = [
-        Path(sys.executable).with_name("synapse-agent"),
-        "serve",
-        "--registry",
-        registry,
-        "--port",
-        "0",
-    ]
-    environment = {**os.environ, "SYNAPSE_AGENT_TOKEN": "token"}
-    process = subprocess.Popen(  # noqa: S603 - our own program
-        [*command, "--data", tmp_path / "data", "--max-running", "1", "--max-queue", "1"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    yield process
-    process.kill()
-    process.communicate()
-
-
-def test_key_whose_run_died_with_the_agent(kill_me: subprocess.Popen[str], registry: Path, tmp_path: Path) -> None:
+def test_key_whose_run_died_with_the_agent(serve: Serve, registry: Path, tmp_path: Path) -> None:
     """A key whose run went on when the agent was killed answers action_crashed, and the action never runs again."""
     write_plugin(registry, "ocr", {"plugin.py": COUNTING})
     key = str(uuid4())
-    assert kill_me.stdout is not None
-    url = kill_me.stdout.readline().split()[-1]
+    agent_process = serve("--data", tmp_path / "data", *ONE_AT_A_TIME, SYNAPSE_AGENT_TOKEN="token")
+    url = url_of(agent_process)
     then = "import time; time.sleep(60)"
     with client_at(url, "token") as http, ThreadPoolExecutor() as pool:
         create(http, "ocr")
         lost = pool.submit(run, http, key, tmp_path / "calls", then=then)
         until((tmp_path / "calls").exists)
-        kill_me.send_signal(signal.SIGKILL)
+        agent_process.kill()
+        agent_process.wait()
         assert isinstance(lost.exception(), httpx.TransportError)
     with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
         for _ in range(2):
@@ -242,12 +219,12 @@ def test_key_whose_run_died_with_the_agent(kill_me: subprocess.Popen[str], regis
 
 
 def test_run_that_was_still_waiting_is_carried_out_after_a_restart(
-    kill_me: subprocess.Popen[str], registry: Path, tmp_path: Path
+    serve: Serve, registry: Path, tmp_path: Path
 ) -> None:
     """A key whose run had not begun when the agent was killed is no run that died: its repeat runs, the first time."""
     write_plugin(registry, "ocr", {"plugin.py": COUNTING})
-    assert kill_me.stdout is not None
-    url = kill_me.stdout.readline().split()[-1]
+    agent_process = serve("--data", tmp_path / "data", *ONE_AT_A_TIME, SYNAPSE_AGENT_TOKEN="token")
+    url = url_of(agent_process)
     keys = [str(uuid4()), str(uuid4())]
     with client_at(url, "token") as http, ThreadPoolExecutor(3) as pool:
         create(http, "ocr")
@@ -255,7 +232,8 @@ def test_run_that_was_still_waiting_is_carried_out_after_a_restart(
         until((tmp_path / "busy").exists)
         calls = {pool.submit(run, http, key, tmp_path / key): key for key in keys}
         refused = next(as_completed(calls))  # with 429, so the other one waits by now
-        kill_me.send_signal(signal.SIGKILL)
+        agent_process.kill()
+        agent_process.wait()
         (waiting,) = set(calls) - {refused}
         assert isinstance(waiting.exception(), httpx.TransportError)
     assert refused.result().status_code == 429

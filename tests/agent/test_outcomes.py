@@ -6,10 +6,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from synapse_local_agent import Limits, LocalAgent
 
 from tests.agent.helpers import (
+    PROC,
+    client_at,
     client_of,
     create,
     detail,
@@ -18,6 +21,7 @@ from tests.agent.helpers import (
     result_of,
     run_source,
     until,
+    url_of,
     write_plugin,
 )
 
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import httpx
+    from tests.agent.conftest import Serve
 
 MIB = 2**20
 
@@ -178,6 +182,36 @@ def test_variable_that_holds_the_token_is_not_passed_on(registry: Path, monkeypa
     source = "import os\ndef run(params): return list(os.environ)"
     with LocalAgent(registry, token="the-agent-s-token") as agent, client_of(agent) as http:
         assert "INNOCENT" not in result_of(run_source(http, source))
+
+
+STUCK = """
+import re, subprocess
+
+def run(params):
+    line = "echo $$ > " + params["file"] + "; sleep 60; true"
+    subprocess.Popen(["sh", "-c", line], start_new_session=True, env={})
+    re.match("(a+)+$", "a" * 40 + "b")
+"""
+
+
+def test_killed_agent_leaves_nothing_of_a_stuck_action(serve: Serve, registry: Path, tmp_path: Path) -> None:
+    """When the agent is killed, an action that holds the interpreter ends, and so does what left its session."""
+    write_plugin(registry, "ocr", {"plugin.py": STUCK})
+    process = serve("--data", tmp_path / "data", SYNAPSE_AGENT_TOKEN="token")
+    body = {"action": "run", "params": {"file": str(tmp_path / "process")}}
+    with client_at(url_of(process), "token") as http, ThreadPoolExecutor() as pool:
+        create(http, "ocr")
+        run = pool.submit(http.post, "/plugin_releases/1/run/", json=body)
+        daemon = process_in(tmp_path / "process")
+        worker = parent_of(daemon)
+        process.kill()
+        assert isinstance(run.exception(), httpx.TransportError)
+    until(lambda: not is_alive(daemon) and not is_alive(worker))
+
+
+def parent_of(process: int) -> int:
+    """The parent of a process."""
+    return int((PROC / str(process) / "stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_agent_is_gone_and_so_is_what_left_its_group(registry: Path, tmp_path: Path) -> None:

@@ -242,6 +242,17 @@ def test_environment_that_was_left_half_made(installing: httpx.Client, tmp_path:
     assert not partial.exists()
 
 
+def test_environment_whose_python_is_gone(installing: httpx.Client, tmp_path: Path) -> None:
+    """A process that cannot be started is action_crashed and says why, and other runs go on."""
+    look(installing, ["washer"])
+    (environment,) = environments(tmp_path)
+    (environment / "bin" / "python").unlink()
+    response = run_source(installing, LOOK, requirements=["washer"])
+    assert (response.status_code, response.json()["error_type"]) == (500, "action_crashed")
+    assert "cannot be started" in detail(response)
+    assert result_of(run_source(installing, "def run(params): return 1")) == 1
+
+
 def test_unused_environment_is_swept(wheels: Path, registry: Path, tmp_path: Path) -> None:
     """An environment that no run used for too long goes, and is made again where it is asked for."""
     limits = Limits(keep_environments=0.3, sweep_interval=0.02)

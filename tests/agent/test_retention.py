@@ -104,6 +104,13 @@ def test_next_agent_finishes_what_was_left(registry: Path, tmp_path: Path) -> No
     assert not work_dir.exists()
 
 
+def test_action_that_removes_its_folder_has_its_result(own_http: httpx.Client, tmp_path: Path) -> None:
+    """An action that removes more than its own still comes to its result, and the run to its row."""
+    source = "import shutil\ndef run(params, context):\n    shutil.rmtree(context.work_dir.parent)\n    return 1"
+    assert result_of(run_source(own_http, source)) == 1
+    assert [row["outcome"] for row in rows(tmp_path / "data")] == ["succeeded"]
+
+
 def test_what_a_run_leaves_in_its_folder_is_removed(own_http: httpx.Client, tmp_path: Path) -> None:
     """A work_dir full of files and folders, some of them read-only, is gone with its run."""
     source = "import os\ndef run(params, context):\n    for n in range(20):\n"

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from synapse_local_agent import Limits, LocalAgent
 
-from tests.agent.helpers import client_of, create, is_alive, result_of, run_source, until, write_plugin
+from tests.agent.helpers import (
+    client_of,
+    create,
+    is_alive,
+    process_in,
+    result_of,
+    run_source,
+    until,
+    write_plugin,
+    write_waiting_plugin,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,6 +135,20 @@ def test_deleted_release_has_no_process(own_http: httpx.Client, registry: Path) 
     create(own_http, "ocr")
     process, _ = run(own_http)
     assert own_http.delete("/plugin_releases/1").status_code == 204
+    until(lambda: not is_alive(process))
+
+
+def test_release_that_is_deleted_during_its_run(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
+    """A run whose release is deleted comes to its result, and its process is not kept."""
+    write_waiting_plugin(registry)
+    create(own_http, "waiting")
+    params = {"started": str(tmp_path / "started"), "go": str(tmp_path / "go")}
+    with ThreadPoolExecutor() as pool:
+        call = pool.submit(own_http.post, "/plugin_releases/1/run/", json={"action": "wait", "params": params})
+        process = process_in(tmp_path / "started")
+        assert own_http.delete("/plugin_releases/1").status_code == 204
+        (tmp_path / "go").touch()
+        assert result_of(call.result()) == "late"
     until(lambda: not is_alive(process))
 
 
