@@ -11,9 +11,10 @@ Example:
 from __future__ import annotations
 
 from synapse_local_agent.errors import RegistryError
+from synapse_local_agent.hosts import HostError
 from synapse_local_agent.limits import Limits
 from synapse_local_agent.lock import DataInUseError
 from synapse_local_agent.server import LocalAgent
 from synapse_local_agent.tokens import TokenError
 
-__all__ = ["DataInUseError", "Limits", "LocalAgent", "RegistryError", "TokenError"]
+__all__ = ["DataInUseError", "HostError", "Limits", "LocalAgent", "RegistryError", "TokenError"]

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
-from synapse_local_agent import contract
+from synapse_local_agent import access, contract, hosts, pages
 from synapse_local_agent.handlers import Answer, Call, Handlers, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 
     from jsonschema_rs import Validator
     from starlette.requests import Request
@@ -28,15 +29,19 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 128 * 2**20
 NO_CONTENT = 204
+NOT_ALLOWED_HOST = "The Host header is not a name of this agent: start it with --allowed-host for names of its own."
 
 
-def application(document: dict[str, Any], handlers: Handlers, token: str) -> ASGIApp:
+def application(
+    document: dict[str, Any], handlers: Handlers, token: str, names: Collection[str] = hosts.LOOPBACK
+) -> ASGIApp:
     """The ASGI application of an agent.
 
     Args:
         document: The contract.
         handlers: An object with a method for each operationId.
         token: The agent token that every operation asks for, but those that the contract frees from it.
+        names: What a request may call the agent by in its `Host` header.
 
     Raises:
         LookupError: If the contract has an operation without a handler.
@@ -58,18 +63,21 @@ def application(document: dict[str, Any], handlers: Handlers, token: str) -> ASG
 
     # Any, since each takes its own kind of exception, which Starlette's type cannot say.
     answers: dict[Any, Any] = {Refusal: _refuse, HTTPException: _unrouted, ClientDisconnect: _gone, Exception: _fail}
-    routes = [_route(path, methods) for path, methods in endpoints.items()]
+    routes = [_route(path, methods) for path, methods in endpoints.items()] + pages.routes(document)
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=answers)
     # A redirect would turn x/../../health into /health/.
     app.router.redirect_slashes = False
 
     async def on_raw_path(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            if not hosts.is_allowed(Headers(scope=scope).get("host", ""), names):
+                await _json(400, {"detail": NOT_ALLOWED_HOST})(scope, receive, send)
+                return
             # Routes match before percent-decoding, so that a lookup is one segment whatever it holds.
-            scope = {**scope, "path": scope["raw_path"].decode("ascii", "replace")}
+            scope["path"] = scope["raw_path"].decode("ascii", "replace")
         await app(scope, receive, send)
 
-    return on_raw_path
+    return access.logged(on_raw_path)
 
 
 def _route(path: str, endpoints: dict[str, Endpoint]) -> Route:
@@ -92,6 +100,8 @@ def _endpoint(operation: contract.Operation, handler: Callable[[Call], Awaitable
         body = None
         if operation.body is not None:
             body = await _body(request)
+            if isinstance(body, dict):
+                request.scope[access.JOB] = body.get("job_id")
             issues += _issues(operation.body, body)
         if issues:
             raise Refusal(422, issues)

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Self
 import uvicorn
 from synapse_sdk._version import __version__
 
-from synapse_local_agent import contract, tokens
+from synapse_local_agent import contract, hosts, tokens
 from synapse_local_agent.app import application
 from synapse_local_agent.handlers import Handlers
 from synapse_local_agent.limits import Limits
 from synapse_local_agent.lock import Lock
+from synapse_local_agent.protocol import PatientProtocol
 from synapse_local_agent.registry import Registry
 from synapse_local_agent.runner import Runner
 from synapse_local_agent.store import Store
@@ -42,6 +43,7 @@ class Server(uvicorn.Server):
         host: The address to listen on.
         port: The port to listen on; 0 is a free one.
         debug_roots: The folders that debug runs may load from.
+        allowed_hosts: Names that callers may use for the agent, beside loopback's and the address it listens on.
         grace: Seconds that running actions are given to end by themselves when the agent is stopped.
         limits: What runs may take.
         on_started: Called with the URL once connections are accepted.
@@ -49,6 +51,7 @@ class Server(uvicorn.Server):
     Raises:
         RegistryError: If the registry, or a plugin in it, is not as it should be.
         TokenError: If the token cannot be used.
+        HostError: If it would be open to other machines without a token, or without a name to be called by.
         OSError: If the port is in use, the address is not one of this machine's, or the data folder cannot be used.
         DataInUseError: If another agent uses the data folder.
         sqlite3.Error: If the database in the data folder cannot be used.
@@ -63,6 +66,7 @@ class Server(uvicorn.Server):
         host: str,
         port: int,
         debug_roots: Sequence[Path],
+        allowed_hosts: Sequence[str],
         grace: float,
         limits: Limits,
         on_started: Callable[[str], object],
@@ -73,6 +77,7 @@ class Server(uvicorn.Server):
         data = data.absolute()  # actions, and programs that hold an agent, change their current folder
         if token is not None:
             tokens.checked(token, "The agent token")
+        names = hosts.allowed(host, allowed_hosts, has_token=token is not None)
         self._listener = _listen(host, port)
         self._on_started = on_started
         self._grace = grace
@@ -88,8 +93,8 @@ class Server(uvicorn.Server):
             self._handlers = Handlers(plugins, store, Runner(data, os.environ, token, limits), debug_roots, __version__)
             super().__init__(
                 uvicorn.Config(
-                    application(contract.load(), self._handlers, token),
-                    http="h11",
+                    application(contract.load(), self._handlers, token, names),
+                    http=PatientProtocol,
                     loop="asyncio",
                     ws="none",
                     lifespan="on",
@@ -139,6 +144,7 @@ class LocalAgent:
         port: The port to listen on; 0 is a free one.
         debug_roots: The folders that debug runs may load from; the current one where left out.
         limits: What runs may take; the defaults where left out.
+        allowed_hosts: Names that callers may use for the agent, beside loopback's and the address it listens on.
 
     Raises:
         RegistryError: If the registry, or a plugin in it, is not as it should be.
@@ -162,6 +168,7 @@ class LocalAgent:
         port: int = 0,
         debug_roots: Sequence[str | os.PathLike[str]] | None = None,
         limits: Limits | None = None,
+        allowed_hosts: Sequence[str] = (),
     ) -> None:
         self.token = secrets.token_urlsafe(32) if token is None else token
         self._cleanup = contextlib.ExitStack()
@@ -170,6 +177,7 @@ class LocalAgent:
             "host": host,
             "port": port,
             "debug_roots": [Path(root) for root in (["."] if debug_roots is None else debug_roots)],
+            "allowed_hosts": allowed_hosts,
             "grace": 0,
             "limits": limits or Limits(),
         }

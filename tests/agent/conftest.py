@@ -88,6 +88,8 @@ def serve(registry: Path, tmp_path: Path) -> Iterator[Serve]:
             arguments = ("--registry", registry, *arguments)
         if "--port" not in arguments:
             arguments = ("--port", "0", *arguments)
+        if "--log-level" not in arguments:
+            arguments = ("--log-level", "warning", *arguments)
         process = subprocess.Popen(  # noqa: S603 - our own program
             [PROGRAM, "serve", *arguments],
             env=environment,

@@ -36,8 +36,8 @@ RUN = "/plugin_releases/shared@1.0.0+lite/run/"
         ("GET", "/plugin_releases/%2e%2e%2fhealth%2f"),
         ("GET", "/plugin_releases/..%2f..%2fhealth"),
         ("GET", "/%68ealth/"),
-        ("GET", "/docs"),
-        ("GET", "/openapi.json"),
+        ("GET", "/docs/"),
+        ("GET", "/docs/../openapi.json"),
         ("GET", "/"),
         ("OPTIONS", "*"),
         ("POST", "/plugin_releases/1/../run_debug/"),
@@ -251,12 +251,6 @@ def test_further_fields_of_a_run_are_ignored(http: httpx.Client) -> None:
     """The run bodies take fields that nobody knows, since callers of old send them."""
     assert http.post(RUN, json={"action": "run", "params": {"a": 1}, "legacy": True}).json() == {"a": 1}
     assert run_source(http, "def run(params): return 1", legacy={"x": 1}).status_code == 200
-
-
-@pytest.mark.parametrize("host", ["[", 'a b"', "x:99999999", "user:secret@x", "x?y#z", "\\"])
-def test_odd_host_is_no_fault(http: httpx.Client, host: str) -> None:
-    """A Host header that is no host does not trouble the agent."""
-    assert http.get("/plugin_releases/", headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("lookup", ["%00", "%zz", "%ff", "%0a", "9" * 30, "@", "a@", "@1", "%F0%9F%90%99@1", "1%40"])

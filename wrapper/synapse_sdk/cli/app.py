@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import logging
 import signal
 import sqlite3
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -12,8 +14,16 @@ import typer
 
 DAY = 86_400
 MIB = 2**20
-GRACE_SECONDS = 3
-"""How long running actions are given to end by themselves when the agent is stopped."""
+
+
+class LogLevel(StrEnum):
+    """How much is logged, from most to least."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
 
 app = typer.Typer(name="synapse-agent", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -58,15 +68,23 @@ def serve(
     keep_runs_size: Annotated[int, typer.Option(min=0, help="MiB of logs of runs that are kept.")] = 1024,
     keep_environments: Annotated[float, typer.Option(min=0, help="Days that an unused environment is kept.")] = 30,
     keep_environments_size: Annotated[int, typer.Option(min=0, help="MiB of environments that are kept.")] = 10_240,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Name that callers use for the agent, beside localhost; repeatable. Needed with 0.0.0.0."),
+    ] = None,
+    grace: Annotated[float, typer.Option(min=0, help="Seconds for running actions to end when it is stopped.")] = 3,
+    log_level: Annotated[LogLevel, typer.Option(help="Log at least this; info has a line a request.")] = LogLevel.INFO,
 ) -> None:
     """Serve the plugins of a registry until interrupted.
 
     Without a token one is made, and kept in a file in the data folder that only you can read.
     """
     from platformdirs import user_data_path
-    from synapse_local_agent import DataInUseError, Limits, RegistryError, TokenError, tokens
+    from synapse_local_agent import DataInUseError, HostError, Limits, RegistryError, TokenError, tokens
     from synapse_local_agent.server import Server
 
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))
     data = data or user_data_path("synapse-agent")
     if token_file is not None:
         token = _read(token_file)
@@ -92,11 +110,12 @@ def serve(
             host=host,
             port=port,
             debug_roots=debug_root or [Path()],
-            grace=GRACE_SECONDS,
             limits=limits,
+            allowed_hosts=allowed_host or [],
+            grace=grace,
             on_started=lambda url: typer.echo(f"Agent listening on {url}"),
         )
-    except (DataInUseError, RegistryError, TokenError) as error:
+    except (DataInUseError, HostError, RegistryError, TokenError) as error:
         _fail(str(error))
     except sqlite3.Error as error:
         _fail(f"The data folder {data} cannot be used, give another --data: {error}")
