@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from synapse_local_agent import Limits, LocalAgent
 
-from tests.agent.helpers import client_of, create, detail, result_of, run_source, until, write_plugin
+from tests.agent.helpers import client_at, client_of, create, detail, result_of, run_source, until, url_of, write_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import httpx
+
+    from tests.agent.conftest import Serve
 
 LOOK = "import sys\nfrom importlib.metadata import version\ndef run(params):\n"
 LOOK += "    return [sys.prefix, {name: version(name) for name in params['names']}]"
@@ -289,4 +291,19 @@ def test_environment_in_use_is_not_swept(wheels: Path, registry: Path, tmp_path:
         until(lambda: len(environments(tmp_path)) == 1)
         assert result_of(http.post("/plugin_releases/1/run/", json={"action": "run"})) == first
         assert http.delete("/plugin_releases/1").status_code == 204
+        until(lambda: not environments(tmp_path))
+
+
+@pytest.mark.parametrize("option", ["--keep-environments 0", "--keep-environments-size 0"])
+def test_option_of_what_is_kept_of_environments(wheels: Path, serve: Serve, tmp_path: Path, option: str) -> None:
+    """An environment of an earlier agent goes at the first run where the option of `serve` says so."""
+    process = serve("--data", tmp_path / "data", SYNAPSE_AGENT_TOKEN="token")
+    with client_at(url_of(process), "token") as http:
+        look(http, ["washer"])
+    process.terminate()
+    process.wait()
+    assert len(environments(tmp_path)) == 1
+    process = serve("--data", tmp_path / "data", *option.split(), SYNAPSE_AGENT_TOKEN="token")
+    with client_at(url_of(process), "token") as http:
+        result_of(run_source(http, "def run(params): return 1"))
         until(lambda: not environments(tmp_path))

@@ -60,6 +60,7 @@ def serve(
     ] = None,
     max_processes: Annotated[int, typer.Option(min=2, help="Processes that a run may have.")] = 1000,
     max_result: Annotated[int, typer.Option(min=1, help="MiB of JSON that an action may return.")] = 256,
+    max_log: Annotated[int, typer.Option(min=1, help="MiB that an action may print.")] = 256,
     idle_limit: Annotated[
         float, typer.Option(min=0, help="Seconds that a process is kept for its release's next run; 0 keeps none.")
     ] = 300,
@@ -95,6 +96,7 @@ def serve(
         max_memory=None if max_memory is None else max_memory * MIB,
         max_processes=max_processes,
         max_result=max_result * MIB,
+        max_log=max_log * MIB,
         idle_limit=idle_limit,
         max_idle=max_idle,
         keep_runs=keep_runs * DAY,
