@@ -66,7 +66,7 @@ check-generated: setup  ## Check that what is generated is current.
 	$(BIN)/python tools/generate.py --check
 	$(BIN)/python tools/promises.py --check
 
-contract: check-generated  ## Check that all sides of the contract agree.
+contract: check-generated  ## Check that all sides agree.
 	$(BIN)/mypy wrapper generated
 	$(BIN)/pytest -m 'not heavy' tests/contract tests/unit/test_parity.py tests/wire/test_requests.py \
 		tests/agent/test_requests.py tests/agent/test_releases.py
