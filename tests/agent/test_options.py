@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +12,6 @@ from tests.agent.helpers import client_at, create, is_alive, result_of, run_sour
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import httpx
 
@@ -91,3 +92,13 @@ def test_option_that_makes_no_sense(serve: Serve, option: str) -> None:
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (2, "")
     assert option.split(maxsplit=1)[0] in err
+
+
+def test_page_names_the_options_that_there_are(serve: Serve) -> None:
+    """Every option of `serve` that bounds or keeps something is on the page about runs, and every one there exists."""
+    page = (Path(__file__).parents[2] / "docs" / "running-actions.md").read_text(encoding="utf-8")
+    shown, _ = serve("--help", COLUMNS="200", NO_COLOR="1", TERM="dumb").communicate(timeout=20)
+    there = set(re.findall(r"--[a-z-]+", shown))
+    named = set(re.findall(r"`(--[a-z-]+)`", page))
+    assert named <= there
+    assert {name for name in there if re.match(r"--(max|keep|idle|run)-", name)} <= named

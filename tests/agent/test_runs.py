@@ -287,6 +287,7 @@ def test_cause_of_a_failure_is_shown(http: httpx.Client) -> None:
         ("import ctypes\ndef run(params): ctypes.string_at(0)", "signal 11 "),
         ("import os, signal\ndef run(params): os.kill(os.getpid(), signal.SIGKILL)", "signal 9 "),
         ("import os\ndef run(params): os.closerange(3, 100)", "The action's process "),
+        ("import os, time\ndef run(params):\n os.kill(os.getppid(), 9)\n time.sleep(60)", "signal 9 "),
         ("import os, subprocess\ndef run(params):\n subprocess.Popen(['sleep', '60'])\n os._exit(6)", "exit code 6"),
         ("import os, time\ndef run(params):\n os.fork() or time.sleep(60)\n os._exit(7)", "exit code 7"),
     ],
