@@ -1,0 +1,128 @@
+"""What the contract allows and what it forbids, made up by schemathesis and sent to a running agent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import CHECKS, load_all_checks
+from synapse_local_agent import LocalAgent
+
+from tests.agent.helpers import DOCUMENT, client_of, create, write_plugin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from schemathesis import Case
+
+load_all_checks()
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+OPERATIONS = [(path, method) for path, item in DOCUMENT["paths"].items() for method in item if method != "parameters"]
+MODES = [
+    (mode, path, method)
+    for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+    for path, method in OPERATIONS
+    if mode is GenerationMode.POSITIVE or path != "/health/"  # where no text of a header is invalid
+]
+each_mode = pytest.mark.parametrize(("mode", "path", "method"), MODES)
+CONTRADICTED = [
+    "positive_data_acceptance",  # a valid body may name a plugin, a release or an action that there is not
+    "not_a_server_error",  # an action may be made to fail, which is 500 by the contract; other 500s are told apart here
+]
+LEFT_OUT: Any = CHECKS.get_by_names(CONTRADICTED)
+# The list takes any further parameter as a filter, which schemathesis holds for invalid.
+LEFT_OUT_OF_LIST: Any = [*LEFT_OUT, *CHECKS.get_by_names(["negative_data_rejection"])]
+BUDGET = settings(
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],  # no shrinking: it takes longer than all the rest
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAgent]:
+    """An agent with the release of the contract's examples, whose installer can fetch nothing."""
+    registry = tmp_path_factory.mktemp("registry")
+    source = {"plugin.py": "def run(params): return params"}
+    write_plugin(registry, "ocr_plugin", source, {"process_document": "plugin:run"}, version="2.0.0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UV_NO_INDEX", "1")
+        patch.setenv("UV_FIND_LINKS", str(tmp_path_factory.mktemp("no_wheels")))
+        with LocalAgent(registry, debug_roots=[registry]) as agent:
+            with client_of(agent) as http:
+                create(http, "ocr_plugin", "2.0.0")
+            yield agent
+
+
+def answer(case: Case[Any], agent: LocalAgent) -> None:
+    """Send a case, and assert that its answer is one of the contract's, and no fault of the agent."""
+    response = case.call(base_url=agent.url, headers={"Authorization": agent.token})
+    is_list = (case.method, case.path) == ("GET", "/plugin_releases/")
+    left_out = LEFT_OUT_OF_LIST if is_list else LEFT_OUT
+    case.validate_response(response, headers={"Authorization": agent.token}, excluded_checks=left_out)
+    if response.status_code >= 500:
+        assert response.json().get("error_type", "").startswith("action_"), response.text
+
+
+def send_many(agent: LocalAgent, path: str, method: str, mode: GenerationMode, number: int) -> None:
+    """Send so many cases of an operation."""
+
+    @given(case=SCHEMA[path][method].as_strategy(generation_mode=mode))
+    @settings(BUDGET, max_examples=number)
+    def send(case: Case[Any]) -> None:
+        answer(case, agent)
+
+    send()
+
+
+@each_mode
+def test_made_up_requests(fuzzed: LocalAgent, mode: GenerationMode, path: str, method: str) -> None:
+    """Whatever a request holds, valid or not, its answer is one that the contract has, and no fault of the agent."""
+    send_many(fuzzed, path, method, mode, 30)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(600)
+@each_mode
+def test_many_made_up_requests(fuzzed: LocalAgent, mode: GenerationMode, path: str, method: str) -> None:
+    """As above, with many more requests."""
+    send_many(fuzzed, path, method, mode, 400)
+
+
+def test_made_up_sequences(fuzzed: LocalAgent) -> None:
+    """Releases that are created, got, run and deleted along the contract's links behave as it says."""
+    base = SCHEMA.as_state_machine()
+    answered: set[tuple[str, int]] = set()
+
+    class Machine(base):  # type: ignore[misc, valid-type]  # it is made when this runs
+        """Calls along the links, all to the one agent."""
+
+        def setup(self) -> None:
+            """Begin each sequence with an agent that has nothing, or its answers would hang on the ones before."""
+            with client_of(fuzzed) as http:
+                http.delete("/plugin_releases/ocr_plugin@2.0.0")
+
+        def before_call(self, case: Case[Any]) -> None:
+            """Name a plugin and an action that there are, so that there is something to go on with."""
+            if isinstance(case.body, dict):
+                known = {"plugin": "ocr_plugin", "version": "2.0.0", "action": "process_document"}
+                case.body = {name: known.get(name, value) for name, value in case.body.items()}
+                case.body.pop("requirements", None)  # none that is made up can be installed
+
+        def get_call_kwargs(self, case: Case[Any]) -> dict[str, object]:
+            """Where to, and with which token."""
+            del case
+            return {"base_url": fuzzed.url, "headers": {"Authorization": fuzzed.token}}
+
+        def validate_response(self, response: Any, case: Case[Any], *_: object, **__: object) -> None:
+            """Hold the answer against the contract, and against what went before."""
+            case.validate_response(response, headers={"Authorization": fuzzed.token}, excluded_checks=LEFT_OUT_OF_LIST)
+            answered.add((case.operation.definition.raw["operationId"], response.status_code))
+
+    Machine.run(settings=settings(BUDGET, max_examples=20, stateful_step_count=8))
+    assert {("create_plugin_release", 201), ("run_plugin_release", 200), ("delete_plugin_release", 204)} <= answered
