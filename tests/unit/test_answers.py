@@ -22,7 +22,7 @@ RUN: Call[Any] = Call("POST", URL, object, is_run=True)
 LONGEST = 3_000
 """What a message must not exceed."""
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: (
         st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["detail", "error_type", "msg", "loc"]), inner)
     ),
@@ -297,6 +297,13 @@ def test_any_bytes_are_a_value_or_an_error(content: bytes, status: int, charset:
     else:
         assert failure.status_code == status
         assert len(str(failure)) < LONGEST
+
+
+@pytest.mark.parametrize("content", ["NaN", '{"loss": NaN}', "[Infinity]", "-Infinity"])
+def test_what_is_no_number_of_json_is_none(content: str) -> None:
+    """NaN and the infinities are no JSON, and are not passed off as a result."""
+    with pytest.raises(exceptions.InvalidResponseError, match="no JSON value"):
+        answers.read(RUN, answer(content))
 
 
 @given(JSON)

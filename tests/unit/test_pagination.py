@@ -37,7 +37,7 @@ class Book:
         self.walk = Walk(operations.list_plugin_releases(params, page_size=100), self._fetch, base)
 
     def _fetch(self, call: Call[Any]) -> Generator[Any, Any, Any]:
-        self.asked.append(httpx.QueryParams(call.params))
+        self.asked.append(httpx.QueryParams(call.params or call.url.partition("?")[2]))
         page = self._pages.pop(0) if len(self._pages) > 1 else self._pages[0]
         if isinstance(page, Exception):
             raise page

@@ -90,11 +90,18 @@ def test_only_four_statuses_are_worth_another_try() -> None:
     assert {status: fate for status, fate in fates.items() if fate is not Fate.KNOWN} == STATUS_FATES
 
 
-@pytest.mark.parametrize("error_type", ["action_failed", "gpu_unavailable", "anything"])
+@pytest.mark.parametrize("error_type", ["action_failed", "action_timeout", "gpu_unavailable"])
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_an_error_type_makes_an_answer_final(status: int, error_type: str) -> None:
     """An answer that says what became of the action leaves nothing unknown."""
     assert retries.fate_of_status(status, error_type) is Fate.KNOWN
+
+
+@pytest.mark.parametrize("error_type", ["maintenance", "gateway_timeout", ""])
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_another_error_type_tells_nothing_of_the_action(status: int, error_type: str) -> None:
+    """An answer whose error_type is of something else leaves what became of the action unknown."""
+    assert retries.fate_of_status(status, error_type) is Fate.UNKNOWN
 
 
 def attempt(*, watched: bool = True, sent: bool = True) -> Attempt:
@@ -232,7 +239,8 @@ def test_the_last_wait_ends_with_the_time_for_reconnecting() -> None:
         (RetryPolicy(), httpx.Timeout(10, connect=3), False, 30),
         (RetryPolicy(attempts=2), httpx.Timeout(10, connect=3), False, 26),
         (RetryPolicy(), httpx.Timeout(1), False, 6),
-        (RetryPolicy(), httpx.Timeout(60), False, 120),
+        (RetryPolicy(), httpx.Timeout(60), False, 123),
+        (RetryPolicy(), httpx.Timeout(0.3), False, 3.6),
         (RetryPolicy(total=5), httpx.Timeout(10), False, 5),
         (RetryPolicy(total=0), httpx.Timeout(10), False, 0),
         (RetryPolicy(total=5), httpx.Timeout(None), False, 5),
@@ -240,8 +248,8 @@ def test_the_last_wait_ends_with_the_time_for_reconnecting() -> None:
         (RetryPolicy(), httpx.Timeout(10, read=None), False, None),
         (RetryPolicy(), httpx.Timeout(10, connect=None), False, None),
         (RetryPolicy(), httpx.Timeout(10, connect=3, read=None), True, None),
-        (RetryPolicy(), httpx.Timeout(60, connect=3), True, 63),
-        (RetryPolicy(total=5), httpx.Timeout(60, connect=3), True, 63),
+        (RetryPolicy(), httpx.Timeout(60, connect=3), True, None),
+        (RetryPolicy(total=5), httpx.Timeout(60, connect=3), True, None),
         (RetryPolicy(total=5), httpx.Timeout(None), True, None),
     ],
 )
@@ -251,7 +259,7 @@ def test_a_call_has_a_total_time(
     is_run: bool,
     expected: float | None,
 ) -> None:
-    """The whole of a call takes attempts times connect and read, at most 30 s or one attempt; runs have no bound."""
+    """A call takes attempts times connect and read, at most 30 s, but a restart and one attempt; runs have no bound."""
     assert retries.total_seconds(policy, timeout, is_run=is_run) == expected
 
 

@@ -28,7 +28,10 @@ Arguments that are wrong in themselves raise `ValueError` or `TypeError` before 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "ActionFailedError",
@@ -64,7 +67,7 @@ class ClientError(Exception):
 
     Attributes:
         attempts: How many attempts were made.
-        headers: The answer's headers, by their names in lower case; empty where there was no answer.
+        headers: The answer's headers, by their names in any case; empty where there was no answer.
         page: Number of the page that failed, where a list did.
         results: What was read of the list before that page, where the whole list was asked for.
 
@@ -89,7 +92,7 @@ class ClientError(Exception):
         self.detail = detail
         self.error_type = error_type
         self.attempts = 1
-        self.headers: dict[str, str] = {}
+        self.headers: Mapping[str, str] = {}
         self.page: int | None = None
         self.results: list[Any] | None = None
 

@@ -24,7 +24,7 @@ class AgentClient(PluginClientMixin):
         tenant: The tenant that calls are made for. `SYNAPSE_TENANT` where left out.
         timeout: Seconds for connecting, reading and writing each; `{"connect": 3, "read": 10}`; `(connect, read)`; or
             an `httpx.Timeout`. 3 s to connect and 10 s to read where left out, but runs wait for their result as
-            long as it takes, unless a timeout is given here or at the call.
+            long as it takes, unless a timeout is given here or at the call; given at the call, it bounds all of it.
         headers: Further headers of every request.
         retry: What is sent again, and when; None for nothing, but for an idle connection that is found closed.
         limits: How many connections are held; 100 where left out.

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import httpx
 
 from synapse_sdk import exceptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
     from synapse_sdk.clients.agent.operations import Call
 
 R = TypeVar("R")
 
+SECRETS = "synapse_secrets"
+"""The extension of a response that has the secrets of its request, which no error shows."""
+MASK = "(secret)"
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What would move a terminal's cursor, or forge lines of a log."""
 MESSAGE_CHARACTERS = 2000
 """How much of a detail an error's message shows; the `detail` attribute has all of it."""
 
@@ -47,7 +53,7 @@ def read(call: Call[R], response: httpx.Response) -> R:
     if call.promises is None:
         return cast("R", None)
     try:
-        value = json.loads(response.content)
+        value = JSON.decode(_as_text(response.content))
     except (ValueError, RecursionError) as failure:
         raise _invalid(call, response, f"a body that is not JSON ({str(failure) or 'nested too deep'})") from None
     if not isinstance(value, call.promises):
@@ -75,7 +81,7 @@ def error(call: Call[Any], response: httpx.Response) -> exceptions.HTTPError:
     message = f"{describe(call, response.url)} -> {status}{note}: {summary(detail)}"
     message = message.encode("utf-8", "backslashreplace").decode()  # lone surrogates would break print and logs
     failure = kind(status, detail, message=message, error_type=error_type)
-    failure.headers = dict(response.headers)
+    failure.headers = httpx.Headers([(name, _mask(value, response)) for name, value in response.headers.multi_items()])
     return failure
 
 
@@ -97,7 +103,7 @@ def summary(detail: Any) -> str:
         text = detail["message"]
     else:
         text = _text(detail)
-    text = text.strip() or "(no detail)"
+    text = CONTROLS.sub(lambda found: repr(found[0])[1:-1], text.strip()) or "(no detail)"
     return text if len(text) <= MESSAGE_CHARACTERS else f"{text[:MESSAGE_CHARACTERS]}..."
 
 
@@ -121,21 +127,48 @@ def _text(value: Any) -> str:
 def _body(response: httpx.Response) -> Any:
     """The body of an error: its JSON, or its text where it is none."""
     try:
-        return json.loads(response.content)
+        return json.loads(masked(response))
     except (ValueError, RecursionError):
-        return _decoded(response, response.content)
+        return _decoded(response, masked(response))
 
 
 def _decoded(response: httpx.Response, content: bytes) -> str:
     """Content of a response as text, whatever its charset says: `hex` and `idna` are encodings too."""
     try:
         return content.decode(response.charset_encoding or "utf-8", "replace")
-    except (LookupError, UnicodeError):
+    except (LookupError, ValueError):
         return content.decode("utf-8", "replace")
 
 
+def masked(response: httpx.Response) -> bytes:
+    """The body, without the secrets that were sent: an agent's page may repeat its request."""
+    content = response.content
+    for secret in response.extensions.get(SECRETS, ()):
+        content = content.replace(secret.encode(), MASK.encode())
+    return content
+
+
+def _mask(text: str, response: httpx.Response) -> str:
+    for secret in response.extensions.get(SECRETS, ()):
+        text = text.replace(secret, MASK)
+    return text
+
+
+def _as_text(content: bytes) -> str:
+    """Content as `json.loads` reads it: UTF-8, UTF-16 or UTF-32."""
+    return content.decode(json.detect_encoding(content), "surrogatepass")
+
+
+def _refuse_constant(name: str) -> None:
+    msg = f"{name} is no JSON value"
+    raise ValueError(msg)
+
+
+JSON = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 def _invalid(call: Call[Any], response: httpx.Response, what: str) -> exceptions.InvalidResponseError:
-    start = _decoded(response, response.content[: 4 * MESSAGE_CHARACTERS])[:MESSAGE_CHARACTERS]
+    start = _decoded(response, masked(response)[: 4 * MESSAGE_CHARACTERS])[:MESSAGE_CHARACTERS]
     message = (
         f"{describe(call, response.url)} -> {response.status_code}: the agent answered with {what}: {start[:200]!r}"
     )

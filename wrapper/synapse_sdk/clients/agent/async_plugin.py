@@ -11,6 +11,7 @@ from synapse_sdk.clients.agent.listing import AsyncPluginReleases
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from os import PathLike
+    from uuid import UUID
 
     from synapse_agent_api.typed_dicts import PluginRelease, PluginReleasePage
 
@@ -104,7 +105,7 @@ class AsyncPluginClientMixin(AsyncBaseClient):
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
-        idempotency_key: str | None = None,
+        idempotency_key: str | UUID | None = None,
         timeout: Timeout | None = None,
     ) -> Any:
         """Run an action of a cached release, and wait for its result (`run_plugin_release`).
@@ -143,7 +144,7 @@ class AsyncPluginClientMixin(AsyncBaseClient):
         requirements: Sequence[str] | None = None,
         job_id: str | None = None,
         language: str | None = None,
-        idempotency_key: str | None = None,
+        idempotency_key: str | UUID | None = None,
         timeout: Timeout | None = None,
     ) -> Any:
         """Run an action from source, without a release, and wait for its result (`run_debug_plugin_release`).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,11 +26,13 @@ class AsyncPool:
 
     def __init__(self, factory: httpcore.AsyncConnectionPool, limits: httpx.Limits) -> None:
         self._factory = factory
-        self._backend = internals.backend_of(factory)
+        # Not httpcore's own, which settles on asyncio or trio at its first use.
+        self._backend: Any = httpcore.AnyIOBackend()
         self._stack = Stack(limits)
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None  # nothing was sent yet, or trio runs it
         self._pid = os.getpid()
+        self._entering = threading.Lock()
         self._busy = 0
         self._waiting: deque[anyio.Event] = deque()
 
@@ -45,6 +48,10 @@ class AsyncPool:
             loop = None  # trio
         if self._loop is loop and self._pid == os.getpid():
             return
+        with self._entering:
+            self._change_loop(loop)
+
+    def _change_loop(self, loop: asyncio.AbstractEventLoop | None) -> None:
         before = self._loop if self._pid == os.getpid() else None
         if before is not None and not before.is_closed() and (self._busy or before.is_running()):
             msg = "This client is in use in another event loop: make one client for each loop"
@@ -64,6 +71,7 @@ class AsyncPool:
         await self._wait_for_room(request, attempt)
         try:
             line = await self._line(request, attempt)
+            line.owner = self._loop
             try:
                 response: httpcore.Response = await line.connection.handle_async_request(request)
             except BaseException:
@@ -115,7 +123,10 @@ class AsyncPool:
         return line
 
     async def give_back(self, line: Line) -> None:
-        """Take back a connection whose response was read, or given up."""
+        """Take back a connection whose response was read, or given up; one of an earlier loop is of no use here."""
+        if line.owner is not self._loop:
+            internals.abandon(line.connection)
+            return
         closing = self._stack.put(line)
         if self._closed:
             closing += self._stack.clear()

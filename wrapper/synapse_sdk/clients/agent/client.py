@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import httpx
 
 from synapse_sdk._version import __version__
-from synapse_sdk.clients.agent import answers, flow, operations, pagination, retries, settings
+from synapse_sdk.clients.agent import answers, decoding, flow, operations, pagination, retries, settings
 from synapse_sdk.clients.agent.http import AsyncClientTransport, AsyncHttp, ClientTransport, Http
 from synapse_sdk.clients.agent.retries import NEVER, RetryPolicy
 
@@ -96,6 +96,7 @@ class Configured(Generic[HttpT]):
         self._http = self._make_http(
             policy=self._policy,
             max_response_bytes=max_response_bytes,
+            secrets=self._settings.secrets(),
             base_url=self.base_url,
             headers=self._default_headers(),
             timeout=self._settings.timeout,
@@ -161,7 +162,13 @@ class Configured(Generic[HttpT]):
     def _default_headers(self) -> httpx.Headers:
         """The headers of every request, named as the contract names them."""
         given = self._settings
-        headers = httpx.Headers({"User-Agent": f"synapse-agent-sdk/{__version__}", "Accept": "application/json"})
+        headers = httpx.Headers(
+            {
+                "User-Agent": f"synapse-agent-sdk/{__version__}",
+                "Accept": "application/json",
+                "Accept-Encoding": decoding.ACCEPTED,
+            }
+        )
         headers.update(given.headers)
         if given.user_token or given.tenant:
             from synapse_agent_api.api.health import health_check
@@ -178,15 +185,19 @@ class Configured(Generic[HttpT]):
         self._http.check_open()
         default = self._settings.run_timeout if call.is_run else self._settings.timeout
         timeout = settings.parse_timeout(call.timeout, default)
-        request = self._http.build_request(
-            call.method,
-            call.url,
-            params=call.params or None,
-            headers=call.headers,
-            content=call.content,
-            timeout=timeout,
-        )
-        total = call.timeout if isinstance(call.timeout, int | float) else None
+        try:
+            request = self._http.build_request(
+                call.method,
+                call.url,
+                params=call.params or None,
+                headers=call.headers,
+                content=call.content,
+                timeout=timeout,
+            )
+        except (httpx.InvalidURL, UnicodeError) as error:
+            msg = f"These arguments make no URL: {error!s:.200}"
+            raise ValueError(msg) from None
+        total = settings.total_of(call.timeout, timeout)
         if total is None:
             total = retries.total_seconds(self._policy, timeout, is_run=call.is_run)
         response = yield from self._http.steps(request, call, total)

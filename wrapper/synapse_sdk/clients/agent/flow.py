@@ -72,6 +72,7 @@ def exchange(
             response = cast("httpx.Response", (yield request))
         except FAILURES as failure:
             error, fate = _failed(call, request, failure, attempt)
+            _log(request, type(failure).__name__, begun, history)
         else:
             _log(request, response.status_code, begun, history)
             if redirects < MAX_REDIRECTS and _is_followed(request, response):
@@ -94,7 +95,7 @@ def exchange(
                 error.args = (f"{error}, but {_consequence(call)}",)
             raise error
         why = error.status_code or type(error.__cause__).__name__
-        log.info("%s %s: %s, trying again in %.2f s", request.method, request.url.path, why, wait)
+        log.info("%s %s: %s, trying again in %.2f s", request.method, _path(request), why, wait)
         yield wait
 
 
@@ -226,13 +227,19 @@ def _error(call: Call[Any], request: httpx.Request, failure: Exception, fate: Fa
 def _consequence(call: Call[Any]) -> str:
     """What to tell the caller where nobody knows whether a call was carried out."""
     if call.is_run:
-        return f"the action may be running. Job id: {call.job_id}, idempotency key: {call.idempotency_key}"
+        job_id = answers.summary(call.job_id) if call.job_id is not None else None
+        return f"the action may be running. Job id: {job_id!s:.200}, idempotency key: {call.idempotency_key}"
     return "it may have been carried out"
 
 
-def _log(request: httpx.Request, status: int, begun: float, history: History) -> None:
+def _path(request: httpx.Request) -> str:
+    """The path, percent-encoded, so that it cannot forge a line of a log."""
+    return request.url.raw_path.partition(b"?")[0].decode("ascii")
+
+
+def _log(request: httpx.Request, outcome: int | str, begun: float, history: History) -> None:
     if log.isEnabledFor(logging.DEBUG):
         milliseconds = (time.monotonic() - begun) * 1000
         log.debug(
-            "%s %s: %d in %.1f ms, attempt %d", request.method, request.url.path, status, milliseconds, history.tries
+            "%s %s: %s in %.1f ms, attempt %d", request.method, _path(request), outcome, milliseconds, history.tries
         )

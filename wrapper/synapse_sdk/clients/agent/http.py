@@ -8,24 +8,24 @@ twice.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
-from synapse_sdk.clients.agent import flow, internals, origins, retries
+from synapse_sdk.clients.agent import answers, decoding, flow, internals, origins, retries
 from synapse_sdk.clients.agent.operations import Call
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
 
 
 class Steps:
     """What both flavours share: the flow of a request, and how large an answer may be."""
 
-    def __init__(self, policy: retries.RetryPolicy, max_response_bytes: int, **options: Any) -> None:
+    def __init__(
+        self, policy: retries.RetryPolicy, max_response_bytes: int, secrets: tuple[str, ...], **options: Any
+    ) -> None:
         super().__init__(**options)
         self.policy = policy
         self.max_response_bytes = max_response_bytes
+        self.secrets = secrets
 
     def steps(self, request: httpx.Request, call: Call[Any], total: float | None) -> flow.Flow[httpx.Response]:
         """The flow of a call; its value is a success."""
@@ -44,15 +44,47 @@ class Steps:
             msg = "This client is closed: make a new one"
             raise RuntimeError(msg)
 
-    def check_length(self, response: httpx.Response) -> None:
-        """Refuse an answer that says itself that it is too large."""
-        length = response.headers.get("content-length", "")
-        if length.isascii() and length.isdigit() and int(length[:20]) > self.max_response_bytes:
-            raise self.too_large()
+    def settle(self, response: httpx.Response, chunks: list[bytes], failure: Exception | None) -> None:
+        """Give a response the body that arrived.
+
+        An error is one whatever became of its body: what there is of it is kept.
+
+        Args:
+            response: The response.
+            chunks: What arrived of its body, as it arrived.
+            failure: What ended it before its end.
+
+        Raises:
+            Exception: `failure`, if the response is a success.
+            DecodingError: If a success is not of its coding.
+            TooLarge: If a success is larger than the limit.
+        """
+        content = b"".join(chunks)
+        coding = response.headers.get("content-encoding", "")
+        try:
+            if failure is not None:
+                raise failure
+            content = decoding.decode(content, coding, self.max_response_bytes)
+        except decoding.TooLargeError:
+            if response.is_success:
+                raise self.too_large() from None
+        except decoding.DecodingError as error:
+            if response.is_success:
+                raise httpx.DecodingError(str(error)) from None
+        except flow.FAILURES:
+            if response.is_success:
+                raise
+        internals.set_content(response, content)
 
     def too_large(self) -> flow.TooLarge:
         """What becomes of an answer that is too large."""
         return flow.TooLarge(f"the answer is larger than max_response_bytes={self.max_response_bytes}")
+
+    def is_within(self, size: int, response: httpx.Response) -> bool:
+        """Whether what arrived, or is announced, is no more than the limit."""
+        length = response.headers.get("content-length", "")
+        announced = int(length[:20]) if length.isascii() and length.isdigit() else 0
+        return max(size, announced) <= self.max_response_bytes
 
 
 class Http(Steps, httpx.Client):
@@ -69,20 +101,26 @@ class Http(Steps, httpx.Client):
         self.check_open()
         response: httpx.Response = internals.transport_of(self).handle_request(request)
         response.request = request
+        response.extensions[answers.SECRETS] = self.secrets
+        if response.is_stream_consumed:
+            return response  # a transport of the caller's own has read it
+        chunks: list[bytes] = []
+        failure: Exception | None = None
         try:
-            self.check_length(response)
-            internals.set_content(response, b"".join(self._bounded(response.iter_bytes())))
+            size = 0
+            if not self.is_within(size, response):
+                raise self.too_large()
+            for chunk in response.iter_raw():
+                size += len(chunk)
+                if not self.is_within(size, response):
+                    raise self.too_large()
+                chunks.append(chunk)
+        except flow.FAILURES as error:
+            failure = error
         finally:
             response.close()
+        self.settle(response, chunks, failure)
         return response
-
-    def _bounded(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        size = 0
-        for chunk in chunks:
-            size += len(chunk)
-            if size > self.max_response_bytes:
-                raise self.too_large()
-            yield chunk
 
 
 class AsyncHttp(Steps, httpx.AsyncClient):
@@ -104,20 +142,26 @@ class AsyncHttp(Steps, httpx.AsyncClient):
         self.check_open()
         response: httpx.Response = await internals.transport_of(self).handle_async_request(request)
         response.request = request
+        response.extensions[answers.SECRETS] = self.secrets
+        if response.is_stream_consumed:
+            return response  # a transport of the caller's own has read it
+        chunks: list[bytes] = []
+        failure: Exception | None = None
         try:
-            self.check_length(response)
-            internals.set_content(response, b"".join([chunk async for chunk in self._bounded(response.aiter_bytes())]))
+            size = 0
+            if not self.is_within(size, response):
+                raise self.too_large()
+            async for chunk in response.aiter_raw():
+                size += len(chunk)
+                if not self.is_within(size, response):
+                    raise self.too_large()
+                chunks.append(chunk)
+        except flow.FAILURES as error:
+            failure = error
         finally:
             await response.aclose()
+        self.settle(response, chunks, failure)
         return response
-
-    async def _bounded(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        size = 0
-        async for chunk in chunks:
-            size += len(chunk)
-            if size > self.max_response_bytes:
-                raise self.too_large()
-            yield chunk
 
 
 class ClientTransport(httpx.BaseTransport):

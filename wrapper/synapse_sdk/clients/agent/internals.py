@@ -6,6 +6,7 @@ fails where one of these names is gone or means something else.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,21 +46,24 @@ def abandon(connection: Any, *, forked: bool = False) -> None:
     """Close the socket of an async connection that nobody can await the closing of.
 
     Args:
-        connection: A connection of httpcore on asyncio; those on trio are left to the garbage collector.
+        connection: A connection of httpcore.
         forked: Whether it was made by the parent process, whose event loop must not be touched: its selector is
             shared with this process.
     """
     while (inner := getattr(connection, "_connection", None)) is not None:
         connection = inner
-    stream = getattr(connection, "_network_stream", None)
+    outer = stream = getattr(connection, "_network_stream", None)
     while stream is not None and not hasattr(stream, "_transport"):
         stream = getattr(stream, "_stream", None) or getattr(stream, "transport_stream", None)
-    if stream is not None:
-        transport = stream._transport
-        if forked or transport._loop.is_closed():
-            transport._call_connection_lost(None)  # what its loop would have called
-        else:
-            transport.abort()
+    transport = getattr(stream, "_transport", None)
+    loop = getattr(transport, "_loop", None)
+    with contextlib.suppress(Exception):  # its loop may be in any state, and there is nobody to tell
+        if transport is not None and loop is not None and (forked or loop.is_closed()):
+            transport._call_connection_lost(None)  # what asyncio's loop would have called
+        elif transport is not None and not forked:
+            transport.abort()  # uvloop's tell no loop
+        elif outer is not None:
+            outer.get_extra_info("socket").close()  # trio's have no transport
 
 
 def transport_of(client: httpx.Client | httpx.AsyncClient) -> Any:

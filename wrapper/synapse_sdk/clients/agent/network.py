@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from synapse_sdk.clients.agent.attempt import Attempt
 
 TUNNEL = b"CONNECT "
+SLICE_BYTES = 128 * 2**10
+"""How much is sent under one look at the clock."""
+WHOLE_BYTES = 16 * 2**10
+"""How much the kernel takes whole or not at all, when a connection has nothing else to send."""
 
 
 def _keep_alive() -> list[tuple[int, int, int]]:
@@ -43,29 +47,48 @@ KEEP_ALIVE = _keep_alive()
 class Line:
     """A connection, and the attempt that it carries at the moment."""
 
-    __slots__ = ("attempt", "connection", "idle_since")
+    __slots__ = ("attempt", "connection", "idle_since", "owner")
 
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
         self.connection: Any = None
         self.idle_since = 0.0
+        self.owner: Any = None
+        """The event loop that it belongs to."""
 
 
 class Stream(httpcore.NetworkStream):
-    """A stream of a line; its waits are cut to the line's attempt."""
+    """A stream of a line; its waits are cut to the line's attempt.
+
+    httpcore writes the headers of a request, then its body, and then nothing. All of it leaves as one, so that a server
+    which reads once has seen it whole.
+    """
 
     def __init__(self, stream: httpcore.NetworkStream, line: Line) -> None:
         self._stream = stream
         self._line = line
+        self._held = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        self._flush(timeout)
         return self._stream.read(max_bytes, self._line.attempt.cut_read(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if not self._held and buffer:
+            self._held = buffer
+        else:
+            self._held += buffer
+            self._flush(timeout)
+
+    def _flush(self, timeout: float | None) -> None:
+        held, self._held = self._held, b""
         attempt = self._line.attempt
-        self._stream.write(buffer, attempt.cut(timeout, httpcore.WriteTimeout))
-        # The first write holds all headers. Where it fails, no agent has a whole request to carry out.
-        attempt.sent = attempt.sent or (bool(buffer) and not buffer.startswith(TUNNEL))
+        for start in range(0, len(held), SLICE_BYTES):
+            part = held[start : start + SLICE_BYTES]
+            # Where a small first part fails, none of it left, and no agent has a request to carry out.
+            attempt.sent = attempt.sent or len(part) > WHOLE_BYTES
+            self._stream.write(part, attempt.cut(timeout, httpcore.WriteTimeout))
+            attempt.sent = attempt.sent or not held.startswith(TUNNEL)
 
     def close(self) -> None:
         self._stream.close()
@@ -101,20 +124,37 @@ class Backend(httpcore.NetworkBackend):
 
 
 class AsyncStream(httpcore.AsyncNetworkStream):
-    """A stream of a line; its waits are cut to the line's attempt."""
+    """A stream of a line; its waits are cut to the line's attempt.
+
+    httpcore writes the headers of a request, then its body, and then nothing. All of it leaves as one, so that a server
+    which reads once has seen it whole.
+    """
 
     def __init__(self, stream: httpcore.AsyncNetworkStream, line: Line) -> None:
         self._stream = stream
         self._line = line
+        self._held = b""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        await self._flush(timeout)
         return await self._stream.read(max_bytes, self._line.attempt.cut_read(timeout, httpcore.ReadTimeout))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if not self._held and buffer:
+            self._held = buffer
+        else:
+            self._held += buffer
+            await self._flush(timeout)
+
+    async def _flush(self, timeout: float | None) -> None:
+        held, self._held = self._held, b""
         attempt = self._line.attempt
-        await self._stream.write(buffer, attempt.cut(timeout, httpcore.WriteTimeout))
-        # The first write holds all headers. Where it fails, no agent has a whole request to carry out.
-        attempt.sent = attempt.sent or (bool(buffer) and not buffer.startswith(TUNNEL))
+        for start in range(0, len(held), SLICE_BYTES):
+            part = held[start : start + SLICE_BYTES]
+            # Where a small first part fails, none of it left, and no agent has a request to carry out.
+            attempt.sent = attempt.sent or len(part) > WHOLE_BYTES
+            await self._stream.write(part, attempt.cut(timeout, httpcore.WriteTimeout))
+            attempt.sent = attempt.sent or not held.startswith(TUNNEL)
 
     async def aclose(self) -> None:
         await self._stream.aclose()

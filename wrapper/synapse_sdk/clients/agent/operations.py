@@ -60,6 +60,9 @@ def list_plugin_releases(params: Mapping[str, Any] | None, *, page_size: int | N
         raise TypeError(msg)
     query = {name: value for name, value in (params or {}).items() if value is not None}
     for name, value in query.items():
+        if not isinstance(name, str):
+            msg = f"params: the name of a filter must be a text, not {name!r:.100}"
+            raise TypeError(msg)
         if not all(map(_is_scalar, value if isinstance(value, list | tuple) else [value])):
             msg = f"params[{name!r}] must be a text, a number, a bool or a list of these, not {value!r:.100}"
             raise TypeError(msg)
@@ -99,7 +102,7 @@ def run_plugin_release(
     requirements: Sequence[str] | None,
     job_id: str | None,
     language: str | None,
-    idempotency_key: str | None,
+    idempotency_key: str | uuid.UUID | None,
     timeout: Timeout | None,
 ) -> Call[Any]:
     from synapse_agent_api.api.plugin_releases import run_plugin_release as endpoint
@@ -128,7 +131,7 @@ def run_debug_plugin_release(
     requirements: Sequence[str] | None,
     job_id: str | None,
     language: str | None,
-    idempotency_key: str | None,
+    idempotency_key: str | uuid.UUID | None,
     timeout: Timeout | None,
 ) -> Call[Any]:
     from synapse_agent_api import models
@@ -204,10 +207,12 @@ def _path(name: str, value: str | PathLike[str] | None) -> str | None:
     return path
 
 
-def _key(idempotency_key: str | None) -> str:
+def _key(idempotency_key: str | uuid.UUID | None) -> str:
     """The caller's key, or a new one: one per logical call, however often it is sent."""
     if idempotency_key is None:
         return str(uuid.uuid4())
+    if isinstance(idempotency_key, uuid.UUID):
+        return str(idempotency_key)
     try:
         key = str(uuid.UUID(idempotency_key))
         return idempotency_key if idempotency_key.lower() == key else key

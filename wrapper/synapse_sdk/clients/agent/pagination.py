@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlencode
 
 import httpx
 
@@ -79,9 +80,9 @@ class Walk:
         knows_count = isinstance(count, int) and not isinstance(count, bool) and count >= 0
         self.count = count if knows_count else self._read
         if self._number == 1:
-            self._is_whole = page.get("previous") is None
+            self._is_whole = page.get("previous") is None and "page" not in (self._first.params or {})
         link: Any = page.get("next")
-        if not link:
+        if link is None or link == "":
             if self._is_whole and self._read < self.count:
                 msg = f"it is the last, but only {self._read} of {self.count} releases came: the list changed meanwhile"
                 raise exceptions.PaginationError(detail=f"{msg}, or the agent cut it. Call again")
@@ -96,14 +97,16 @@ class Walk:
         """The call that a link leads to: the list's own path, with the link's query, and the filters it lacks."""
         if not isinstance(link, str):
             raise exceptions.PaginationError(detail=f"its link to the next page is no text but {link!r:.100}")
-        query = httpx.QueryParams(origins.follow(link, self._base_url).query)
-        kept = [(name, value) for name, value in httpx.QueryParams(self._filters()).multi_items() if name not in query]
-        params = httpx.QueryParams([*kept, *query.multi_items()])
-        place = hash(params)
+        raw = origins.follow(link, self._base_url).query.decode("ascii")
+        given = httpx.QueryParams(raw)
+        kept = urlencode([part for part in httpx.QueryParams(self._filters()).multi_items() if part[0] not in given])
+        # The link's own query stays as it is: a cursor is opaque.
+        query = "&".join(part for part in (kept, raw) if part)
+        place = hash(query)
         if place in self._seen:
             raise exceptions.PaginationError(detail="its link to the next page leads back to a page already read")
         self._seen.add(place)
-        return replace(self._first, params=params)
+        return replace(self._first, url=f"{self._first.url}?{query}", params=None)
 
     def _filters(self) -> dict[str, Any]:
         return {name: value for name, value in (self._first.params or {}).items() if name != "page"}

@@ -35,7 +35,8 @@ class RetryPolicy:
     Args:
         attempts: How often a request is sent at the most, not counting attempts of which no byte left.
         total: Seconds for the whole call with all its attempts and waits. Where left out: `attempts` times connect
-            and read timeout, at most 30 s unless one attempt may take longer; for runs the timeout given, or none.
+            and read timeout, at most 30 s, but never less than `reconnect` and one attempt need. Runs have none,
+            but for the timeout given at the call.
         reconnect: Seconds for which an agent that cannot be reached is tried again.
         backoff: Seconds before the second attempt, which double with each further one; half of it is random.
         max_backoff: Seconds at which they stop to double.
@@ -98,7 +99,8 @@ def fate_of_status(status: int, error_type: str | None) -> Fate:
     """What became of a request that was answered with an error; an `error_type` says what became of an action."""
     if status in NOT_CARRIED_OUT:
         return Fate.NOT_CARRIED_OUT
-    return Fate.UNKNOWN if status in UNKNOWN and error_type is None else Fate.KNOWN
+    tells = error_type is not None and (error_type.startswith("action_") or error_type == "gpu_unavailable")
+    return Fate.UNKNOWN if status in UNKNOWN and not tells else Fate.KNOWN
 
 
 def wait_before_next(
@@ -147,12 +149,15 @@ def wait_before_next(
 
 def total_seconds(policy: RetryPolicy, timeout: httpx.Timeout, *, is_run: bool) -> float | None:
     """How long a call may take with all its attempts and waits, or None where there is no bound."""
-    if policy.total is not None and not is_run:
+    if is_run:
+        return None
+    if policy.total is not None:
         return policy.total
     if timeout.connect is None or timeout.read is None:
         return None
     once = timeout.connect + timeout.read
-    return once if is_run else min(policy.attempts * once, max(MAX_DEFAULT_TOTAL, once))
+    # One attempt always fits, after an agent that restarts was waited for.
+    return max(min(policy.attempts * once, MAX_DEFAULT_TOTAL), policy.reconnect + once)
 
 
 def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import ssl
@@ -28,6 +29,9 @@ DEFAULT_RUN_TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, read=
 
 
 MAX_PORT = 65535
+SECRET_CHARACTERS = 6
+NAME = re.compile(r"(?=.{1,254}$)([\w-]{1,63}\.)*[\w-]{1,63}\.?", re.ASCII)
+"""A name of labels (RFC 1123; those of containers have underscores)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,11 @@ class Settings:
     timeout: httpx.Timeout
     run_timeout: httpx.Timeout
     headers: Mapping[str, str] = field(repr=False)
+
+    def secrets(self) -> tuple[str, ...]:
+        """What no error shows, even where an agent repeats it; shorter ones could be part of any word."""
+        given = (self.agent_token, self.user_token, self.tenant)
+        return tuple(secret for secret in given if secret and len(secret) >= SECRET_CHARACTERS)
 
 
 def resolve(
@@ -123,7 +132,9 @@ def check_base_url(base_url: str | None) -> str:
     shown = "it is not shown, since it may hold a password" if "@" in text else f"{text!r:.200}"
     try:
         url = httpx.URL(text)
-    except (httpx.InvalidURL, UnicodeError):
+        if url.host and not NAME.fullmatch(url.raw_host.decode("ascii")):
+            ipaddress.ip_address(url.host.partition("%")[0])  # a ValueError where it is no address either
+    except (httpx.InvalidURL, ValueError):
         msg = f"base_url is not a URL: {shown}"
         raise ValueError(msg) from None
     if url.userinfo or "?" in text or "#" in text:
@@ -148,7 +159,7 @@ def proxy_for(base_url: str) -> str | None:
     url = httpx.URL(base_url)
     proxies = urllib.request.getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")
-    if not proxy or urllib.request.proxy_bypass(url.netloc.decode("ascii")):
+    if not proxy or any(map(urllib.request.proxy_bypass, (url.host, url.netloc.decode("ascii")))):
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
     try:
@@ -241,6 +252,16 @@ def parse_timeout(timeout: Timeout | None, default: httpx.Timeout) -> httpx.Time
         f"(connect, read) or an httpx.Timeout, not {timeout!r:.200}"
     )
     raise ValueError(msg)
+
+
+def total_of(given: Timeout | None, timeout: httpx.Timeout) -> float | None:
+    """Seconds that a call may take in all by the timeout given for it, or None where it gives no bound.
+
+    Seconds are a bound on all of the call; of the other forms it is the time to connect and the time to read.
+    """
+    if given is None or timeout.connect is None or timeout.read is None:
+        return None
+    return float(given) if isinstance(given, int | float) else timeout.connect + timeout.read
 
 
 def _is_seconds(value: object) -> bool:

@@ -35,11 +35,11 @@ class Pool:
 
     def _reset(self) -> None:
         """Begin anew, as a process that was forked must: locks may be held by threads that are not there."""
-        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._room = threading.Semaphore(self._stack.capacity) if self._stack.capacity is not None else None
         for line in self._stack.clear():
             line.connection.close()
+        self._pid = os.getpid()  # last, so that no other thread takes the lock of before
 
     def handle_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send a request on the connection that came back last, or on a new one."""
