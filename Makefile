@@ -38,7 +38,7 @@ demo: $(VENV)/agent-ready  ## Drive a local agent, step by step.
 	@$(BIN)/python examples/demo.py
 
 test: setup  ## Run the tests, but for the heavy ones.
-	$(BIN)/pytest -m 'not heavy'
+	$(BIN)/pytest -m 'not heavy' --numprocesses 2 --dist worksteal
 
 test-heavy: setup  ## Run the heavy tests: load, fuzzing.
 	@$(BIN)/pytest -m heavy || { status=$$?; test $$status -eq 5 || exit $$status; \

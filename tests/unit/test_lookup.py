@@ -105,7 +105,7 @@ WRONG: list[Any] = [
     {"plugin": "ocr_plugin", "version": 2.0},
     {"plugin": "ocr_plugin", "version": "2@0"},
     ["ocr_plugin", "2.0.0"],
-    object(),
+    ...,
 ]
 
 
