@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -215,3 +216,34 @@ def test_a_peer_that_vanished_is_noticed(open_client: OpenClient, open_server: O
     assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     assert option("TCP_KEEPIDLE") + option("TCP_KEEPINTVL") * option("TCP_KEEPCNT") <= 120
     assert 0 < option("TCP_USER_TIMEOUT") <= 120_000
+
+
+NAMES = ("many.test", b"many.test")
+
+
+def test_all_addresses_of_a_name_share_the_connect_timeout(
+    open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name of many addresses at which nobody answers costs one connect timeout, and not one for each."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        time.sleep(0.02)
+        resolve = socket.getaddrinfo
+
+        def four_times(host: Any, *args: Any, **kwargs: Any) -> Any:
+            return resolve("127.0.0.1", *args, **kwargs) * 4 if host in NAMES else resolve(host, *args, **kwargs)
+
+        monkeypatch.setattr(socket, "getaddrinfo", four_times)
+        timeout = {"connect": 0.2, "read": 5}
+        client = open_client(f"http://many.test:{port}", timeout=timeout, retry=RetryPolicy(reconnect=0))
+        started = time.monotonic()
+        with pytest.raises(exceptions.ClientTimeoutError, match="nothing was sent"):
+            client.run_plugin_release(7, "train")
+        assert time.monotonic() - started < 0.6

@@ -1,22 +1,23 @@
 """The network below httpx: a deadline on every read, write and handshake, and whether a byte of a request has left.
 
 httpx's own timeouts bound each read by itself, so a server that sends a byte at a time never exceeds them. Here every
-wait is cut to what is left of the call's total time, in headers and bodies alike. Not covered: resolving names, and
-connecting to the second and further addresses of a name, each of which may take the connect timeout.
+wait is cut to what is left of the call's total time, in headers and bodies alike. Not covered: resolving names.
 """
 
 from __future__ import annotations
 
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpcore
+
+from synapse_sdk.clients.agent.attempt import Attempt
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable
 
-    from synapse_sdk.clients.agent.attempt import Attempt
 
 TUNNEL = b"CONNECT "
 SLICE_BYTES = 128 * 2**10
@@ -118,9 +119,28 @@ class Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        timeout = self._line.attempt.cut(timeout, httpcore.ConnectTimeout)
         options = [*KEEP_ALIVE, *(socket_options or ())]
-        return Stream(self._backend.connect_tcp(host, port, timeout, local_address, options), self._line)
+        # All addresses of a name share the time: the standard library would give it to each of them.
+        until = Attempt(None if timeout is None else time.monotonic() + timeout)
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        for address in _addresses(host, port):
+            try:
+                left = self._line.attempt.cut(until.cut(None, httpcore.ConnectTimeout), httpcore.ConnectTimeout)
+                stream = self._backend.connect_tcp(address, port, left, local_address, options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+            else:
+                return Stream(stream, self._line)
+        raise failure
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    """The addresses of a name, in the order in which to try them."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise httpcore.ConnectError(str(error)) from error
+    return [str(address[0]) for *_, address in found]
 
 
 class AsyncStream(httpcore.AsyncNetworkStream):
