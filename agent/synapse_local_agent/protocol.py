@@ -6,6 +6,7 @@ connection, and its file descriptor, for as long as it likes.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import h11
@@ -51,6 +52,14 @@ class PatientProtocol(H11Protocol):
         """Wait for nothing any more."""
         self._stop()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, in the form of every other error."""
+        body = json.dumps({"detail": msg}).encode()
+        headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
+        for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _watch(self) -> None:
         """Wait for what is missing; what was waited for already is given no more time."""

@@ -54,6 +54,7 @@ def processes() -> set[int]:
 @pytest.mark.timeout(600)
 def test_five_thousand_runs_of_two_hundred_clients(registry: Path, tmp_path: Path) -> None:
     """Of 5,000 runs by 200 clients, a third of them sent twice with one key, none is lost, none runs twice."""
+    others = processes()  # such as those of a browser that an earlier test has used
     write_plugin(registry, "ocr", {"plugin.py": COUNTING})
     calls = tmp_path / "calls"
 
@@ -80,7 +81,7 @@ def test_five_thousand_runs_of_two_hundred_clients(registry: Path, tmp_path: Pat
             client.close()
         assert sorted(map(int, calls.read_text().split())) == list(range(5000))
         assert before[-1] - before[1] < 20 * MIB, before
-    until(lambda: not processes())
+    until(lambda: processes() <= others)
 
 
 @pytest.mark.heavy
@@ -90,6 +91,7 @@ def test_misbehaving_actions_at_length(registry: Path, tmp_path: Path) -> None:
 
     At the end no process is left, and no file is open but those that were.
     """
+    others = processes()
     head = "import asyncio, ctypes, os, pathlib, re, signal, subprocess, sys, time\ndef run(params):\n    "
     bad = [head + source for source in (*ENDLESS.values(), *(source for source, _ in EXCESS.values()))]
     ends = ("os._exit(3)", "os.abort()", "ctypes.string_at(0)", "os.kill(0, signal.SIGKILL)", "sys.exit(1)", "1 / 0")
@@ -114,7 +116,7 @@ def test_misbehaving_actions_at_length(registry: Path, tmp_path: Path) -> None:
         create(http, "ocr")
         assert all(pool.map(lambda number: run(http, number), range(200)))
         assert http.delete("/plugin_releases/1").status_code == 204
-        until(lambda: not processes())
+        until(lambda: processes() <= others)
     assert len(os.listdir("/dev/fd")) == open_before  # noqa: PTH208 - these are numbers, not paths
     assert len(list(tmp_path.glob("data/runs/*/log"))) == 200
     assert not list(tmp_path.glob("data/runs/*/work"))

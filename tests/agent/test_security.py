@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -245,3 +246,18 @@ def test_grace_is_what_was_asked_for(serve: Serve) -> None:
         assert b"action_crashed" in received(connection)
         process.communicate(timeout=8)
         assert time.monotonic() - started < 2.5
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: dZ=\r\n\r\n", b"\x00\xff\r\n\r\n"],
+    ids=["length", "bytes"],
+)
+def test_what_is_no_http_is_refused_in_json(agent: LocalAgent, request_: bytes) -> None:
+    """What is no HTTP is answered with 400, in the form of every other error, and the connection is closed."""
+    with connect(agent.url) as connection:
+        connection.sendall(request_)
+        head, _, body = received(connection).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/json" in head.lower()
+    assert json.loads(body).keys() == {"detail"}
