@@ -16,7 +16,7 @@ from synapse_sdk.clients.agent.attempt import Attempt
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 TUNNEL = b"CONNECT "
@@ -58,6 +58,16 @@ class Line:
         """The event loop that it belongs to."""
 
 
+def _parts(data: bytes, attempt: Attempt) -> Iterator[bytes]:
+    """What to write one after the other; it goes on where a write succeeded, and so knows what may have left."""
+    for start in range(0, len(data), SLICE_BYTES):
+        part = data[start : start + SLICE_BYTES]
+        # Where a small first part fails, none of it left, and no agent has a request to carry out.
+        attempt.sent = attempt.sent or len(part) > WHOLE_BYTES
+        yield part
+        attempt.sent = attempt.sent or not data.startswith(TUNNEL)
+
+
 class Stream(httpcore.NetworkStream):
     """A stream of a line; its waits are cut to the line's attempt.
 
@@ -84,12 +94,8 @@ class Stream(httpcore.NetworkStream):
     def _flush(self, timeout: float | None) -> None:
         held, self._held = self._held, b""
         attempt = self._line.attempt
-        for start in range(0, len(held), SLICE_BYTES):
-            part = held[start : start + SLICE_BYTES]
-            # Where a small first part fails, none of it left, and no agent has a request to carry out.
-            attempt.sent = attempt.sent or len(part) > WHOLE_BYTES
+        for part in _parts(held, attempt):
             self._stream.write(part, attempt.cut(timeout, httpcore.WriteTimeout))
-            attempt.sent = attempt.sent or not held.startswith(TUNNEL)
 
     def close(self) -> None:
         self._stream.close()
@@ -169,12 +175,8 @@ class AsyncStream(httpcore.AsyncNetworkStream):
     async def _flush(self, timeout: float | None) -> None:
         held, self._held = self._held, b""
         attempt = self._line.attempt
-        for start in range(0, len(held), SLICE_BYTES):
-            part = held[start : start + SLICE_BYTES]
-            # Where a small first part fails, none of it left, and no agent has a request to carry out.
-            attempt.sent = attempt.sent or len(part) > WHOLE_BYTES
+        for part in _parts(held, attempt):
             await self._stream.write(part, attempt.cut(timeout, httpcore.WriteTimeout))
-            attempt.sent = attempt.sent or not held.startswith(TUNNEL)
 
     async def aclose(self) -> None:
         await self._stream.aclose()
