@@ -80,11 +80,16 @@ class Steps:
         """What becomes of an answer that is too large."""
         return flow.TooLarge(f"the answer is larger than max_response_bytes={self.max_response_bytes}")
 
-    def is_within(self, size: int, response: httpx.Response) -> bool:
-        """Whether what arrived, or is announced, is no more than the limit."""
+    def room(self, response: httpx.Response) -> int:
+        """How many bytes the body of a response may have.
+
+        Raises:
+            TooLarge: If it announces more than that.
+        """
         length = response.headers.get("content-length", "")
-        announced = int(length[:20]) if length.isascii() and length.isdigit() else 0
-        return max(size, announced) <= self.max_response_bytes
+        if length.isascii() and length.isdigit() and int(length[:20]) > self.max_response_bytes:
+            raise self.too_large()
+        return self.max_response_bytes
 
 
 class Http(Steps, httpx.Client):
@@ -107,14 +112,12 @@ class Http(Steps, httpx.Client):
         chunks: list[bytes] = []
         failure: Exception | None = None
         try:
-            size = 0
-            if not self.is_within(size, response):
-                raise self.too_large()
+            left = self.room(response)
             for chunk in response.iter_raw():
-                size += len(chunk)
-                if not self.is_within(size, response):
-                    raise self.too_large()
                 chunks.append(chunk)
+                left -= len(chunk)
+                if left < 0:
+                    raise self.too_large()
         except flow.FAILURES as error:
             failure = error
         finally:
@@ -148,14 +151,12 @@ class AsyncHttp(Steps, httpx.AsyncClient):
         chunks: list[bytes] = []
         failure: Exception | None = None
         try:
-            size = 0
-            if not self.is_within(size, response):
-                raise self.too_large()
+            left = self.room(response)
             async for chunk in response.aiter_raw():
-                size += len(chunk)
-                if not self.is_within(size, response):
-                    raise self.too_large()
                 chunks.append(chunk)
+                left -= len(chunk)
+                if left < 0:
+                    raise self.too_large()
         except flow.FAILURES as error:
             failure = error
         finally:
