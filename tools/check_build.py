@@ -23,7 +23,7 @@ IN_SDIST = (
     "openapi/agent.yaml",
     "generated/synapse_agent_api/py.typed",
     "wrapper/synapse_sdk/py.typed",
-    "agent/synapse_local_agent/worker.py",
+    "agent/synapse_local_agent/synapse_worker/__main__.py",
     "LICENSE",
     "README.md",
     "pyproject.toml",

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from synapse_local_agent import access, contract, hosts, pages
-from synapse_local_agent.handlers import Answer, Call, Handlers, Refusal
+from synapse_local_agent.calls import Answer, Call, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from jsonschema_rs import Validator
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from synapse_local_agent.handlers import Handlers
 
     Endpoint = Callable[[Request], Awaitable[Response]]
 

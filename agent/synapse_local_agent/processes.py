@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from synapse_local_agent.environments import Environment
 
-WORKER = Path(__file__).with_name("worker.py")
+WORKER = Path(__file__).with_name("synapse_worker") / "__main__.py"
 LENGTH = struct.Struct(">Q")
 ANSWER = struct.Struct(">??Q")
 ENDING_SECONDS = 15
@@ -39,7 +39,7 @@ class Outcome:
 
 
 class Process:
-    """A process of `worker.py` with its guard, as the agent sees it."""
+    """A process of `synapse_worker` with its guard, as the agent sees it."""
 
     def __init__(self, environment: Environment, variables: Mapping[str, str], log: Path) -> None:
         self._environment = environment

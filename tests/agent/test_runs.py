@@ -263,7 +263,7 @@ def test_failure_of_any_kind(http: httpx.Client, source: str, expected: str) -> 
     assert expected in text
     assert text.startswith(expected) or expected.startswith("SyntaxError")
     assert 'File "/' not in text
-    assert "worker.py" not in text
+    assert "synapse_worker" not in text
     assert "asyncio" not in text
     assert len(text) < 2000
 

@@ -1,0 +1,87 @@
+"""The worker: it takes one job after the other from the agent, and answers each with its outcome."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import struct
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from . import actions, report
+
+if TYPE_CHECKING:
+    import socket
+
+LENGTH = struct.Struct(">Q")
+ANSWER = struct.Struct(">??Q")
+
+
+def serve(channel: socket.socket) -> None:
+    """Answer jobs until the agent closes its end."""
+    process, environment = os.getpid(), dict(os.environ)
+    stream = channel.makefile("rb")
+    while header := stream.read(LENGTH.size):
+        job = json.loads(stream.read(*LENGTH.unpack(header)))
+        redirect(job["log"])
+        is_result, is_sound, answer = outcome(job)
+        if os.getpid() != process:
+            os._exit(0)  # a fork of the action's that came back here: the answer is its parent's to give
+        if is_sound:
+            signal.alarm(0)
+            if environment != dict(os.environ):
+                os.environ.clear()
+                os.environ.update(environment)
+        is_reusable = is_sound and threading.active_count() == 1 and not has_children()
+        channel.sendall(ANSWER.pack(is_result, is_reusable, len(answer)) + answer)
+
+
+def redirect(log: str) -> None:
+    """Let output go to a run's log from here on, whatever the action before did to the streams."""
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(file, number)
+        stream = getattr(sys, f"__{name}__")
+        if stream is None or stream.closed:
+            stream = open(number, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115 - a descriptor, open for good
+            setattr(sys, f"__{name}__", stream)
+        stream.reconfigure(line_buffering=True)
+        setattr(sys, name, stream)
+    os.close(file)
+
+
+def outcome(job: dict[str, Any]) -> tuple[bool, bool, bytes]:
+    """Run a job, whatever it does.
+
+    Returns:
+        Whether there is a result, whether the process is sound, and as JSON the result or the failure.
+    """
+    is_sound = False
+    try:
+        return True, True, report.encode(actions.run(job))
+    except report.ActionError as failure:
+        error_type, detail, is_sound = failure.error_type, failure.detail, True
+    except SystemExit as error:
+        error_type, detail = "action_crashed", report.exit_detail(error)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is the action's failure
+        error_type, detail = "action_failed", report.explain(error, job["path"])
+        is_sound = isinstance(error, Exception) and not isinstance(error, MemoryError)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # the action may have closed or replaced them
+                stream.flush()
+    detail = detail.encode(errors="backslashreplace").decode()  # lone surrogates cannot travel
+    return False, is_sound, json.dumps({"error_type": error_type, "detail": detail}).encode()
+
+
+def has_children() -> bool:
+    """Whether there is a child; those that have ended are taken note of."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
