@@ -163,6 +163,18 @@ def test_everything_of_the_contract_can_be_sent(open_client: OpenClient, open_se
         assert resolve(media["schema"])["properties"].keys() - request.json.keys() == set()
 
 
+def test_pruning_calls_what_the_contract_has(open_client: OpenClient, open_server: OpenServer) -> None:
+    """Pruning lists and deletes as the contract says."""
+    release = {"id": 7, "plugin": "ocr", "version": "2.0.0", "created": "2020-01-01T00:00:00Z"}
+    page = {"count": 1, "next": None, "previous": None, "results": [release]}
+    server = open_server(reply(page), reply(None, 204))
+    client = open_client(server.url, user_token="user", tenant="tenant")
+    assert client.prune_plugin_releases(older_than="30d", plugin="ocr") == [release]
+    listed, deleted = server.requests
+    check(listed, OPERATIONS["list_plugin_releases"])
+    check(deleted, OPERATIONS["delete_plugin_release"])
+
+
 @pytest.mark.parametrize("data", [{}, {"action": "train", "anything": [1]}, {"params": None}])
 def test_data_is_sent_as_it_is(open_client: OpenClient, open_server: OpenServer, data: dict[str, Any]) -> None:
     """The body of a call of old is the caller's, and the rest of the request is the contract's."""

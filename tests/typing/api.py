@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_type
 from uuid import uuid4
@@ -123,6 +124,13 @@ def runs(client: AgentClient) -> None:
     client.run_debug_plugin_release({"action": "process"})
 
 
+def prune(client: AgentClient) -> None:
+    """Every form of an age."""
+    assert_type(client.prune_plugin_releases(older_than="30d", keep=2, plugin="ocr", dry_run=True), list[PluginRelease])
+    client.prune_plugin_releases(older_than=timedelta(days=30))
+    client.prune_plugin_releases(older_than=datetime.now(UTC))
+
+
 async def awaited(client: AsyncAgentClient, *, every: bool) -> None:
     """The same calls, awaited."""
     async with client as entered:
@@ -143,6 +151,7 @@ async def awaited(client: AsyncAgentClient, *, every: bool) -> None:
     assert_type(await client.run_plugin_release(123, data={"action": "train"}), Any)
     assert_type(await client.run_debug_plugin_release("process", plugin_path="/path"), Any)
     assert_type(await client.run_debug_plugin_release({"action": "process"}), Any)
+    assert_type(await client.prune_plugin_releases(keep=2), list[PluginRelease])
     await client.aclose()
 
 

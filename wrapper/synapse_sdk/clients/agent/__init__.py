@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from synapse_sdk.clients.agent.async_plugin import AsyncPluginClientMixin
+from synapse_sdk.clients.agent.composed import AsyncComposedClientMixin, ComposedClientMixin
 from synapse_sdk.clients.agent.lookup import ReleaseLookup
-from synapse_sdk.clients.agent.plugin import PluginClientMixin
 from synapse_sdk.clients.agent.retries import RetryPolicy
 
 __all__ = ["AgentClient", "AsyncAgentClient", "ReleaseLookup", "RetryPolicy"]
 
 
-class AgentClient(PluginClientMixin):
+class AgentClient(ComposedClientMixin):
     """A client of an agent: caches releases of plugins on it, and runs their actions.
 
     Close it, or use it as a context manager. It may be shared by threads.
@@ -49,7 +48,7 @@ class AgentClient(PluginClientMixin):
     """
 
 
-class AsyncAgentClient(AsyncPluginClientMixin):
+class AsyncAgentClient(AsyncComposedClientMixin):
     """The same as `AgentClient`, awaited: same arguments, same methods, same errors.
 
     Close it with `await client.aclose()`, or use it as an async context manager.

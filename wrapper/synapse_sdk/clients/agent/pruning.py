@@ -1,0 +1,144 @@
+"""Pruning: which releases are old enough to go, and the flow that deletes them. Shared by both flavours."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from synapse_sdk import exceptions
+from synapse_sdk.clients.agent import ages, operations, pagination
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from synapse_agent_api.typed_dicts import PluginRelease
+
+    from synapse_sdk.clients.agent.ages import Age
+    from synapse_sdk.clients.agent.flow import Flow
+    from synapse_sdk.clients.agent.operations import Call
+
+
+def choose(
+    releases: Iterable[PluginRelease], *, before: datetime | None, keep: int | None, plugin: str | None
+) -> list[PluginRelease]:
+    """The releases to delete, oldest first.
+
+    What an agent sent may be wrong in any way, and it may have ignored every filter. A release whose id, plugin or
+    age cannot be read is never chosen; neither does it take the place of one that is kept.
+
+    Args:
+        releases: What the agent listed; a release may come twice.
+        before: Only those that were cached before this are chosen.
+        keep: The newest so many of each plugin are not chosen.
+        plugin: Only those of this plugin are chosen.
+
+    Example:
+        >>> old, new = [
+        ...     {"id": number, "plugin": "ocr", "version": f"1.{number}", "created": f"2026-01-0{number}T00:00:00Z"}
+        ...     for number in (1, 2)
+        ... ]
+        >>> [release["id"] for release in choose([new, old], before=None, keep=1, plugin=None)]
+        [1]
+    """
+    dated: dict[int, tuple[datetime, int, PluginRelease]] = {}
+    for release in releases:
+        created = _created(release)
+        if created is not None and plugin in {None, release["plugin"]}:
+            number = release["id"]
+            dated[number] = max(dated.get(number, (created, number, release)), (created, number, release), key=_age)
+    newest_first = sorted(dated.values(), key=_age, reverse=True)
+    seen: dict[str, int] = {}
+    chosen = []
+    for created, _, release in newest_first:
+        code = release["plugin"]
+        seen[code] = seen.get(code, 0) + 1
+        if (before is None or created < before) and (keep is None or seen[code] > keep):
+            chosen.append(release)
+    return chosen[::-1]
+
+
+def _age(dated: tuple[datetime, int, PluginRelease]) -> tuple[datetime, int]:
+    """What releases are sorted by: of two that were cached at once, the one with the higher id is newer."""
+    return dated[:2]
+
+
+def _created(release: Any) -> datetime | None:
+    """When a release was cached, or None where it cannot be known, or the release cannot be named."""
+    if not isinstance(release, dict) or not isinstance(release.get("plugin"), str):
+        return None
+    number, created = release.get("id"), release.get("created")
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0 or not isinstance(created, str):
+        return None
+    try:
+        when = datetime.fromisoformat(created.upper())
+        # Without an offset it is not RFC 3339, and may be half a day off.
+        return None if when.tzinfo is None else when.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def check(older_than: Age | None, keep: int | None, plugin: str | None, now: datetime) -> datetime | None:
+    """Check the criteria, and give the time before which releases are old enough.
+
+    Raises:
+        TypeError: If one is of a wrong type.
+        ValueError: If there is none, or one cannot be used.
+    """
+    if plugin is not None and (not isinstance(plugin, str) or not plugin.strip()):
+        msg = f"plugin must be a plugin's code, not {plugin!r:.100}"
+        raise ValueError(msg)
+    if keep is not None and (not isinstance(keep, int) or isinstance(keep, bool) or keep < 1):
+        msg = f"keep must be a whole number, 1 or more, not {keep!r:.100}"
+        raise ValueError(msg)
+    if older_than is None and keep is None:
+        msg = "pruning needs older_than, keep or both, and would delete everything"
+        msg = f"{msg} of {plugin!r:.100} without" if plugin is not None else f"{msg} without"
+        raise ValueError(msg)
+    return None if older_than is None else ages.cutoff(older_than, now)
+
+
+def prune(
+    fetch: Callable[[Call[Any]], Flow[Any]],
+    walk: Callable[[Mapping[str, Any]], pagination.Walk],
+    *,
+    older_than: Age | None,
+    keep: int | None,
+    plugin: str | None,
+    dry_run: bool,
+) -> Flow[list[PluginRelease]]:
+    """Read the whole list, and delete what is chosen of it, by id, oldest first.
+
+    Args:
+        fetch: Gives the flow of a call.
+        walk: Gives a walk over the releases that a filter lets through.
+        older_than: As the clients take it, as are the others.
+        keep: How many of each plugin stay.
+        plugin: Whose releases.
+        dry_run: Whether to delete nothing.
+
+    Returns:
+        A flow whose value is what it deleted, or would delete.
+
+    Raises:
+        ClientError: If a page or a deletion fails for good; `results` is what was deleted by then.
+    """
+    before = check(older_than, keep, plugin, datetime.now(UTC))
+    deleted: list[PluginRelease] = []
+    what = "nothing was deleted"
+    try:
+        releases, _ = yield from pagination.collect(walk({"plugin": plugin}))
+        chosen = choose(releases, before=before, keep=keep, plugin=plugin)
+        if dry_run:
+            return chosen
+        for release in chosen:
+            what = f"{len(deleted)} of {len(chosen)} releases were deleted"
+            try:
+                yield from fetch(operations.delete_plugin_release(release["id"]))
+            except exceptions.NotFoundError:
+                continue  # somebody else deleted it meanwhile
+            deleted.append(release)
+    except exceptions.ClientError as error:
+        error.results = deleted
+        error.args = (f"{what}, then: {error}",)
+        raise
+    return deleted
