@@ -184,14 +184,7 @@ class Configured(Generic[HttpT]):
         default = self._settings.run_timeout if call.is_run else self._settings.timeout
         timeout = settings.parse_timeout(call.timeout, default)
         try:
-            request = self._http.build_request(
-                call.method,
-                call.url,
-                params=call.params or None,
-                headers=call.headers,
-                content=call.content,
-                timeout=timeout,
-            )
+            request = self._http.prepare(call, timeout)
         except (httpx.InvalidURL, UnicodeError) as error:
             msg = f"These arguments make no URL: {error!s:.200}"
             raise ValueError(msg) from None
