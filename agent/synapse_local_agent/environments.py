@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from synapse_local_agent.executor import RequirementsError
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
     from pathlib import Path
@@ -25,10 +27,6 @@ if TYPE_CHECKING:
     """Has `installer.install` run with these arguments; gives what went wrong, or None."""
 
 FILE = "requirements.txt"
-
-
-class RequirementsError(Exception):
-    """Requirements cannot be had; the message says why."""
 
 
 @dataclass(slots=True)

@@ -36,9 +36,13 @@ class Handlers:
         self._runs = RunHandlers(store, runner, debug_roots)
         self._version = version
 
+    async def start(self) -> None:
+        """Make ready for runs."""
+        await self._runner.start()
+
     def end_runs(self) -> None:
         """End all running actions, and any that is started later."""
-        self._runner.stop()
+        self._runner.end_runs()
 
     async def close(self) -> None:
         """End all running actions and close the store."""

@@ -7,16 +7,16 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from synapse_local_agent.calls import Refusal
-from synapse_local_agent.environments import RequirementsError, required
+from synapse_local_agent.environments import required
 from synapse_local_agent.errors import RegistryError
+from synapse_local_agent.executor import Job, RequirementsError
 from synapse_local_agent.registry import CONFIG, entrypoint
-from synapse_local_agent.runner import Job, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from synapse_local_agent.processes import Outcome
+    from synapse_local_agent.executor import Outcome
 
 VARIABLE = re.compile(r"[^=\0]+")
 MODULE_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -43,40 +43,48 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def job(body: dict[str, Any], config: dict[str, Any], path: list[str], modules: dict[str, str] | None = None) -> Job:
+def job(
+    body: dict[str, Any],
+    config: dict[str, Any],
+    folder: Path | None,
+    *,
+    digest: str | None = None,
+    modules: dict[str, str] | None = None,
+) -> Job:
     """The job that a body asks for.
 
+    Args:
+        body: The body of a request.
+        config: The plugin's config.
+        folder: The plugin's sources.
+        digest: The hash of the folder, where it is a release's.
+        modules: Sources that are laid over those in the folder.
+
     Raises:
-        Refusal: If the config has no such action.
+        Refusal: If the config has no such action, or what is required is no list of requirements.
     """
     try:
         target = entrypoint(config, body["action"])
+        requirements = required(folder, body.get("requirements", ()))
     except (LookupError, RegistryError) as error:
         raise Refusal(422, str(error.args[0])) from None
+    except RequirementsError as error:
+        raise Refusal(422, f"requirements: {error}.", "requirements_failed") from None
     return Job(
         action=body["action"],
         entrypoint=target,
-        path=path,
+        params=json.dumps(body.get("params", {})).encode(),
+        sources=folder,
+        digest=digest,
         modules=modules or {},
-        params=body.get("params", {}),
+        requirements=requirements,
+        variables=variables(config),
         plugin=config.get("code"),
         version=config.get("version"),
         config=config,
         job_id=body.get("job_id"),
         language=body.get("language"),
     )
-
-
-def setting(body: dict[str, Any], config: dict[str, Any], folder: Path | None, digest: str | None = None) -> Setting:
-    """Where the job runs.
-
-    Raises:
-        Refusal: If what it requires, or its variables, are not as they should be.
-    """
-    try:
-        return Setting(required(folder, body.get("requirements", ())), variables(config), digest)
-    except RequirementsError as error:
-        raise Refusal(422, f"requirements: {error}.", "requirements_failed") from None
 
 
 def variables(config: dict[str, Any]) -> dict[str, str]:

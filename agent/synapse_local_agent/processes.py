@@ -10,9 +10,10 @@ import socket
 import struct
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from synapse_local_agent.executor import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,18 +25,6 @@ LENGTH = struct.Struct(">Q")
 ANSWER = struct.Struct(">??Q")
 ENDING_SECONDS = 15
 """How long a process is given to end once it was told; its guard gives up after 10."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a job: its result, or the kind of its failure with a detail for a person."""
-
-    result: bytes = b""
-    """JSON as the action's process wrote it. It is passed on unread, so that no result can trouble the agent."""
-    error_type: str | None = None
-    detail: str = ""
-    exit: int | None = None
-    """How the process ended, where it did: its exit code, or its signal as a negative number."""
 
 
 class Process:
@@ -60,7 +49,12 @@ class Process:
                 raise
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._verdict: Outcome | None = None
-        self.is_reusable = False
+        self._is_sound = False
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether it can be given another job after the one that it had."""
+        return self._is_sound and self._verdict is None
 
     @property
     def id(self) -> int:
@@ -72,22 +66,21 @@ class Process:
         """Whether it can take a job now: it is there, and has said nothing unasked."""
         return self._streams is not None and self._process.poll() is None and not self._streams[0].at_eof()
 
-    async def run(self, job: Mapping[str, Any], max_result: int) -> Outcome:
-        """Have a job run, and wait for its outcome, or for the process to end."""
-        self.is_reusable = False
+    async def run(self, message: bytes, max_result: int) -> Outcome:
+        """Have a job run, as JSON, and wait for its outcome, or for the process to end."""
+        self._is_sound = False
         try:
             if self._streams is None:
                 self._streams = await asyncio.open_connection(sock=self._ours)
-            outcome = await self._exchange(*self._streams, job, max_result)
+            outcome = await self._exchange(*self._streams, message, max_result)
         except (asyncio.IncompleteReadError, OSError):
             code = await self.close()
             outcome = Outcome(error_type="action_crashed", detail=cause_of_death(code), exit=code)
         return self._verdict or outcome
 
     async def _exchange(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, job: Mapping[str, Any], max_result: int
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, message: bytes, max_result: int
     ) -> Outcome:
-        message = json.dumps(job).encode()
         writer.write(LENGTH.pack(len(message)) + message)
         await writer.drain()
         is_result, is_reusable, length = ANSWER.unpack(await reader.readexactly(ANSWER.size))
@@ -95,13 +88,13 @@ class Process:
             detail = f"The action's result has {length} bytes of JSON, more than the limit of {max_result}."
             return Outcome(error_type="action_result_too_large", detail=detail)
         answer = await reader.readexactly(length)
-        self.is_reusable = is_reusable
+        self._is_sound = is_reusable
         return Outcome(answer) if is_result else Outcome(**json.loads(answer))
 
-    def end(self, error_type: str = "action_crashed", detail: str = "") -> None:
-        """Have it ended with all that came of it; a run that it has ends with this error. The first reason counts."""
+    def end(self, outcome: Outcome) -> None:
+        """Have it ended with all that came of it; a job that it has comes to this outcome. The first one counts."""
         if self._verdict is None:
-            self._verdict = Outcome(error_type=error_type, detail=detail)
+            self._verdict = outcome
         with contextlib.suppress(OSError):  # it is closed already
             self._ours.shutdown(socket.SHUT_RDWR)
 

@@ -9,8 +9,8 @@ from starlette.concurrency import run_in_threadpool
 
 from synapse_local_agent import jobs
 from synapse_local_agent.calls import Answer, Call, Refusal, no_release
-from synapse_local_agent.environments import RequirementsError
 from synapse_local_agent.errors import RegistryError
+from synapse_local_agent.executor import RequirementsError, UnavailableError
 from synapse_local_agent.idempotency import KeyReusedError, fingerprint
 from synapse_local_agent.registry import CONFIG, read_config
 from synapse_local_agent.runner import QueueFullError
@@ -18,7 +18,8 @@ from synapse_local_agent.runner import QueueFullError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from synapse_local_agent.runner import Job, Runner, Setting
+    from synapse_local_agent.executor import Job
+    from synapse_local_agent.runner import Runner
     from synapse_local_agent.store import Store
 
 
@@ -63,12 +64,10 @@ class RunHandlers:
         release = self._store.get(call.lookup)
         if release is None:
             raise no_release(call.lookup)
-        folder = self._store.sources(release)
-        job = jobs.job(call.body, release.config, [str(folder)])
         self._running.append(release.digest)
         try:
-            setting = jobs.setting(call.body, release.config, folder, release.digest)
-            return await self._run(job, setting, on_start)
+            folder = self._store.sources(release)
+            return await self._run(jobs.job(call.body, release.config, folder, digest=release.digest), on_start)
         finally:
             self._running.remove(release.digest)
             await self._discard(release.digest)
@@ -86,17 +85,18 @@ class RunHandlers:
                 except RegistryError as error:
                     raise Refusal(422, f"{error}.") from None
         config = jobs.merge(config, body.get("config", {}))
-        job = jobs.job(body, config, [] if folder is None else [str(folder)], body.get("modules", {}))
-        return await self._run(job, jobs.setting(body, config, folder), on_start)
+        return await self._run(jobs.job(body, config, folder, modules=body.get("modules")), on_start)
 
-    async def _run(self, job: Job, setting: Setting, on_start: Callable[[], None]) -> tuple[int, bytes]:
+    async def _run(self, job: Job, on_start: Callable[[], None]) -> tuple[int, bytes]:
         try:
-            outcome = await self._runner.run(job, setting, on_start)
+            outcome = await self._runner.run(job, on_start)
         except QueueFullError:
             detail = "The queue of runs is full: try again later, or have the agent take more with --max-queue."
             raise Refusal(429, detail, headers={"Retry-After": "1"}) from None
         except RequirementsError as error:
             raise Refusal(422, f"The requirements cannot be installed: {error}", "requirements_failed") from None
+        except UnavailableError as error:
+            raise Refusal(503, str(error), error.error_type) from None
         return jobs.reply(outcome)
 
     async def _discard(self, digest: str) -> None:

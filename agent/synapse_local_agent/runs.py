@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import secrets
@@ -11,13 +10,13 @@ import sqlite3
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from synapse_local_agent.executor import Job, Outcome
     from synapse_local_agent.limits import Limits
-    from synapse_local_agent.processes import Outcome
 
 LOG = logging.getLogger(__name__)
 DATABASE = "runs.sqlite"
@@ -58,7 +57,7 @@ class Run:
 
     @property
     def work_dir(self) -> Path:
-        """The action's folder to work in, which goes with the run."""
+        """The action's folder to work in where it runs on this machine; it goes with the run."""
         return self.folder / "work"
 
 
@@ -101,7 +100,7 @@ class Runs:
         """Close the database."""
         self._connection.close()
 
-    def begin(self, job: Any) -> Run:
+    def begin(self, job: Job) -> Run:
         """Record that a run of a job begins, and make its folder."""
         run = Run(self._folder / secrets.token_hex(8))
         self._connection.execute(
@@ -109,12 +108,11 @@ class Runs:
             (run.name, job.job_id, job.plugin, job.version, job.action, time.time()),
         )
         run.folder.mkdir(mode=0o700)
-        run.work_dir.mkdir(mode=0o700)
-        (run.folder / "params.json").write_text(json.dumps(job.params), encoding="ascii")
+        (run.folder / "params.json").write_bytes(job.params)
         return run
 
     def finish(self, run: Run, outcome: Outcome) -> None:
-        """Record what became of a run; its work_dir has gone already."""
+        """Record what became of a run, of which nothing but its log is left."""
         size = 0
         try:
             if outcome.error_type is None:

@@ -20,6 +20,7 @@ from synapse_local_agent import contract, hosts, tokens
 from synapse_local_agent.app import application
 from synapse_local_agent.handlers import Handlers
 from synapse_local_agent.limits import Limits
+from synapse_local_agent.local import LocalExecutor
 from synapse_local_agent.lock import Lock
 from synapse_local_agent.protocol import PatientProtocol
 from synapse_local_agent.registry import Registry
@@ -27,8 +28,10 @@ from synapse_local_agent.runner import Runner
 from synapse_local_agent.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
+
+    from synapse_local_agent.executor import MakeExecutor
 
 CLOSE_SECONDS = 3
 
@@ -47,6 +50,7 @@ class Server(uvicorn.Server):
         grace: Seconds that running actions are given to end by themselves when the agent is stopped.
         limits: What runs may take.
         on_started: Called with the URL once connections are accepted.
+        executor: Makes what runs actions.
 
     Raises:
         RegistryError: If the registry, or a plugin in it, is not as it should be.
@@ -70,6 +74,7 @@ class Server(uvicorn.Server):
         grace: float,
         limits: Limits,
         on_started: Callable[[str], object],
+        executor: MakeExecutor = LocalExecutor,
     ) -> None:
         # What may refuse to start comes first, so that nothing is stored by an agent that never ran.
         plugins = Registry(registry.absolute())
@@ -81,6 +86,7 @@ class Server(uvicorn.Server):
         self._listener = _listen(host, port)
         self._on_started = on_started
         self._grace = grace
+        self._loop: asyncio.AbstractEventLoop | None = None
         address = f"[{host}]" if ":" in host else host
         self.url = f"http://{address}:{self._listener.getsockname()[1]}"
         with contextlib.ExitStack() as on_failure:
@@ -90,7 +96,8 @@ class Server(uvicorn.Server):
             token = tokens.kept(data) if token is None else token
             store = Store(data)
             on_failure.callback(store.close)
-            self._handlers = Handlers(plugins, store, Runner(data, os.environ, token, limits), debug_roots, __version__)
+            runner = Runner(data, limits, executor(data, passed_on(os.environ, token), limits))
+            self._handlers = Handlers(plugins, store, runner, debug_roots, __version__)
             super().__init__(
                 uvicorn.Config(
                     application(contract.load(), self._handlers, token, names),
@@ -112,15 +119,21 @@ class Server(uvicorn.Server):
             self.run(sockets=[self._listener])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start listening, as uvicorn does, and say so."""
+        """Make ready for runs, start listening, as uvicorn does, and say so."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            await self._handlers.start()
+        except BaseException:
+            await self._handlers.close()  # which uvicorn has done at the end of what it has started
+            raise
         await super().startup(sockets)
         if self.started:
             self._on_started(self.url)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop at the first signal; at a second one, give running actions no more time."""
-        if self.should_exit:
-            self._handlers.end_runs()
+        if self.should_exit and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._handlers.end_runs)
         else:
             super().handle_exit(sig, frame)
 
@@ -145,6 +158,7 @@ class LocalAgent:
         debug_roots: The folders that debug runs may load from; the current one where left out.
         limits: What runs may take; the defaults where left out.
         allowed_hosts: Names that callers may use for the agent, beside loopback's and the address it listens on.
+        executor: Makes what runs actions; processes of this machine where left out.
 
     Raises:
         RegistryError: If the registry, or a plugin in it, is not as it should be.
@@ -169,6 +183,7 @@ class LocalAgent:
         debug_roots: Sequence[str | os.PathLike[str]] | None = None,
         limits: Limits | None = None,
         allowed_hosts: Sequence[str] = (),
+        executor: MakeExecutor = LocalExecutor,
     ) -> None:
         self.token = secrets.token_urlsafe(32) if token is None else token
         self._cleanup = contextlib.ExitStack()
@@ -180,6 +195,7 @@ class LocalAgent:
             "allowed_hosts": allowed_hosts,
             "grace": 0,
             "limits": limits or Limits(),
+            "executor": executor,
         }
         self._data = data
         self._url: str | None = None
@@ -207,10 +223,15 @@ class LocalAgent:
                 data = stack.enter_context(temporary)
             ready = threading.Event()
             server = Server(data=Path(data), token=self.token, on_started=lambda _: ready.set(), **self._options)
+            failures: list[BaseException] = []
 
             def serve() -> None:
                 try:
                     server.serve_forever()
+                except BaseException as error:
+                    failures.append(error)
+                    if server.started:
+                        raise
                 finally:
                     ready.set()
 
@@ -220,8 +241,8 @@ class LocalAgent:
             stack.callback(setattr, server, "should_exit", True)
             ready.wait()
             if not server.started:
-                msg = "The agent did not start; its thread has said why on stderr"
-                raise RuntimeError(msg)
+                msg = "The agent did not start"
+                raise RuntimeError(msg) from (failures[0] if failures else None)
             self._url = server.url
             self._cleanup = stack.pop_all()
         return self
@@ -236,6 +257,13 @@ class LocalAgent:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def passed_on(environment: Mapping[str, str], token: str) -> dict[str, str]:
+    """What actions see of the agent's environment: no settings of the agent, and nothing that holds its token."""
+    return {
+        name: value for name, value in environment.items() if not name.startswith("SYNAPSE_") and token not in value
+    }
 
 
 def _listen(host: str, port: int) -> socket.socket:

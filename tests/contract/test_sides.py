@@ -15,6 +15,7 @@ from synapse_local_agent import contract
 from synapse_local_agent.app import application
 from synapse_local_agent.handlers import Handlers
 from synapse_local_agent.limits import Limits
+from synapse_local_agent.local import LocalExecutor
 from synapse_local_agent.registry import Registry
 from synapse_local_agent.runner import Runner
 from synapse_local_agent.store import Store
@@ -32,7 +33,8 @@ OPERATION_IDS = [operation.id for operation in operations()]
 @pytest.fixture
 def handlers(tmp_path: Path) -> Iterator[Handlers]:
     """The handlers of an agent that is not served."""
-    handlers = Handlers(Registry(tmp_path), Store(tmp_path), Runner(tmp_path, {}, "token", Limits()), [], "0")
+    runner = Runner(tmp_path, Limits(), LocalExecutor(tmp_path, {}, Limits()))
+    handlers = Handlers(Registry(tmp_path), Store(tmp_path), runner, [], "0")
     yield handlers
     asyncio.run(handlers.close())
 
@@ -54,7 +56,7 @@ def test_clients_have_a_method(operation: str) -> None:
 def test_handlers_are_the_operations() -> None:
     """The agent has one handler for each operation, and none beside them."""
     names = [name for name, _ in inspect.getmembers(Handlers, inspect.iscoroutinefunction) if name[0] != "_"]
-    assert sorted(names) == sorted([*OPERATION_IDS, "close"])
+    assert sorted(names) == sorted([*OPERATION_IDS, "start", "close"])
 
 
 def test_agent_reads_the_contract() -> None:

@@ -1,0 +1,206 @@
+"""Running jobs in processes of this machine, which cannot take the agent down with them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+
+from synapse_local_agent import installer, watch
+from synapse_local_agent.environments import Environment, Environments
+from synapse_local_agent.executor import Job, Outcome, RequirementsError
+from synapse_local_agent.processes import Pool, Process
+from synapse_local_agent.runs import remove
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from synapse_local_agent.limits import Limits
+    from synapse_local_agent.runs import Run
+
+LOG = logging.getLogger(__name__)
+WATCH_SECONDS = 0.1
+INSTALLER = {"install": Path(installer.__file__).read_text(encoding="utf-8")}
+"""It runs as a job, on its own in a process that has none of the agent's modules."""
+
+
+@dataclass(slots=True)
+class Running:
+    """A run that goes on: the process that works for it now, and how it is to end where it was cancelled."""
+
+    process: Process | None = None
+    verdict: Outcome | None = None
+
+
+class LocalExecutor:
+    """Runs jobs in processes of this machine; those of a release are kept for its next run."""
+
+    def __init__(self, data: Path, variables: Mapping[str, str], limits: Limits) -> None:
+        self._limits = limits
+        self._variables = variables
+        self._environments = Environments(data / "environments")
+        self._pool = Pool(limits.max_idle, limits.idle_limit)
+        self._running: dict[str, Running] = {}
+        self._watched: dict[Process, Path] = {}
+        self._chores: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin to watch what runs take, and to remove environments that are not used."""
+        self._chores = [asyncio.create_task(chore()) for chore in (self._watch, self._sweep)]
+
+    async def run(self, job: Job, run: Run, on_start: Callable[[], None]) -> Outcome:
+        """Carry out a job in a process that was kept, or in a new one."""
+        running = self._running[run.name] = Running()
+        try:
+            environment = await self._environments.get(job.requirements, lambda given: self._install(given, running))
+            return running.verdict or await self._run(job, run, environment, running, on_start)
+        except RequirementsError:
+            if running.verdict is None:
+                raise
+            return running.verdict
+        finally:
+            del self._running[run.name]
+
+    def cancel(self, name: str, outcome: Outcome) -> None:
+        """End a run with all of its processes."""
+        running = self._running.get(name)
+        if running is not None and running.verdict is None:
+            running.verdict = outcome
+            if running.process is not None:
+                running.process.end(outcome)
+
+    def forget(self, digest: str) -> None:
+        """End the processes that are kept for a release which is gone."""
+        self._pool.forget(digest)
+
+    async def stop(self) -> None:
+        """End all processes, and wait until nothing of them is left."""
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+        await self._pool.close()
+
+    async def _run(
+        self, job: Job, run: Run, environment: Environment, running: Running, on_start: Callable[[], None]
+    ) -> Outcome:
+        kind = (job.digest, environment.python, tuple(sorted(job.variables.items())))
+        process = None
+        try:
+            run.work_dir.mkdir(mode=0o700)
+            process = self._pool.take(kind) if job.digest else None
+            if process is None:
+                process = Process(environment, self._environment(environment, job.variables), run.log)
+            else:
+                environment.close()  # the process holds it already
+            on_start()
+            return await self._carry_out(process, _message(job, run.work_dir, run.log), run.log, running)
+        except OSError as error:  # of a Python that is gone, or a machine without room for a process
+            return Outcome(error_type="action_crashed", detail=f"The action's process cannot be started: {error}.")
+        finally:
+            if process is None:
+                environment.close()
+            elif process.is_reusable and job.digest:
+                self._pool.give(kind, process)
+            else:
+                await process.close()
+            await _remove(run.work_dir)
+
+    async def _carry_out(self, process: Process, message: bytes, log: Path, running: Running) -> Outcome:
+        """Have a process run something, watched, until it has or the run is cancelled."""
+        running.process = process
+        self._watched[process] = log
+        if running.verdict is not None:
+            process.end(running.verdict)
+        try:
+            return await process.run(message, self._limits.max_result)
+        finally:
+            running.process = None
+            del self._watched[process]
+
+    async def _install(self, arguments: dict[str, Any], running: Running) -> str | None:
+        """Run the installer as an action is run, so that nothing of it outlives the agent either."""
+        folder = Path(arguments["folder"]).parent
+        log = folder / "log"
+        job = Job(
+            action="install",
+            entrypoint="install:install",
+            params=json.dumps(arguments).encode(),
+            modules=INSTALLER,
+            requirements=(),
+            variables={},
+            **dict.fromkeys(("plugin", "version", "job_id", "language")),
+            config={},
+        )
+        process = Process(Environment(), self._variables, log)
+        limit = self._limits.run_timeout
+        late = Outcome(error_type="action_timeout", detail=f"They took longer than {limit:g} s, and were given up.")
+        timer = asyncio.get_running_loop().call_later(limit, process.end, late)
+        try:
+            outcome = await self._carry_out(process, _message(job, folder, log), log, running)
+        finally:
+            timer.cancel()
+            await process.close()
+        if outcome.error_type is not None:
+            return outcome.detail
+        failure: str | None = json.loads(outcome.result)
+        return failure
+
+    def _environment(self, environment: Environment, variables: Mapping[str, str]) -> dict[str, str]:
+        """The environment variables of a process."""
+        found = dict(self._variables)
+        if environment.folder is not None:
+            found["VIRTUAL_ENV"] = str(environment.folder)
+            found["PATH"] = os.pathsep.join([str(environment.folder / "bin"), found.get("PATH", os.defpath)])
+        return {**found, **variables}
+
+    async def _watch(self) -> None:
+        """End every run that takes more than it may."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if not self._watched:
+                continue
+            seen = await run_in_threadpool(watch.processes)
+            for process, log in list(self._watched.items()):
+                if reason := watch.excess(seen, process.id, log, self._limits):
+                    process.end(Outcome(error_type="action_crashed", detail=reason))
+
+    async def _sweep(self) -> None:
+        """Remove environments that are not kept any longer."""
+        while True:
+            try:
+                await run_in_threadpool(self._environments.sweep, self._limits, time.time())
+            except OSError as error:  # such as a full disk: the next time it may work
+                LOG.warning("Environments that are not kept any longer cannot be removed: %s", error)
+            await asyncio.sleep(self._limits.sweep_interval)
+
+
+def _message(job: Job, work_dir: Path, log: Path) -> bytes:
+    """A job as its process takes it."""
+    head = {
+        "action": job.action,
+        "entrypoint": job.entrypoint,
+        "path": [] if job.sources is None else [str(job.sources)],
+        "modules": job.modules,
+        "plugin": job.plugin,
+        "version": job.version,
+        "config": job.config,
+        "job_id": job.job_id,
+        "language": job.language,
+        "work_dir": str(work_dir),
+        "log": str(log),
+    }
+    return b'%b, "params": %b}' % (json.dumps(head).encode()[:-1], job.params)
+
+
+async def _remove(folder: Path) -> None:
+    try:
+        folder.rmdir()  # noqa: ASYNC240 - most actions leave nothing in it
+    except OSError:
+        await run_in_threadpool(remove, folder)
