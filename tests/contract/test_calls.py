@@ -148,6 +148,36 @@ def test_calls_are_what_the_contract_says(
 
 
 @pytest.mark.parametrize("name", FULL)
+def test_raw_responses_are_asked_for_as_the_contract_says(
+    open_client: OpenClient, open_server: OpenServer, name: str
+) -> None:
+    """A call for a raw response sends what the call itself does, and its value is the same."""
+    arguments, query, body = FULL[name]
+    server = open_server(reply({"any": "value"}))
+    client = open_client(server.url, user_token="user", tenant="tenant")
+    response = getattr(client.with_raw_response, name)(**arguments)
+    (request,) = server.requests
+    check(request, OPERATIONS[name])
+    assert (request.query, request.json if request.body else None) == (query, body)
+    assert response.parse() == getattr(client, name)(**arguments)
+
+
+def test_a_cached_release_calls_what_the_contract_has(open_client: OpenClient, open_server: OpenServer) -> None:
+    """A release for a block is created, run with every argument, and deleted as the contract says."""
+    release = {"id": 7, "plugin": "ocr", "version": "2.0.0"}
+    server = open_server(reply(release, 201), reply("done"), reply(None, 204))
+    client = open_client(server.url, user_token="user", tenant="tenant")
+    with client.plugin_release("ocr", "2.0.0", delete=True) as cached:
+        assert cached.run(**RUN, idempotency_key=KEY) == "done"
+    created, run, deleted = server.requests
+    check(created, OPERATIONS["create_plugin_release"])
+    check(run, OPERATIONS["run_plugin_release"])
+    check(deleted, OPERATIONS["delete_plugin_release"])
+    assert (run.json, run.headers["idempotency-key"]) == (RUN, KEY)
+    assert run.lookup == deleted.lookup == "7"
+
+
+@pytest.mark.parametrize("name", FULL)
 def test_everything_of_the_contract_can_be_sent(open_client: OpenClient, open_server: OpenServer, name: str) -> None:
     """Every parameter and every field of a body can be reached from some argument of the client."""
     server = open_server(reply({}))

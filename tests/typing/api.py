@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx
 from synapse_agent_api.typed_dicts import Health, PluginRelease, PluginReleasePage
 from synapse_local_agent import LocalAgent
-from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient, ReleaseLookup, RetryPolicy
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient, RawResponse, ReleaseLookup, RetryPolicy
 from synapse_sdk.exceptions import ActionFailedError, ClientError, HTTPError
 
 if TYPE_CHECKING:
@@ -131,6 +131,33 @@ def prune(client: AgentClient) -> None:
     client.prune_plugin_releases(older_than=datetime.now(UTC))
 
 
+def composed(client: AgentClient) -> None:
+    """A release for the length of a block."""
+    with client.plugin_release("my_plugin", "1.0.0", delete=True) as release:
+        assert_type(release.info, PluginRelease)
+        assert_type(release.run("train", {"epochs": 10}, job_id="job", timeout=3600), Any)
+        release.run(data={"action": "train"})
+    client.plugin_release("my_plugin@1.0.0")
+
+
+def raw(client: AgentClient) -> None:
+    """What is behind a value."""
+    response = client.with_raw_response.get_plugin_release("my_plugin@1.0.0")
+    assert_type(response, RawResponse[PluginRelease])
+    assert_type(response.status_code, int)
+    assert_type(response.headers["content-type"], str)
+    assert_type(response.elapsed, timedelta)
+    assert_type(response.attempts, int)
+    assert_type(response.request_id, str | None)
+    assert_type(response.parse(), PluginRelease)
+    assert_type(client.with_raw_response.health_check().parse(), Health)
+    assert_type(client.with_raw_response.list_plugin_releases({"page": 2}).parse(), PluginReleasePage)
+    assert_type(client.with_raw_response.create_plugin_release("my_plugin", "1.0.0").parse(), PluginRelease)
+    assert_type(client.with_raw_response.delete_plugin_release(1), RawResponse[None])
+    assert_type(client.with_raw_response.run_plugin_release(1, "train", {}, job_id="job").parse(), Any)
+    assert_type(client.with_raw_response.run_debug_plugin_release("train", plugin_path="/path").parse(), Any)
+
+
 async def awaited(client: AsyncAgentClient, *, every: bool) -> None:
     """The same calls, awaited."""
     async with client as entered:
@@ -152,6 +179,12 @@ async def awaited(client: AsyncAgentClient, *, every: bool) -> None:
     assert_type(await client.run_debug_plugin_release("process", plugin_path="/path"), Any)
     assert_type(await client.run_debug_plugin_release({"action": "process"}), Any)
     assert_type(await client.prune_plugin_releases(keep=2), list[PluginRelease])
+    async with client.plugin_release("my_plugin", "1.0.0") as release:
+        assert_type(release.info, PluginRelease)
+        assert_type(await release.run("train", {"epochs": 10}, timeout=3600), Any)
+    assert_type(await client.with_raw_response.get_plugin_release(1), RawResponse[PluginRelease])
+    assert_type((await client.with_raw_response.list_plugin_releases()).parse(), PluginReleasePage)
+    assert_type((await client.with_raw_response.run_plugin_release(1, "train")).attempts, int)
     await client.aclose()
 
 

@@ -10,11 +10,18 @@ import pytest
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from synapse_sdk.clients.agent.listing import AsyncPluginReleases, PluginReleases
 
+from tests.contract.conftest import operations
+
 COUNTERPARTS = {"close": "aclose"}
 """Methods that have another name where they are awaited."""
-NOT_AWAITED = {"iter_plugin_releases", "local"}
+NOT_AWAITED = {"iter_plugin_releases", "local", "plugin_release"}
 """Methods that give something at once in both flavours."""
-RETURNS = {"PluginReleases": "AsyncPluginReleases"}
+RETURNS = {
+    "PluginReleases": "AsyncPluginReleases",
+    "CachedRelease": "AsyncCachedRelease",
+    "WithRawResponse": "AsyncWithRawResponse",
+}
+"""Types that have another name in the async flavour."""
 
 
 def public(cls: type) -> dict[str, Any]:
@@ -22,6 +29,12 @@ def public(cls: type) -> dict[str, Any]:
     return {name: inspect.getattr_static(cls, name) for name in dir(cls) if not name.startswith("_")}
 
 
+def public_names(thing: object) -> set[str]:
+    """The public attributes of an object."""
+    return {name for name in dir(thing) if not name.startswith("_")}
+
+
+OPERATIONS = {operation.id for operation in operations()}
 METHODS = sorted(name for name, value in public(AgentClient).items() if not isinstance(value, property))
 
 
@@ -78,13 +91,41 @@ def test_constructors_are_the_same() -> None:
 def properties(cls: type) -> dict[str, str]:
     """The public properties of a class, with their types."""
     getters = {name: value.fget for name, value in public(cls).items() if isinstance(value, property)}
-    return {name: str(inspect.signature(fget).return_annotation) for name, fget in getters.items() if fget is not None}
+    types = {name: str(inspect.signature(fget).return_annotation) for name, fget in getters.items() if fget is not None}
+    return {name: RETURNS.get(kind, kind) for name, kind in types.items()}
 
 
 def test_properties_are_the_same() -> None:
     """Both clients have the same properties of the same types."""
     one, other = properties(AgentClient), properties(AsyncAgentClient)
     assert one == other != {}
+
+
+@pytest.mark.parametrize("cls", [AgentClient, AsyncAgentClient])
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_raw_responses_are_asked_for_alike(cls: type, name: str) -> None:
+    """A method takes the same with with_raw_response as without: names, kinds and defaults."""
+    raw = getattr(cls("http://127.0.0.1:1", trust_env=False).with_raw_response, name)
+    mine = [(each.name, each.kind, each.default) for each in inspect.signature(raw).parameters.values()]
+    method = list(inspect.signature(getattr(cls, name)).parameters.values())[1:]
+    assert mine == [(each.name, each.kind, each.default) for each in method]
+    assert inspect.iscoroutinefunction(raw) is (cls is AsyncAgentClient)
+
+
+@pytest.mark.parametrize("cls", [AgentClient, AsyncAgentClient])
+def test_raw_responses_are_there_for_every_operation(cls: type) -> None:
+    """with_raw_response has each method that is an operation of the contract, and none beside them."""
+    assert public_names(cls("http://127.0.0.1:1", trust_env=False).with_raw_response) == OPERATIONS
+
+
+@pytest.mark.parametrize("cls", [AgentClient, AsyncAgentClient])
+def test_a_cached_release_runs_as_the_client_does(cls: type) -> None:
+    """What runs an action of a cached release takes what run_plugin_release takes, but for the release."""
+    release = cls("http://127.0.0.1:1", trust_env=False).plugin_release("ocr", "1.0.0")
+    mine = list(inspect.signature(release.run).parameters.values())
+    method = list(inspect.signature(cls.run_plugin_release).parameters.values())[2:]  # type: ignore[attr-defined]  # both have it
+    assert mine == method
+    assert public_names(release) == {"info", "run"}
 
 
 def test_both_are_context_managers() -> None:

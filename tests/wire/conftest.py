@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_sdk.clients.agent.raw import AsyncWithRawResponse
 
 from tests.wire.faults import RELEASE, FaultServer, reply
 
@@ -18,24 +19,32 @@ OpenServer = Callable[..., FaultServer]
 
 
 class Awaited:
-    """An `AsyncAgentClient` whose methods return what awaiting them gives."""
+    """An `AsyncAgentClient`, or what one gives, whose methods return what awaiting them gives."""
 
-    def __init__(self, client: AsyncAgentClient, runner: asyncio.Runner) -> None:
+    def __init__(self, client: Any, runner: asyncio.Runner) -> None:
         self.client = client
         self._runner = runner
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.client, name)
         if not callable(value):
-            return value
+            return Awaited(value, self._runner) if isinstance(value, AsyncWithRawResponse) else value
 
         def call(*args: Any, **kwargs: Any) -> Any:
             result = value(*args, **kwargs)
             if inspect.isawaitable(result):
                 return self._runner.run(_await(result))
+            if hasattr(result, "__aenter__"):
+                return Awaited(result, self._runner)
             return Iterated(result, self._runner) if hasattr(result, "__aiter__") else result
 
         return call
+
+    def __enter__(self) -> Self:
+        return type(self)(self._runner.run(_await(self.client.__aenter__())), self._runner)
+
+    def __exit__(self, *ended: object) -> None:
+        self._runner.run(_await(self.client.__aexit__(*ended)))
 
 
 class Iterated:

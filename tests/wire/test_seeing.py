@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +18,7 @@ from synapse_sdk import exceptions
 from synapse_sdk._version import __version__
 from synapse_sdk.clients.agent import RetryPolicy
 
-from tests.wire.faults import RELEASE, hang_up, reply
+from tests.wire.faults import RELEASE, hang_up, page, reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,3 +97,76 @@ def test_every_attempt_is_a_span(open_client: OpenClient, open_server: OpenServe
     assert [dict(span.attributes or {})["http.status_code"] for span in finished] == [503, 200]
     sent = [request.headers["traceparent"].split("-")[2] for request in server.requests]
     assert sent == [f"{span.context.span_id:016x}" for span in finished if span.context]
+
+
+PROGRAM = """
+import logging
+from synapse_sdk.clients.agent import AgentClient, RetryPolicy
+{before}
+for _ in range(2):
+    with AgentClient({url!r}, "agent-secret", user_token="user-secret", tenant="tenant-secret", trust_env=False,
+                     retry=RetryPolicy(backoff=0.001)) as client:
+        {after}
+        client.list_plugin_releases({{"secret": "hidden"}})
+"""
+
+
+def said(level: str, url: str, *, before: str = "", after: str = "") -> list[str]:
+    """What a program with two clients and two calls writes to stderr, line by line."""
+    program = PROGRAM.format(url=url, before=before, after=after)
+    command = [sys.executable, "-c", program]
+    environment = {**os.environ, "SYNAPSE_LOG": level}
+    ended = subprocess.run(command, env=environment, text=True, capture_output=True, check=True)  # noqa: S603 - ours
+    assert ended.stdout == ""
+    return ended.stderr.splitlines()
+
+
+def lists(open_server: OpenServer) -> str:
+    """The URL of an agent that is busy at first."""
+    return open_server(reply({}, 503), reply(page([], 0))).url
+
+
+@pytest.mark.parametrize("level", ["debug", "DEBUG "])
+def test_the_environment_switches_the_log_on(open_server: OpenServer, level: str) -> None:
+    """With SYNAPSE_LOG=debug each answer and each retry is one line on stderr, however many clients there are."""
+    lines = said(level, lists(open_server))
+    time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}"
+    call = r"GET /plugin_releases/"
+    assert len(lines) == 4
+    assert re.fullmatch(rf"{time} synapse_sdk DEBUG: {call}: 503 in \d+\.\d ms, attempt 1", lines[0])
+    assert re.fullmatch(rf"{time} synapse_sdk INFO: {call}: 503, trying again in 0.00 s", lines[1])
+    assert re.fullmatch(rf"{time} synapse_sdk DEBUG: {call}: 200 in \d+\.\d ms, attempt 2", lines[2])
+    assert re.fullmatch(rf"{time} synapse_sdk DEBUG: {call}: 200 in \d+\.\d ms, attempt 1", lines[3])
+    assert not any("secret" in line or "hidden" in line for line in lines)
+
+
+def test_info_is_about_what_is_sent_again(open_server: OpenServer) -> None:
+    """With SYNAPSE_LOG=info there is a line for what is sent again, and none for what just works."""
+    (line,) = said("info", lists(open_server))
+    assert line.endswith("synapse_sdk INFO: GET /plugin_releases/: 503, trying again in 0.00 s")
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_program_that_logs_is_not_doubled(open_server: OpenServer, place: str) -> None:
+    """Where the program sets up logging, before the first client or after it, each line is written once, as it says."""
+    setup = {place: "logging.basicConfig(format='mine %(message)s')"}
+    lines = said("info", lists(open_server), **setup)
+    assert lines == ["mine GET /plugin_releases/: 503, trying again in 0.00 s"]
+
+
+def test_a_program_has_the_last_word(open_server: OpenServer) -> None:
+    """A level that the program sets once its first client is made holds, also when it makes another."""
+    quiet = "logging.getLogger('synapse_sdk').setLevel('WARNING')"
+    assert said("debug", lists(open_server), after=quiet) == []
+
+
+def test_an_unknown_level_is_told(open_server: OpenServer) -> None:
+    """A SYNAPSE_LOG that is neither debug nor info is warned of, and the calls work."""
+    lines = said("verbose", lists(open_server))
+    message = "RuntimeWarning: SYNAPSE_LOG is 'verbose', which switches nothing on: it takes debug or info"
+    assert [line.partition(": ") for line in lines] == [("<string>:6", ": ", message)]
+
+
+def test_an_empty_level_is_none(open_server: OpenServer) -> None:
+    """An empty SYNAPSE_LOG switches nothing on, without a word."""
+    assert said("", lists(open_server)) == []

@@ -69,7 +69,8 @@ class ClientError(Exception):
         attempts: How many attempts were made.
         headers: The answer's headers, by their names in any case; empty where there was no answer.
         page: Number of the page that failed, where a list did.
-        results: What was read of the list before that page, where the whole list was asked for.
+        results: What was read of the list before that page, where the whole list was asked for; what was deleted
+            by then, where pruning failed.
 
     Example:
         >>> error = ClientError(404, "There is no release 7.")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from synapse_sdk.clients.agent.composed import AsyncComposedClientMixin, ComposedClientMixin
 from synapse_sdk.clients.agent.lookup import ReleaseLookup
+from synapse_sdk.clients.agent.raw import RawResponse
 from synapse_sdk.clients.agent.retries import RetryPolicy
 
-__all__ = ["AgentClient", "AsyncAgentClient", "ReleaseLookup", "RetryPolicy"]
+__all__ = ["AgentClient", "AsyncAgentClient", "RawResponse", "ReleaseLookup", "RetryPolicy"]
 
 
 class AgentClient(ComposedClientMixin):
     """A client of an agent: caches releases of plugins on it, and runs their actions.
 
-    Close it, or use it as a context manager. It may be shared by threads.
+    Close it, or use it as a context manager. It may be shared by threads. With `SYNAPSE_LOG=info` in the environment
+    it says on stderr what it sends again and why, and with `debug` what it sends; or set up the logger `synapse_sdk`.
 
     Args:
         base_url: The agent's URL, which may carry a path prefix. `SYNAPSE_AGENT_URL` where left out.

@@ -19,6 +19,8 @@ R = TypeVar("R")
 
 SECRETS = "synapse_secrets"
 """The extension of a response that has the secrets of its request, which no error shows."""
+ATTEMPTS = "synapse_attempts"
+"""The extension of a success that says how many attempts were made."""
 MASK = "(secret)"
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """What would move a terminal's cursor, or forge lines of a log."""
@@ -81,8 +83,18 @@ def error(call: Call[Any], response: httpx.Response) -> exceptions.HTTPError:
     message = f"{describe(call, response.url)} -> {status}{note}: {summary(detail)}"
     message = message.encode("utf-8", "backslashreplace").decode()  # lone surrogates would break print and logs
     failure = kind(status, detail, message=message, error_type=error_type)
-    failure.headers = httpx.Headers([(name, _mask(value, response)) for name, value in response.headers.multi_items()])
+    failure.headers = headers(response)
     return failure
+
+
+def headers(response: httpx.Response) -> httpx.Headers:
+    """The headers of a response, without the secrets that were sent."""
+    return httpx.Headers([(name, _mask(value, response)) for name, value in response.headers.multi_items()])
+
+
+def attempts(response: httpx.Response) -> int:
+    """How many attempts were made until this success."""
+    return int(response.extensions.get(ATTEMPTS, 1))
 
 
 def describe(call: Call[Any], url: httpx.URL) -> str:
@@ -172,4 +184,6 @@ def _invalid(call: Call[Any], response: httpx.Response, what: str) -> exceptions
     message = (
         f"{describe(call, response.url)} -> {response.status_code}: the agent answered with {what}: {start[:200]!r}"
     )
-    return exceptions.InvalidResponseError(response.status_code, start, message=message)
+    failure = exceptions.InvalidResponseError(response.status_code, start, message=message)
+    failure.headers, failure.attempts = headers(response), attempts(response)
+    return failure

@@ -1,4 +1,4 @@
-"""What is composed of several operations, in both flavours; `plugin` and `async_plugin` have those of one call."""
+"""What is made of the operations, in both flavours; `plugin` and `async_plugin` have the operations themselves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from synapse_sdk.clients.agent import pruning
 from synapse_sdk.clients.agent.async_plugin import AsyncPluginClientMixin
+from synapse_sdk.clients.agent.cached import AsyncCachedRelease, CachedRelease
 from synapse_sdk.clients.agent.plugin import PluginClientMixin
+from synapse_sdk.clients.agent.raw import AsyncWithRawResponse, WithRawResponse
 
 if TYPE_CHECKING:
     from synapse_agent_api.typed_dicts import PluginRelease
@@ -15,7 +17,40 @@ if TYPE_CHECKING:
 
 
 class ComposedClientMixin(PluginClientMixin):
-    """What `AgentClient` composes of several operations."""
+    """What `AgentClient` makes of its operations."""
+
+    @property
+    def with_raw_response(self) -> WithRawResponse:
+        """The operations, each of which gives a `RawResponse`: status, headers, time and attempts beside the value."""
+        return WithRawResponse(self._run, self._exchange)
+
+    def plugin_release(self, plugin: str, version: str | None = None, *, delete: bool = False) -> CachedRelease:
+        """Have a release cached for a `with` block, and run its actions there.
+
+        It is cached when the block is entered. What the block gives has `run`, which takes what `run_plugin_release`
+        takes but for the release, and `info`, the release as the agent sent it.
+
+        Args:
+            plugin: The plugin's code, or `code@version` where no version is given.
+            version: The release's version.
+            delete: Whether to delete the release when the block ends, also by an error. Otherwise it stays, since
+                another program may be using it by then. An error in deleting never takes the place of the block's:
+                it is added to that as a note.
+
+        Returns:
+            What `with` enters. Entering and leaving raise what `create_plugin_release` and `delete_plugin_release`
+            raise, but that a release which is gone already is no error.
+
+        Raises:
+            ValueError: If plugin or version is blank or missing. Nothing has been sent then.
+
+        Example:
+            >>> with client.plugin_release("text_stats", "1.0.0") as release:
+            ...     result = release.run("analyze", {"path": os.path.abspath("README.md")})
+            >>> release.info["version"], result["words"] > 100
+            ('1.0.0', True)
+        """
+        return CachedRelease(self, plugin, version, delete=delete)
 
     def prune_plugin_releases(
         self,
@@ -59,7 +94,25 @@ class ComposedClientMixin(PluginClientMixin):
 
 
 class AsyncComposedClientMixin(AsyncPluginClientMixin):
-    """What `AsyncAgentClient` composes of several operations."""
+    """What `AsyncAgentClient` makes of its operations."""
+
+    @property
+    def with_raw_response(self) -> AsyncWithRawResponse:
+        """The operations, each of which gives a `RawResponse`: status, headers, time and attempts beside the value."""
+        return AsyncWithRawResponse(self._run, self._exchange)
+
+    def plugin_release(self, plugin: str, version: str | None = None, *, delete: bool = False) -> AsyncCachedRelease:
+        """Have a release cached for an `async with` block, and run its actions there.
+
+        Arguments, result and errors are those of `AgentClient.plugin_release`; it is not awaited, but entered.
+
+        Example:
+            >>> async with client.plugin_release("text_stats@1.0.0") as release:
+            ...     result = await release.run("analyze", {"path": os.path.abspath("README.md")})
+            >>> release.info["version"], result["words"] > 100
+            ('1.0.0', True)
+        """
+        return AsyncCachedRelease(self, plugin, version, delete=delete)
 
     async def prune_plugin_releases(
         self,

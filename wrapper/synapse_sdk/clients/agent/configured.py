@@ -58,6 +58,10 @@ class Configured(Generic[HttpT]):
         http_client: Any = None,
         transport: Any = None,
     ) -> None:
+        if level := os.environ.get("SYNAPSE_LOG"):
+            from synapse_sdk.clients.agent import logs  # not before it is asked for
+
+            logs.switch_on(level)
         self._settings = settings.resolve(
             os.environ,
             base_url=base_url,
@@ -179,7 +183,11 @@ class Configured(Generic[HttpT]):
         return headers
 
     def _flow(self, call: operations.Call[R]) -> flow.Flow[R]:
-        """The flow of a call, with the client's URL, headers and timeouts."""
+        """The flow of a call, whose value is its result."""
+        return answers.read(call, (yield from self._exchange(call)))
+
+    def _exchange(self, call: operations.Call[Any]) -> flow.Flow[httpx.Response]:
+        """The flow of a call, with the client's URL, headers and timeouts, whose value is a success."""
         self._http.check_open()
         default = self._settings.run_timeout if call.is_run else self._settings.timeout
         timeout = settings.parse_timeout(call.timeout, default)
@@ -191,8 +199,7 @@ class Configured(Generic[HttpT]):
         total = settings.total_of(call.timeout, timeout)
         if total is None:
             total = retries.total_seconds(self._policy, timeout, is_run=call.is_run)
-        response = yield from self._http.steps(request, call, total)
-        return answers.read(call, response)
+        return self._http.steps(request, call, total)
 
     def _walk(self, params: Mapping[str, Any] | None) -> pagination.Walk:
         """A walk over the pages of a list."""

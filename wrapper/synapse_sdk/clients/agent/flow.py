@@ -80,10 +80,11 @@ def exchange(
                 history.tries -= 1  # it was answered, and goes on
                 request = _redirected(request, response)
                 continue
-            if response.is_success:
-                return response
             if history.is_unknown and call.method == "DELETE" and response.status_code == NOT_FOUND:
-                return httpx.Response(204, request=request)  # an earlier attempt deleted it
+                response = httpx.Response(204, request=request)  # an earlier attempt deleted it
+            if response.is_success:
+                response.extensions[answers.ATTEMPTS] = history.tries
+                return response
             error = answers.error(call, response)
             fate = retries.fate_of_status(response.status_code, error.error_type)
         if fate is Fate.NOT_SENT and attempt.reused:

@@ -51,7 +51,9 @@ def health_check() -> Call[Health]:
     return _call(endpoint._get_kwargs(), promises=dict)
 
 
-def list_plugin_releases(params: Mapping[str, Any] | None, *, page_size: int | None = None) -> Call[PluginReleasePage]:
+def list_plugin_releases(
+    params: Mapping[str, Any] | None = None, *, page_size: int | None = None
+) -> Call[PluginReleasePage]:
     from synapse_agent_api.api.plugin_releases import list_plugin_releases as endpoint
     from synapse_agent_api.models import ListPluginReleasesFilters
 
@@ -95,15 +97,15 @@ def delete_plugin_release(lookup: Lookup) -> Call[None]:
 
 def run_plugin_release(
     lookup: Lookup,
-    action: str | Mapping[str, Any] | None,
-    params: Mapping[str, Any] | None,
+    action: str | Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
     *,
-    data: Mapping[str, Any] | None,
-    requirements: Sequence[str] | None,
-    job_id: str | None,
-    language: str | None,
-    idempotency_key: str | uuid.UUID | None,
-    timeout: Timeout | None,
+    data: Mapping[str, Any] | None = None,
+    requirements: Sequence[str] | None = None,
+    job_id: str | None = None,
+    language: str | None = None,
+    idempotency_key: str | uuid.UUID | None = None,
+    timeout: Timeout | None = None,
 ) -> Call[Any]:
     from synapse_agent_api.api.plugin_releases import run_plugin_release as endpoint
     from synapse_agent_api.models import RunPluginReleaseRequest, RunPluginReleaseRequestParams
@@ -121,18 +123,18 @@ def run_plugin_release(
 
 
 def run_debug_plugin_release(
-    action: str | Mapping[str, Any] | None,
-    params: Mapping[str, Any] | None,
+    action: str | Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
     *,
-    data: Mapping[str, Any] | None,
-    plugin_path: str | PathLike[str] | None,
-    config: Mapping[str, Any] | None,
-    modules: Mapping[str, str] | None,
-    requirements: Sequence[str] | None,
-    job_id: str | None,
-    language: str | None,
-    idempotency_key: str | uuid.UUID | None,
-    timeout: Timeout | None,
+    data: Mapping[str, Any] | None = None,
+    plugin_path: str | PathLike[str] | None = None,
+    config: Mapping[str, Any] | None = None,
+    modules: Mapping[str, str] | None = None,
+    requirements: Sequence[str] | None = None,
+    job_id: str | None = None,
+    language: str | None = None,
+    idempotency_key: str | uuid.UUID | None = None,
+    timeout: Timeout | None = None,
 ) -> Call[Any]:
     from synapse_agent_api import models
     from synapse_agent_api.api.plugin_releases import run_debug_plugin_release as endpoint

@@ -1,0 +1,131 @@
+"""Behind the value: what `with_raw_response` tells of an answer."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from synapse_sdk import exceptions
+from synapse_sdk.clients.agent import RawResponse, RetryPolicy
+
+from tests.wire.faults import RELEASE, hang_up, page, reply, then
+
+if TYPE_CHECKING:
+    import socket
+
+    from tests.wire.conftest import OpenClient, OpenServer
+
+FAST = RetryPolicy(backoff=0.001, reconnect=0.05)
+TOKEN = "agent-token-that-is-secret"
+
+
+def late(_: socket.socket) -> bool:
+    """Wait a little."""
+    time.sleep(0.03)
+    return True
+
+
+def test_a_raw_response_is_the_answer(open_client: OpenClient, open_server: OpenServer) -> None:
+    """A raw response has status, headers, body and request id of the answer, and its value is the method's."""
+    server = open_server(reply({**RELEASE, "extra": [1]}, 201, {"X-Request-ID": "r-1", "X-Other": "1"}))
+    client = open_client(server.url)
+    response = client.with_raw_response.create_plugin_release("ocr_plugin", "2.0.0")
+    assert isinstance(response, RawResponse)
+    assert (response.status_code, response.attempts, response.request_id) == (201, 1, "r-1")
+    assert (response.headers["x-other"], response.headers["X-OTHER"]) == ("1", "1")
+    assert response.parse() == {**RELEASE, "extra": [1]} == client.create_plugin_release("ocr_plugin", "2.0.0")
+    assert response.content.startswith(b'{"id": 7')
+
+
+def test_a_value_is_read_anew_each_time(open_client: OpenClient, open_server: OpenServer) -> None:
+    """Each parse gives a value of its own, which the caller may change."""
+    response = open_client(open_server().url).with_raw_response.get_plugin_release(7)
+    response.parse()["version"] = "changed"
+    assert response.parse() == RELEASE
+
+
+def test_attempts_are_counted(open_client: OpenClient, open_server: OpenServer) -> None:
+    """Attempts are all that were made, the one that was answered included."""
+    server = open_server(reply({}, 503), hang_up, reply(RELEASE))
+    response = open_client(server.url, retry=FAST).with_raw_response.get_plugin_release(7)
+    assert (response.attempts, response.status_code) == (3, 200)
+    assert len(server.requests) == 3
+
+
+def test_a_redirect_is_no_attempt(open_client: OpenClient, open_server: OpenServer) -> None:
+    """A redirect that was followed does not count as an attempt."""
+    server = open_server(reply(None, 307, {"Location": "/plugin_releases/7/"}), reply(RELEASE))
+    response = open_client(server.url).with_raw_response.get_plugin_release(7)
+    assert (response.attempts, response.status_code, len(server.requests)) == (1, 200, 2)
+
+
+def test_elapsed_is_the_whole_call(open_client: OpenClient, open_server: OpenServer) -> None:
+    """The time is that of the whole call, from its first attempt to the end of the answer."""
+    server = open_server(then(late, reply({}, 503)), then(late, reply(RELEASE)))
+    begun = time.monotonic()
+    response = open_client(server.url, retry=FAST).with_raw_response.get_plugin_release(7)
+    assert timedelta(seconds=0.06) <= response.elapsed <= timedelta(seconds=time.monotonic() - begun)
+
+
+def test_a_repeated_deletion_is_a_success(open_client: OpenClient, open_server: OpenServer) -> None:
+    """A deletion whose answer was lost, and which finds the release gone, is a 204 after two attempts."""
+    server = open_server(hang_up, reply({"detail": "gone"}, 404))
+    response = open_client(server.url, retry=FAST).with_raw_response.delete_plugin_release(7)
+    assert (response.status_code, response.attempts, response.parse()) == (204, 2, None)
+
+
+def test_errors_are_raised_as_ever(open_client: OpenClient, open_server: OpenServer) -> None:
+    """What fails raises the error of the method, which has status, headers and attempts."""
+    server = open_server(reply({"detail": "down"}, 503, {"X-Request-ID": "r-1"}))
+    with pytest.raises(exceptions.ServerError) as caught:
+        open_client(server.url, retry=FAST).with_raw_response.get_plugin_release(7)
+    assert (caught.value.status_code, caught.value.request_id, caught.value.attempts) == (503, "r-1", 3)
+
+
+def test_a_body_that_is_not_promised_can_be_looked_at(open_client: OpenClient, open_server: OpenServer) -> None:
+    """A success with a body that the contract does not promise is there to be seen, and raises when it is parsed."""
+    server = open_server(reply({}, 503), reply(["no", "release"], 200, {"X-Request-ID": "r-1"}))
+    client = open_client(server.url, retry=FAST)
+    response = client.with_raw_response.get_plugin_release(7)
+    assert (response.status_code, response.content) == (200, b'["no", "release"]')
+    with pytest.raises(exceptions.InvalidResponseError, match="list where dict belongs") as caught:
+        response.parse()
+    assert (caught.value.status_code, caught.value.request_id, caught.value.attempts) == (200, "r-1", 2)
+
+
+def test_a_list_is_one_page(open_client: OpenClient, open_server: OpenServer) -> None:
+    """A raw response of a list is that of one page; with list_all it is refused before anything is sent."""
+    server = open_server(reply(page([RELEASE], 3, "?page=2")))
+    client = open_client(server.url)
+    response = client.with_raw_response.list_plugin_releases({"page": 1})
+    assert response.parse() == page([RELEASE], 3, "?page=2")
+    with pytest.raises(TypeError, match="a raw response is that of one page"):
+        client.with_raw_response.list_plugin_releases(list_all=True)
+    assert len(server.requests) == 1
+
+
+def test_wrong_arguments_are_refused_as_ever(open_client: OpenClient, open_server: OpenServer) -> None:
+    """Wrong arguments are refused before anything is sent."""
+    server = open_server()
+    raw = open_client(server.url).with_raw_response
+    for lookup in ("..", "ocr", ""):
+        with pytest.raises(ValueError, match="names no release"):
+            raw.get_plugin_release(lookup)
+    with pytest.raises(TypeError):
+        raw.run_plugin_release(7)
+    assert server.requests == []
+
+
+def test_a_raw_response_shows_no_secret(open_client: OpenClient, open_server: OpenServer) -> None:
+    """Neither the repr of a raw response nor its headers show a token, also where the agent sends it back."""
+    server = open_server(reply(RELEASE, 200, {"X-Echo": f"you sent {TOKEN}"}))
+    client = open_client(server.url, agent_token=TOKEN, user_token="user-secret", tenant="tenant-secret")
+    response = client.with_raw_response.get_plugin_release(7)
+    shown = f"{response!r} {response} {dict(response.headers)} {response.headers!r}"
+    assert "secret" not in shown.replace("(secret)", "")
+    assert response.headers["x-echo"] == "you sent (secret)"
+    assert repr(response) == f"<RawResponse GET {server.url}/plugin_releases/7 -> 200, attempts=1>"
+    listed = open_client(server.url).with_raw_response.list_plugin_releases({"password": "hidden"})
+    assert "hidden" not in repr(listed)
