@@ -84,13 +84,13 @@ class Executor(Protocol):
     async def run(self, job: Job, run: Run, on_start: Callable[[], None]) -> Outcome:
         """Carry out a job, and return once nothing of it is left.
 
-        What the action prints is in `run.log` then, and better while it runs. Whatever the action does is an Outcome,
-        and so are the loss of the process or the machine that ran it (`action_crashed`), and more JSON or output than
-        the limits allow.
+        What the action prints is in `run.log` then, and better while it runs. The run's folder is the executor's to
+        make, and where nothing was printed none need be left. Whatever the action does is an Outcome, and so are the
+        loss of the process or machine that ran it (`action_crashed`), and more JSON or output than the limits allow.
 
         Args:
             job: The job.
-            run: The run, by whose name it is cancelled, and whose folder is there.
+            run: The run, by whose name it is cancelled.
             on_start: Called at the moment from which on the job must not be carried out again, just before the action
                 may do something. The time limit counts from there.
 

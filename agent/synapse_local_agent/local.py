@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 
-from synapse_local_agent import installer, watch
+from synapse_local_agent import folders, installer, watch
 from synapse_local_agent.environments import Environment, Environments
 from synapse_local_agent.executor import Job, Outcome, RequirementsError
 from synapse_local_agent.processes import Pool, Process
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from synapse_local_agent.limits import Limits
+    from synapse_local_agent.processes import Kind
     from synapse_local_agent.runs import Run
 
 LOG = logging.getLogger(__name__)
@@ -47,12 +48,17 @@ class LocalExecutor:
         self._variables = variables
         self._environments = Environments(data / "environments")
         self._pool = Pool(limits.max_idle, limits.idle_limit)
+        self._spares = data / "spare"
+        """The folders of processes that are kept."""
         self._running: dict[str, Running] = {}
-        self._watched: dict[Process, Path] = {}
+        self._watched: dict[Path, Process] = {}
+        """The processes that work, by their logs."""
         self._chores: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Begin to watch what runs take, and to remove environments that are not used."""
+        """Remove what an earlier agent left, and begin to watch what runs take."""
+        await run_in_threadpool(remove, self._spares)
+        self._spares.mkdir(mode=folders.MODE, parents=True)
         self._chores = [asyncio.create_task(chore()) for chore in (self._watch, self._sweep)]
 
     async def run(self, job: Job, run: Run, on_start: Callable[[], None]) -> Outcome:
@@ -93,36 +99,44 @@ class LocalExecutor:
         kind = (job.digest, environment.python, tuple(sorted(job.variables.items())))
         process = None
         try:
-            run.work_dir.mkdir(mode=0o700)
             process = self._pool.take(kind) if job.digest else None
             if process is None:
+                folders.prepare(run, None)
                 process = Process(environment, self._environment(environment, job.variables), run.log)
             else:
                 environment.close()  # the process holds it already
+                folders.prepare(run, process.take_spare())
             on_start()
             return await self._carry_out(process, _message(job, run.work_dir, run.log), run.log, running)
         except OSError as error:  # of a Python that is gone, or a machine without room for a process
             return Outcome(error_type="action_crashed", detail=f"The action's process cannot be started: {error}.")
         finally:
-            if process is None:
-                environment.close()
-            elif process.is_reusable and job.digest:
-                self._pool.give(kind, process)
-            else:
-                await process.close()
-            await _remove(run.work_dir)
+            await self._let_go(process, environment, kind, run)
+
+    async def _let_go(self, process: Process | None, environment: Environment, kind: Kind, run: Run) -> None:
+        """Keep a process for its next run or end it, and leave of the run's folder what is to be kept."""
+        if process is None:
+            environment.close()
+        elif process.is_reusable and kind[0] is not None:
+            process.spare = folders.spare(run, self._spares)
+            self._pool.give(kind, process)
+            if process.spare is not None:
+                return
+        else:
+            await process.close()
+        await run_in_threadpool(folders.tidy, run)
 
     async def _carry_out(self, process: Process, message: bytes, log: Path, running: Running) -> Outcome:
         """Have a process run something, watched, until it has or the run is cancelled."""
         running.process = process
-        self._watched[process] = log
+        self._watched[log] = process
         if running.verdict is not None:
             process.end(running.verdict)
         try:
             return await process.run(message, self._limits.max_result)
         finally:
             running.process = None
-            del self._watched[process]
+            del self._watched[log]
 
     async def _install(self, arguments: dict[str, Any], running: Running) -> str | None:
         """Run the installer as an action is run, so that nothing of it outlives the agent either."""
@@ -161,14 +175,20 @@ class LocalExecutor:
         return {**found, **variables}
 
     async def _watch(self) -> None:
-        """End every run that takes more than it may."""
+        """End every run that takes more than it may.
+
+        To look costs as much as some runs do, so those are left alone that were not there the time before.
+        """
+        before: set[Path] = set()
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            if not self._watched:
+            lasting = {log: process for log, process in self._watched.items() if log in before}
+            before = set(self._watched)
+            if not lasting:
                 continue
             seen = await run_in_threadpool(watch.processes)
-            for process, log in list(self._watched.items()):
-                if reason := watch.excess(seen, process.id, log, self._limits):
+            for log, process in lasting.items():
+                if self._watched.get(log) is process and (reason := watch.excess(seen, process.id, log, self._limits)):
                     process.end(Outcome(error_type="action_crashed", detail=reason))
 
     async def _sweep(self) -> None:
@@ -197,10 +217,3 @@ def _message(job: Job, work_dir: Path, log: Path) -> bytes:
         "log": str(log),
     }
     return b'%b, "params": %b}' % (json.dumps(head).encode()[:-1], job.params)
-
-
-async def _remove(folder: Path) -> None:
-    try:
-        folder.rmdir()  # noqa: ASYNC240 - most actions leave nothing in it
-    except OSError:
-        await run_in_threadpool(remove, folder)

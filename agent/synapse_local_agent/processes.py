@@ -11,9 +11,10 @@ import struct
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from synapse_local_agent.executor import Outcome
+from synapse_local_agent.runs import remove
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from synapse_local_agent.environments import Environment
 
 WORKER = Path(__file__).with_name("synapse_worker") / "__main__.py"
+Kind = tuple[str | None, str, tuple[tuple[str, str], ...]]
+"""What runs must have in common to share a process: the release's files, the Python, and the variables."""
 LENGTH = struct.Struct(">Q")
 ANSWER = struct.Struct(">??Q")
 ENDING_SECONDS = 15
@@ -50,6 +53,8 @@ class Process:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._verdict: Outcome | None = None
         self._is_sound = False
+        self.spare: Path | None = None
+        """The folder that goes with it while it has no run."""
 
     @property
     def is_reusable(self) -> bool:
@@ -91,6 +96,11 @@ class Process:
         self._is_sound = is_reusable
         return Outcome(answer) if is_result else Outcome(**json.loads(answer))
 
+    def take_spare(self) -> Path | None:
+        """Its folder, for a run."""
+        spare, self.spare = self.spare, None
+        return spare
+
     def end(self, outcome: Outcome) -> None:
         """Have it ended with all that came of it; a job that it has comes to this outcome. The first one counts."""
         if self._verdict is None:
@@ -111,6 +121,8 @@ class Process:
             self._streams[1].close()
         self._ours.close()
         self._environment.close()
+        if spare := self.take_spare():
+            remove(spare)
         return self._process.returncode
 
 
@@ -132,10 +144,10 @@ class Pool:
     def __init__(self, max_idle: int, idle_limit: float) -> None:
         self._max_idle = max_idle
         self._idle_limit = idle_limit
-        self._idle: list[tuple[tuple[Any, ...], Process, asyncio.TimerHandle]] = []
+        self._idle: list[tuple[Kind, Process, asyncio.TimerHandle]] = []
         self._ending: set[asyncio.Task[int | None]] = set()
 
-    def take(self, kind: tuple[Any, ...]) -> Process | None:
+    def take(self, kind: Kind) -> Process | None:
         """A process for a run of that kind, the one used last, or None."""
         for place in reversed(range(len(self._idle))):
             if self._idle[place][0] == kind:
@@ -146,7 +158,7 @@ class Pool:
                 self.end(process)
         return None
 
-    def give(self, kind: tuple[Any, ...], process: Process) -> None:
+    def give(self, kind: Kind, process: Process) -> None:
         """Keep a process for its next run; where there are too many, the one used least lately ends."""
         if self._idle_limit <= 0:
             self.end(process)

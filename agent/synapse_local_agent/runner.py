@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from synapse_local_agent.executor import Outcome, RequirementsError, UnavailableError
 from synapse_local_agent.idempotency import Keys
-from synapse_local_agent.runs import Runs
+from synapse_local_agent.runs import LARGE, Runs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from synapse_local_agent.runs import Run
 
 LOG = logging.getLogger(__name__)
-LARGE = 2**20
 STOPPED = Outcome(error_type="action_crashed", detail="The agent was stopped during the run.")
 
 
@@ -92,6 +91,8 @@ class Runner:
             if self._stopped:
                 return STOPPED
             run = self._runs.begin(job)
+            if len(job.params) > LARGE:
+                await run_in_threadpool(self._runs.keep, run, "params.json", job.params)
             outcome: Outcome | None = STOPPED
             self._running.add(run.name)
             try:
@@ -101,18 +102,18 @@ class Runner:
                 raise
             finally:
                 self._running.remove(run.name)
-                await self._record(run, outcome)
+                await self._record(run, job, outcome)
             return outcome
 
-    async def _record(self, run: Run, outcome: Outcome | None) -> None:
+    async def _record(self, run: Run, job: Job, outcome: Outcome | None) -> None:
         """Record what became of a run; one that did not come about leaves nothing."""
         if outcome is None:
             await run_in_threadpool(self._runs.discard, [run.name])
             self._runs.forget([run.name])
-        elif len(outcome.result) > LARGE:  # it takes its time to be written
-            await run_in_threadpool(self._runs.finish, run, outcome)
-        else:
-            self._runs.finish(run, outcome)
+            return
+        if len(outcome.result) > LARGE:
+            await run_in_threadpool(self._runs.keep, run, "result.json", outcome.result)
+        self._runs.finish(run, job, outcome)
 
     async def _carry_out(self, job: Job, run: Run, on_start: Callable[[], None]) -> Outcome:
         """Have the executor run a job, for as long as it may take."""

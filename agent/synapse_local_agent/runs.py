@@ -1,7 +1,8 @@
-"""Records of runs: a row in SQLite, and a folder with the log, the params and the result, for some time."""
+"""Records of runs, kept for some time: a row in SQLite, and a folder for a log, and for large params and results."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 DATABASE = "runs.sqlite"
+LARGE = 2**16
+"""More JSON than this goes to a file of its own instead of the row."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     name TEXT PRIMARY KEY,
@@ -37,11 +40,16 @@ CREATE TABLE IF NOT EXISTS runs (
 CREATE INDEX IF NOT EXISTS runs_by_job ON runs (job_id);
 CREATE INDEX IF NOT EXISTS runs_by_start ON runs (started);
 """
+ADDED = ("params", "result")
+"""Columns that the tables of older agents do not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run and its folder, whose name is made up: a job id is a caller's text and never becomes a path."""
+    """A run and its folder, whose name is made up: a job id is a caller's text and never becomes a path.
+
+    Making a folder or a file takes longer than all the rest of a short run, so the folder is made when it is needed.
+    """
 
     folder: Path
 
@@ -72,6 +80,8 @@ def remove(folder: Path) -> None:
 
 def connect(data: Path) -> sqlite3.Connection:
     """Open the database of runs, in the data folder."""
+    (data / DATABASE).touch()
+    (data / DATABASE).chmod(0o600)  # what is in it is for its owner alone
     connection = sqlite3.connect(data / DATABASE, check_same_thread=False, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -83,7 +93,7 @@ def connect(data: Path) -> sqlite3.Connection:
 
 
 class Runs:
-    """The runs of one agent. All but `discard` is for the thread of the agent's event loop."""
+    """The runs of one agent. All but `keep` and `discard` is for the thread of the agent's event loop."""
 
     def __init__(self, data: Path) -> None:
         self._folder = data / "runs"
@@ -91,6 +101,10 @@ class Runs:
         self._connection = connect(data)
         try:
             self._connection.executescript(SCHEMA)
+            columns = {name for _, name, *_ in self._connection.execute("PRAGMA table_info(runs)")}
+            for name in ADDED:
+                if name not in columns:
+                    self._connection.execute(f"ALTER TABLE runs ADD COLUMN {name} TEXT")
             self._recover()
         except BaseException:
             self._connection.close()
@@ -101,33 +115,40 @@ class Runs:
         self._connection.close()
 
     def begin(self, job: Job) -> Run:
-        """Record that a run of a job begins, and make its folder."""
+        """Record that a run of a job begins."""
         run = Run(self._folder / secrets.token_hex(8))
+        params = job.params.decode() if len(job.params) <= LARGE else None
         self._connection.execute(
-            "INSERT INTO runs (name, job_id, plugin, version, action, started) VALUES (?, ?, ?, ?, ?, ?)",
-            (run.name, job.job_id, job.plugin, job.version, job.action, time.time()),
+            "INSERT INTO runs (name, job_id, plugin, version, action, started, params) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (run.name, job.job_id, job.plugin, job.version, job.action, time.time(), params),
         )
-        run.folder.mkdir(mode=0o700)
-        (run.folder / "params.json").write_bytes(job.params)
         return run
 
-    def finish(self, run: Run, outcome: Outcome) -> None:
-        """Record what became of a run, of which nothing but its log is left."""
-        size = 0
+    def keep(self, run: Run, file: str, content: bytes) -> None:
+        """Keep params or a result of some size in a file. It may take long, and is for any thread."""
         try:
-            if outcome.error_type is None:
-                (run.folder / "result.json").write_bytes(outcome.result)
-            size = sum(path.stat().st_size for path in run.folder.iterdir())
-        except OSError as error:  # the action removed its folder, or the disk is full: its caller gets the result
+            run.folder.mkdir(mode=0o700, exist_ok=True)
+            (run.folder / file).write_bytes(content)
+        except OSError as error:  # such as a full disk: its caller gets the result
             LOG.warning("The record of run %s is not whole: %s", run.name, error)
+
+    def finish(self, run: Run, job: Job, outcome: Outcome) -> None:
+        """Record what became of a run, of which nothing but its log is left."""
+        result = None
+        if outcome.error_type is None and len(outcome.result) <= LARGE:
+            result = outcome.result.decode(errors="replace")
+        size = len(job.params) + len(outcome.result)
+        with contextlib.suppress(OSError):  # most runs have no log, and some remove it
+            size += run.log.stat().st_size
         self._connection.execute(
-            "UPDATE runs SET finished = ?, outcome = ?, detail = ?, exit = ?, size = ? WHERE name = ?",
+            "UPDATE runs SET finished = ?, outcome = ?, detail = ?, exit = ?, size = ?, result = ? WHERE name = ?",
             (
                 time.time(),
                 outcome.error_type or "succeeded",
                 outcome.detail,
                 outcome.exit,
                 size,
+                result,
                 run.name,
             ),
         )

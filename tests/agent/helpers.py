@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import sqlite3
 import time
 from contextlib import closing, suppress
 from pathlib import Path
@@ -143,6 +144,13 @@ def result_of(response: httpx.Response) -> Any:
     """The result of a run that succeeded."""
     assert response.status_code == 200, response.text
     return response.json()
+
+
+def runs_of(data: Path) -> list[dict[str, Any]]:
+    """The runs that the records of an agent have, in their order."""
+    with closing(sqlite3.connect(data / "runs.sqlite")) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute("SELECT * FROM runs ORDER BY started")]
 
 
 def raw_request(

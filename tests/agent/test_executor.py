@@ -48,6 +48,7 @@ class Echo:
             msg = "The run asks for 1 GPU, and none of the 3 nodes has one."
             raise UnavailableError(msg, "gpu_unavailable")
         on_start()
+        run.folder.mkdir()
         run.log.write_text("said")
         if job.action == "wait":
             self.waiting[run.name] = asyncio.get_running_loop().create_future()

@@ -18,6 +18,7 @@ from tests.agent.helpers import (
     process_in,
     result_of,
     run_source,
+    runs_of,
     until,
     url_of,
     write_plugin,
@@ -127,7 +128,7 @@ def test_repeat_waits_while_the_first_runs(own_http: httpx.Client, registry: Pat
         assert not any(call.done() for call in calls)
         (tmp_path / "go").touch()
         assert [result_of(call.result()) for call in calls] == ["late"] * 4
-    assert len(list((tmp_path / "data" / "runs").iterdir())) == 1
+    assert len(runs_of(tmp_path / "data")) == 1
 
 
 def test_client_that_went_away_gets_its_answer_later(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_client_that_went_away_gets_its_answer_later(own_http: httpx.Client, reg
         assert isinstance(leaving.exception(), httpx.ReadTimeout)
         (tmp_path / "go").touch()
         assert result_of(own_http.post(RUN, json=body, headers=headers)) == "late"
-    assert len(list((tmp_path / "data" / "runs").iterdir())) == 1
+    assert len(runs_of(tmp_path / "data")) == 1
 
 
 def test_what_was_refused_before_the_run_is_not_remembered(

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from synapse_local_agent import Limits, LocalAgent
 
-from tests.agent.helpers import PROC, client_at, client_of, create, result_of, until, write_plugin
+from tests.agent.helpers import PROC, client_at, client_of, create, result_of, runs_of, until, write_plugin
 from tests.agent.test_outcomes import ENDLESS, EXCESS
 
 if TYPE_CHECKING:
@@ -118,5 +118,5 @@ def test_misbehaving_actions_at_length(registry: Path, tmp_path: Path) -> None:
         assert http.delete("/plugin_releases/1").status_code == 204
         until(lambda: processes() <= others)
     assert len(os.listdir("/dev/fd")) == open_before  # noqa: PTH208 - these are numbers, not paths
-    assert len(list(tmp_path.glob("data/runs/*/log"))) == 200
-    assert not list(tmp_path.glob("data/runs/*/work"))
+    assert len(runs_of(tmp_path / "data")) == 200
+    assert not list(tmp_path.glob("data/*/*/work"))

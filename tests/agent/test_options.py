@@ -69,7 +69,7 @@ def test_option_of_what_is_kept_of_runs(serve: Serve, tmp_path: Path, option: st
     def run(*options: str, then: Callable[[], None]) -> None:
         process = serve("--data", tmp_path / "data", *options, SYNAPSE_AGENT_TOKEN="token")
         with client_at(url_of(process), "token") as http:
-            run_source(http, "def run(params): return 1")
+            run_source(http, "def run(params): print(1)")
             then()
         process.terminate()
         process.wait()

@@ -7,40 +7,69 @@ import sqlite3
 import stat
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from synapse_local_agent import Limits, LocalAgent
 
-from tests.agent.helpers import client_of, create, result_of, run_source, until, write_plugin
+from tests.agent.helpers import client_of, create, result_of, run_source, runs_of, until, write_plugin
 
 if TYPE_CHECKING:
     import httpx
 
 
-def rows(data: Path) -> list[dict[str, Any]]:
-    """The runs that the database of an agent has, in their order."""
-    with closing(sqlite3.connect(data / "runs.sqlite")) as connection:
-        connection.row_factory = sqlite3.Row
-        return [dict(row) for row in connection.execute("SELECT * FROM runs ORDER BY started")]
-
-
 def test_record_of_a_run(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """A run has a folder for its owner alone, with log, params and result, and a row with job, times and outcome."""
+    """A run has a row with job, times, params, outcome and result, and a folder with its log, for its owner alone."""
     write_plugin(registry, "ocr", {"plugin.py": "def run(params):\n    print('said')\n    return [params]"})
     create(own_http, "ocr")
     body = {"action": "run", "params": {"a": "문서"}, "job_id": "../../job"}
     own_http.post("/plugin_releases/1/run/", json=body)
-    (row,) = rows(tmp_path / "data")
+    (row,) = runs_of(tmp_path / "data")
     folder = tmp_path / "data" / "runs" / row["name"]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "data" / "runs.sqlite").stat().st_mode) == 0o600
     assert (folder / "log").read_text() == "said\n"
-    assert json.loads((folder / "params.json").read_bytes()) == {"a": "문서"}
-    assert json.loads((folder / "result.json").read_bytes()) == [{"a": "문서"}]
+    assert json.loads(row["params"]) == {"a": "문서"}
+    assert json.loads(row["result"]) == [{"a": "문서"}]
     assert (row["job_id"], row["plugin"], row["version"], row["action"]) == ("../../job", "ocr", "1.0.0", "run")
     assert (row["outcome"], row["exit"]) == ("succeeded", None)
     assert row["started"] <= row["finished"]
-    assert row["size"] == sum(path.stat().st_size for path in folder.iterdir())
+    assert row["size"] == len("said\n") + len(row["params"]) + len(row["result"].encode())
+
+
+def test_large_params_and_results_are_files(own_http: httpx.Client, tmp_path: Path) -> None:
+    """What would make the row long is in the run's folder instead."""
+    text = "x" * 70_000
+    assert result_of(run_source(own_http, "def run(params): return [params['text']]", {"text": text})) == [text]
+    (row,) = runs_of(tmp_path / "data")
+    folder = tmp_path / "data" / "runs" / row["name"]
+    assert (row["params"], row["result"]) == (None, None)
+    assert json.loads((folder / "params.json").read_bytes()) == {"text": text}
+    assert json.loads((folder / "result.json").read_bytes()) == [text]
+    assert row["size"] > 140_000
+
+
+def test_run_that_printed_nothing_has_no_folder(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
+    """A run without output leaves no folder, be its process kept or not."""
+    write_plugin(registry, "ocr", {"plugin.py": "def run(params): return 1"})
+    create(own_http, "ocr")
+    for _ in range(2):
+        own_http.post("/plugin_releases/1/run/", json={"action": "run"})
+    run_source(own_http, "def run(params): return 1")
+    assert [row["result"] for row in runs_of(tmp_path / "data")] == ["1"] * 3
+    assert list((tmp_path / "data" / "runs").iterdir()) == []
+
+
+def test_records_of_an_older_agent(registry: Path, tmp_path: Path) -> None:
+    """The records of an agent that had no params in its rows are kept, and new ones come beside them."""
+    with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+        run_source(http, "def run(params): return 1")
+    with closing(sqlite3.connect(tmp_path / "data" / "runs.sqlite")) as connection, connection:
+        connection.execute("ALTER TABLE runs DROP COLUMN params")
+        connection.execute("ALTER TABLE runs DROP COLUMN result")
+    with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+        run_source(http, "def run(params): return 2")
+    assert [row["result"] for row in runs_of(tmp_path / "data")] == [None, "2"]
 
 
 def test_record_of_a_failure(own_http: httpx.Client, tmp_path: Path) -> None:
@@ -48,9 +77,9 @@ def test_record_of_a_failure(own_http: httpx.Client, tmp_path: Path) -> None:
     run_source(own_http, "def run(params): raise ValueError('no')")
     run_source(own_http, "import os\ndef run(params): os._exit(3)")
     run_source(own_http, "import os\ndef run(params): os.abort()")
-    recorded = [(row["outcome"], row["exit"]) for row in rows(tmp_path / "data")]
+    recorded = [(row["outcome"], row["exit"]) for row in runs_of(tmp_path / "data")]
     assert recorded == [("action_failed", None), ("action_crashed", 3), ("action_crashed", -6)]
-    assert rows(tmp_path / "data")[0]["detail"].startswith("ValueError: no")
+    assert runs_of(tmp_path / "data")[0]["detail"].startswith("ValueError: no")
 
 
 def test_log_can_be_followed(own_http: httpx.Client, tmp_path: Path) -> None:
@@ -64,8 +93,8 @@ def test_old_runs_are_swept(registry: Path, tmp_path: Path) -> None:
     """Records of runs go once they are older than they are kept, folder and row."""
     limits = Limits(keep_runs=0.2, sweep_interval=0.02)
     with LocalAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
-        assert result_of(run_source(http, "def run(params): return 1")) == 1
-        until(lambda: not list((tmp_path / "data" / "runs").iterdir()) and not rows(tmp_path / "data"))
+        assert result_of(run_source(http, "def run(params): print(1)")) is None
+        until(lambda: not list((tmp_path / "data" / "runs").iterdir()) and not runs_of(tmp_path / "data"))
 
 
 def test_runs_that_take_too_much_are_swept(registry: Path, tmp_path: Path) -> None:
@@ -76,7 +105,7 @@ def test_runs_that_take_too_much_are_swept(registry: Path, tmp_path: Path) -> No
         for number in range(4):
             run_source(http, source, job_id=str(number))
         until(lambda: len(list((tmp_path / "data" / "runs").iterdir())) <= 2)
-        until(lambda: [row["job_id"] for row in rows(tmp_path / "data")] == ["2", "3"])
+        until(lambda: [row["job_id"] for row in runs_of(tmp_path / "data")] == ["2", "3"])
 
 
 def test_run_that_goes_on_is_not_swept(registry: Path, tmp_path: Path) -> None:
@@ -92,14 +121,14 @@ def test_next_agent_finishes_what_was_left(registry: Path, tmp_path: Path) -> No
     """A run whose agent was killed is recorded as crashed by the next one, which removes its work_dir too."""
     data = tmp_path / "data"
     with LocalAgent(registry, data=data) as agent, client_of(agent) as http:
-        run_source(http, "def run(params): return 1")
-    (row,) = rows(data)
+        run_source(http, "def run(params): print(1)")
+    (row,) = runs_of(data)
     work_dir = data / "runs" / row["name"] / "work"
     work_dir.mkdir()
     with closing(sqlite3.connect(data / "runs.sqlite")) as connection, connection:
         connection.execute("UPDATE runs SET finished = NULL, outcome = NULL")  # as it stood during the run
     with LocalAgent(registry, data=data):
-        (row,) = rows(data)
+        (row,) = runs_of(data)
     assert (row["outcome"], row["finished"] is not None) == ("action_crashed", True)
     assert not work_dir.exists()
 
@@ -108,7 +137,7 @@ def test_action_that_removes_its_folder_has_its_result(own_http: httpx.Client, t
     """An action that removes more than its own still comes to its result, and the run to its row."""
     source = "import shutil\ndef run(params, context):\n    shutil.rmtree(context.work_dir.parent)\n    return 1"
     assert result_of(run_source(own_http, source)) == 1
-    assert [row["outcome"] for row in rows(tmp_path / "data")] == ["succeeded"]
+    assert [row["outcome"] for row in runs_of(tmp_path / "data")] == ["succeeded"]
 
 
 def test_what_a_run_leaves_in_its_folder_is_removed(own_http: httpx.Client, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tests.agent.helpers import (
     process_in,
     result_of,
     run_source,
+    runs_of,
     until,
     write_plugin,
     write_waiting_plugin,
@@ -151,7 +152,7 @@ def test_work_dir_is_gone_after_the_run(own_http: httpx.Client, tmp_path: Path) 
     work_dir = result_of(run_source(own_http, source))
     (run,) = (tmp_path / "data" / "runs").iterdir()
     assert work_dir == str(run / "work")
-    assert sorted(path.name for path in run.iterdir()) == ["log", "params.json", "result.json"]
+    assert sorted(path.name for path in run.iterdir()) == ["log"]
     log = (run / "log").read_text()
     assert "printed\n" in log
     assert "INFO logged\n" in log
@@ -416,7 +417,7 @@ def test_client_that_goes_away_is_no_fault(
     assert result_of(run_source(own_http, "def run(params): return 1")) == 1
     assert is_alive(process)
     (tmp_path / "go").touch()
-    until(lambda: list(tmp_path.glob("data/runs/*/result.json")))
+    until(lambda: ("wait", "succeeded") in [(row["action"], row["outcome"]) for row in runs_of(tmp_path / "data")])
     assert own_http.get("/health/").status_code == 200
     assert capfd.readouterr() == ("", "")
 

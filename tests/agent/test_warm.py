@@ -218,6 +218,48 @@ def look(params, context):
     assert result == [process, False, True, True]
 
 
+LEAVING = """
+import os, shutil
+
+def run(params, context):
+    found = [os.listdir(), context.work_dir.stat().st_mode & 0o777, context.work_dir.samefile("."), os.getpid()]
+    exec(params["then"])
+    return found
+"""
+THEN = {
+    "a file": "open('left', 'w').close()",
+    "a file beside it": "(context.work_dir.parent / 'left').touch()",
+    "a mode": "context.work_dir.chmod(0o500)",
+    "no folder": "context.work_dir.rmdir()",
+    "nothing at all": "shutil.rmtree(context.work_dir.parent)",
+    "a line": "print('line')",
+}
+
+
+@pytest.mark.parametrize("then", THEN.values(), ids=THEN)
+def test_work_dir_of_a_kept_process_is_as_new(
+    own_http: httpx.Client, registry: Path, tmp_path: Path, then: str
+) -> None:
+    """A run finds its work_dir empty and its own, whatever the run before it in the same process made of it."""
+    write_plugin(registry, "ocr", {"plugin.py": LEAVING})
+    create(own_http, "ocr")
+    found = [run(own_http, params={"then": then}) for then in ("", then, "", "")]
+    assert found == [[[], 0o700, True, found[0][3]]] * 4
+    assert not list(tmp_path.glob("data/runs/*/work"))
+
+
+def test_folders_of_kept_processes_go_with_them(registry: Path, tmp_path: Path) -> None:
+    """The folder that a process keeps is gone once it has ended, and one whose agent was killed at the next start."""
+    write_plugin(registry, "ocr", {"plugin.py": COUNTING})
+    (tmp_path / "data" / "spare" / "left" / "work").mkdir(parents=True)
+    with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+        assert list((tmp_path / "data" / "spare").iterdir()) == []
+        create(http, "ocr")
+        run(http)
+        assert len(list((tmp_path / "data" / "spare").iterdir())) == 1
+    assert list((tmp_path / "data" / "spare").iterdir()) == []
+
+
 def test_each_run_has_a_log_of_its_own(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
     """What a run prints is in its own log, also where its process had others before, and nothing is in two."""
     source = "import subprocess\ndef run(params):\n    print(params['n'])\n    subprocess.run(['echo', params['n']])"
