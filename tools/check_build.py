@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 IN_WHEEL = (
     "synapse_sdk/py.typed",
     "synapse_sdk/clients/agent/__init__.py",
+    "synapse_sdk/testing/plugin.py",
     "synapse_agent_api/py.typed",
     "synapse_agent_api/api/plugin_releases/run_plugin_release.py",
     "synapse_local_agent/agent.yaml",

@@ -17,8 +17,9 @@ from synapse_sdk.clients.agent import RetryPolicy
 from tests.wire.faults import body, hang_up, head, page, raw, reply, silence
 
 if TYPE_CHECKING:
+    from synapse_sdk.testing.server import Answer
+
     from tests.wire.conftest import OpenClient, OpenServer
-    from tests.wire.faults import Answer
 
 FAST = RetryPolicy(attempts=2, backoff=0.001, reconnect=0.05)
 CALLS: dict[str, tuple[Any, ...]] = {

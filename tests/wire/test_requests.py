@@ -174,7 +174,7 @@ def test_headers_of_every_request(open_client: OpenClient, open_server: OpenServ
     has_body = CALLS[name][1] == "POST"
     assert request.headers.get("content-type") == ("application/json" if has_body else None)
     assert ("idempotency-key" in request.headers) is (name in RUNS)
-    names = [each.lower() for each in request.header_names]
+    names = [name.lower() for name, _ in request.headers.pairs]
     assert len(names) == len(set(names))
     if not has_body:
         assert request.body == b""

@@ -15,8 +15,9 @@ from synapse_sdk.clients.agent import RetryPolicy
 from tests.wire.faults import BROKEN, BUSY, RELEASE, body, drip, hang_up, head, raw, reply, reset, silence, then
 
 if TYPE_CHECKING:
+    from synapse_sdk.testing.server import Answer
+
     from tests.wire.conftest import OpenClient, OpenServer
-    from tests.wire.faults import Answer
 
 FAST = RetryPolicy(backoff=0.001, reconnect=0.05)
 REPEATABLE: dict[str, tuple[Any, ...]] = {

@@ -16,8 +16,10 @@ from synapse_sdk.clients.agent import AsyncAgentClient, RetryPolicy
 from tests.wire.faults import RELEASE, drip, head, raw, reply, silence, then
 
 if TYPE_CHECKING:
+    from synapse_sdk.testing.server import Answer
+
     from tests.wire.conftest import OpenClient, OpenServer
-    from tests.wire.faults import Answer, FaultServer
+    from tests.wire.faults import FaultServer
 
 LATE: dict[str, Answer] = {
     "silence": silence,
