@@ -11,8 +11,10 @@ from synapse_sdk.clients.agent import RetryPolicy
 from tests.wire.faults import hang_up, page, reply
 
 if TYPE_CHECKING:
+    from synapse_sdk.testing.server import Answer
+
     from tests.wire.conftest import OpenClient, OpenServer
-    from tests.wire.faults import Answer, FaultServer
+    from tests.wire.faults import FaultServer
 
 FAST = RetryPolicy(backoff=0.001, reconnect=0.05)
 GONE = reply(None, 204)
