@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import socket
 from typing import TYPE_CHECKING, Any
 
 import httpcore
@@ -14,6 +15,7 @@ import httpx
 import pytest
 from anyio.streams.tls import TLSStream
 from httpcore._backends.anyio import AnyIOStream
+from httpcore._synchronization import AsyncLock
 from synapse_sdk.clients.agent import internals
 
 from tests.wire.faults import FaultServer, reply
@@ -150,6 +152,53 @@ def test_an_async_stream_leads_to_its_transport(server: FaultServer) -> None:
     asyncio.run(check())
 
 
+def test_a_stream_gives_its_transport_and_what_arrived(server: FaultServer) -> None:
+    """The transport of a new stream, which is paused, and what arrived before it was, are found where assumed."""
+
+    async def check() -> None:
+        stream: Any = await httpcore.AnyIOBackend().connect_tcp("127.0.0.1", server.port)
+        stream._stream._protocol.data_received(b"early")
+        transport, arrived = internals.asyncio_transport_of(stream)
+        assert isinstance(transport, asyncio.Transport)
+        assert not transport.is_reading()
+        assert arrived == [b"early"]
+        await stream.aclose()
+
+    asyncio.run(check())
+
+
+def test_a_stream_of_another_kind_has_no_transport() -> None:
+    """A stream that is not of asyncio stays as it is."""
+    assert internals.asyncio_transport_of(httpcore.AsyncMockStream([])) == (None, [])
+
+
+def test_what_waits_on_a_socket_is_seen() -> None:
+    """A socket is readable where data waits on it, and where it is closed."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert internals.is_readable(ours) is False
+        theirs.send(b"x")
+        assert internals.is_readable(ours) is True
+    assert internals.is_readable(ours) is True
+
+
+def test_the_locks_of_a_connection_are_taken_off(server: FaultServer) -> None:
+    """No lock is left on a connection that one task at a time uses, and it goes on working."""
+
+    async def check() -> None:
+        line = await connect(server)
+        assert {type(line._request_lock), type(line._connection._state_lock)} == {AsyncLock}
+        internals.unlock(line)
+        for holder in (line, line._connection):
+            assert not any(isinstance(value, AsyncLock) for value in vars(holder).values())
+        response = await line.handle_async_request(httpcore.Request("GET", server.url, headers=[("Host", "agent")]))
+        assert await response.aread() == b"{}"
+        await response.aclose()
+        await line.aclose()
+
+    asyncio.run(check())
+
+
 def test_a_tls_stream_has_its_stream_inside() -> None:
     """The plain stream inside a TLS stream has the name that is assumed."""
     assert "transport_stream" in {field.name for field in dataclasses.fields(TLSStream)}
@@ -160,10 +209,10 @@ def test_a_connection_is_abandoned_while_its_loop_runs(server: FaultServer) -> N
 
     async def check() -> None:
         line = await connect(server)
-        socket = socket_of(line)
+        ours = socket_of(line)
         internals.abandon(line)
         await asyncio.sleep(0)
-        assert socket.fileno() == -1
+        assert ours.fileno() == -1
 
     asyncio.run(check())
 
@@ -171,10 +220,10 @@ def test_a_connection_is_abandoned_while_its_loop_runs(server: FaultServer) -> N
 def test_a_connection_is_abandoned_after_its_loop(server: FaultServer) -> None:
     """Abandoning a connection whose loop is closed closes its socket."""
     line = asyncio.run(connect(server))
-    socket = socket_of(line)
-    assert socket.fileno() != -1
+    ours = socket_of(line)
+    assert ours.fileno() != -1
     internals.abandon(line)
-    assert socket.fileno() == -1
+    assert ours.fileno() == -1
 
 
 def test_a_connection_of_the_parent_is_abandoned_without_its_loop(server: FaultServer) -> None:
@@ -182,9 +231,9 @@ def test_a_connection_of_the_parent_is_abandoned_without_its_loop(server: FaultS
 
     async def check() -> None:
         line = await connect(server)
-        socket = socket_of(line)
+        ours = socket_of(line)
         internals.abandon(line, forked=True)
-        assert socket.fileno() == -1
+        assert ours.fileno() == -1
 
     asyncio.run(check())
 

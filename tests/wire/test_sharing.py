@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 def run_program(server: FaultServer, program: str) -> str:
     """Run a program with every warning as an error, and return what it printed; it must print nothing else."""
     preamble = """
-        import asyncio, gc, os, sys
+        import asyncio, gc, logging, os, sys
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # its debug mode tells of what takes 0.1 s, as imports may
         from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
         url = sys.argv[1]
     """

@@ -113,6 +113,7 @@ class AsyncPool:
     async def _line(self, request: httpcore.Request, attempt: Attempt) -> Line:
         while (line := self._stack.take()) is not None:
             if line.connection.can_handle_request(request.url.origin) and not line.connection.has_expired():
+                internals.unlock(line.connection)
                 line.attempt = attempt
                 attempt.reused = True
                 return line
@@ -173,8 +174,7 @@ class AsyncBody:
         line, self._line = self._line, None
         if line is not None:
             try:
-                with anyio.CancelScope(shield=True):
-                    await self._stream.aclose()
+                await self._stream.aclose()
             finally:
                 await self._pool.give_back(line)
 

@@ -34,6 +34,40 @@ def create_connection(pool: Any, origin: Any, backend: Any) -> Any:
     return pool.create_connection(origin)
 
 
+def is_readable(socket: Any) -> bool:
+    """Whether something waits on a socket: data, its end or a failure."""
+    from httpcore._utils import is_socket_readable
+
+    return is_socket_readable(socket)
+
+
+def asyncio_transport_of(stream: Any) -> tuple[Any, list[bytes]]:
+    """The transport below a stream of httpcore's, which is paused, and what has arrived already; None on trio."""
+    inner = getattr(stream, "_stream", None)
+    arrived = getattr(getattr(inner, "_protocol", None), "read_queue", ())
+    return getattr(inner, "_transport", None), list(arrived)
+
+
+class _NoLock:
+    """What is locked by one task alone."""
+
+    async def __aenter__(self) -> None: ...
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+
+_NO_LOCK = _NoLock()
+
+
+def unlock(connection: Any) -> None:
+    """Take the locks off an async connection that one task at a time uses: each costs a turn of the event loop."""
+    while connection is not None:
+        for name in ("_request_lock", "_state_lock"):
+            if hasattr(connection, name):
+                setattr(connection, name, _NO_LOCK)
+        connection = getattr(connection, "_connection", None)
+
+
 def has_surplus(connection: Any) -> bool:
     """Whether more bytes arrived than the answer had, which would be taken for the start of the next one."""
     while (inner := getattr(connection, "_connection", None)) is not None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpcore
 
+from synapse_sdk.clients.agent.asyncio_network import on_asyncio
 from synapse_sdk.clients.agent.attempt import Attempt
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class Stream(httpcore.NetworkStream):
         self._held = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        self._flush(timeout)
+        if self._held:
+            self._flush(timeout)
         return self._stream.read(max_bytes, self._line.attempt.cut_read(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -162,7 +164,8 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         self._held = b""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        await self._flush(timeout)
+        if self._held:
+            await self._flush(timeout)
         return await self._stream.read(max_bytes, self._line.attempt.cut_read(timeout, httpcore.ReadTimeout))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -208,4 +211,5 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         timeout = self._line.attempt.cut(timeout, httpcore.ConnectTimeout)
         options = [*KEEP_ALIVE, *(socket_options or ())]
-        return AsyncStream(await self._backend.connect_tcp(host, port, timeout, local_address, options), self._line)
+        stream = await self._backend.connect_tcp(host, port, timeout, local_address, options)
+        return AsyncStream(on_asyncio(stream), self._line)
