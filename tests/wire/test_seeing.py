@@ -100,10 +100,10 @@ def test_every_attempt_is_a_span(open_client: OpenClient, open_server: OpenServe
 
 
 PROGRAM = """
-import logging
+import io, logging, sys
 from synapse_sdk.clients.agent import AgentClient, RetryPolicy
 {before}
-for _ in range(2):
+for number in range(2):
     with AgentClient({url!r}, "agent-secret", user_token="user-secret", tenant="tenant-secret", trust_env=False,
                      retry=RetryPolicy(backoff=0.001)) as client:
         {after}
@@ -126,10 +126,9 @@ def lists(open_server: OpenServer) -> str:
     return open_server(reply({}, 503), reply(page([], 0))).url
 
 
-@pytest.mark.parametrize("level", ["debug", "DEBUG "])
-def test_the_environment_switches_the_log_on(open_server: OpenServer, level: str) -> None:
+def test_the_environment_switches_the_log_on(open_server: OpenServer) -> None:
     """With SYNAPSE_LOG=debug each answer and each retry is one line on stderr, however many clients there are."""
-    lines = said(level, lists(open_server))
+    lines = said("debug", lists(open_server))
     time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}"
     call = r"GET /plugin_releases/"
     assert len(lines) == 4
@@ -142,7 +141,7 @@ def test_the_environment_switches_the_log_on(open_server: OpenServer, level: str
 
 def test_info_is_about_what_is_sent_again(open_server: OpenServer) -> None:
     """With SYNAPSE_LOG=info there is a line for what is sent again, and none for what just works."""
-    (line,) = said("info", lists(open_server))
+    (line,) = said("INFO ", lists(open_server))
     assert line.endswith("synapse_sdk INFO: GET /plugin_releases/: 503, trying again in 0.00 s")
 
 
@@ -156,8 +155,29 @@ def test_a_program_that_logs_is_not_doubled(open_server: OpenServer, place: str)
 
 def test_a_program_has_the_last_word(open_server: OpenServer) -> None:
     """A level that the program sets once its first client is made holds, also when it makes another."""
-    quiet = "logging.getLogger('synapse_sdk').setLevel('WARNING')"
+    quiet = "if not number: logging.getLogger('synapse_sdk').setLevel('WARNING')"
     assert said("debug", lists(open_server), after=quiet) == []
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        "logging.getLogger('synapse_sdk').addHandler(logging.NullHandler())",
+        "logging.basicConfig(); logging.getLogger('synapse_sdk').propagate = False",
+    ],
+    ids=["one that drops", "one that is not reached"],
+)
+def test_a_handler_that_writes_nothing_is_none(open_server: OpenServer, setup: str) -> None:
+    """Handlers of the program that get no line, or write none, do not silence the log."""
+    (line,) = said("info", lists(open_server), after=setup)
+    assert line.endswith("synapse_sdk INFO: GET /plugin_releases/: 503, trying again in 0.00 s")
+
+
+def test_the_log_goes_to_what_stderr_is(open_server: OpenServer) -> None:
+    """Lines are written to what stderr is at the time, also where it was another when the client was made."""
+    redirect = {"before": "sys.stderr = io.StringIO()", "after": "sys.stderr = sys.__stderr__"}
+    (line,) = said("info", lists(open_server), **redirect)
+    assert line.endswith("synapse_sdk INFO: GET /plugin_releases/: 503, trying again in 0.00 s")
 
 
 def test_an_unknown_level_is_told(open_server: OpenServer) -> None:

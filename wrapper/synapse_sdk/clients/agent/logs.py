@@ -16,7 +16,7 @@ class StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, unless a handler of the program's gets it too."""
         handlers = [*LOG.handlers, *(logging.getLogger().handlers if LOG.propagate else ())]
-        if all(handler is self or isinstance(handler, logging.NullHandler) for handler in handlers) and sys.stderr:
+        if all(handler is self or isinstance(handler, logging.NullHandler) for handler in handlers):
             self.stream = sys.stderr  # another than before, where it was redirected
             super().emit(record)
 
