@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = {
     "attr",
     "attrs",
@@ -39,6 +41,19 @@ def test_importing_the_client_is_cheap() -> None:
 def test_importing_the_errors_is_free() -> None:
     """Importing the errors alone loads no HTTP library."""
     assert imported_by("import synapse_sdk.exceptions") & {"httpx", "httpcore", "anyio", *HEAVY} == set()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["list", "--nosuch"]], ids=str)
+def test_help_is_cheap(arguments: list[str]) -> None:
+    """Showing help, or what is wrong with an option, loads neither HTTP nor the agent nor what draws tables."""
+    modules = imported_by(
+        "import contextlib, io\n"
+        f"sys.argv = ['synapse-agent', *{arguments}]\n"
+        "from synapse_sdk.cli import main\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n    main()"
+    )
+    assert "typer" in modules
+    assert modules & {"httpx", "httpcore", "anyio", "rich", "sqlite3", "platformdirs", *HEAVY - {"typer"}} == set()
 
 
 def test_the_check_sees_what_is_imported() -> None:

@@ -8,8 +8,10 @@ import sys
 def main() -> None:
     """Run the command line, or say what it needs to be installed."""
     try:
-        from synapse_sdk.cli.app import app
+        from synapse_sdk.cli import app
     except ImportError as error:
-        sys.stderr.write(f"synapse-agent needs further packages: pip install 'synapse-agent-sdk[agent]' ({error})\n")
+        sys.stderr.write(f"synapse-agent needs further packages: pip install 'synapse-agent-sdk[cli]' ({error})\n")
         sys.exit(2)
-    app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(app.main())

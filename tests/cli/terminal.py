@@ -1,0 +1,107 @@
+"""A pseudo-terminal in which a program runs, and what its screen shows."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from typing import TYPE_CHECKING, Self
+
+import pyte
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+# The program gets the terminal as its own, so that Ctrl-C reaches it.
+START = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+SECONDS = 30
+
+
+class Terminal:
+    """A program in a terminal of its own; a context manager that leaves nothing running.
+
+    Args:
+        command: The program, by its path, and its arguments.
+        environment: Its environment variables.
+        columns: How wide the terminal is.
+        stdout: A file descriptor for its standard output, where that is not the terminal.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        columns: int = 100,
+        lines: int = 40,
+        stdout: int | None = None,
+    ) -> None:
+        self.screen = pyte.Screen(columns, lines)
+        self.raw = b""
+        self._stream = pyte.ByteStream(self.screen)
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        variables = {"TERM": "xterm-256color", **environment}
+        self.process = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-c", START, *command],
+            stdin=slave,
+            stdout=slave if stdout is None else stdout,
+            stderr=slave,
+            env=variables,
+            start_new_session=True,
+        )
+        os.close(slave)
+
+    @property
+    def text(self) -> str:
+        """What the screen shows, without the empty lines at its end."""
+        return "\n".join(line.rstrip() for line in self.screen.display).rstrip()
+
+    def type(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._master, keys.encode())
+
+    def until(self, shown: Callable[[str], bool] | str) -> str:
+        """Wait until the screen shows something, and return all that it shows then."""
+        end = time.monotonic() + SECONDS
+        is_shown = (lambda text: shown in text) if isinstance(shown, str) else shown
+        while not is_shown(self.text):
+            assert self._read(end), f"never shown: {shown!r}\n{self.text}"
+        return self.text
+
+    def wait(self) -> int:
+        """Wait for the program's end, and return its exit code."""
+        end = time.monotonic() + SECONDS
+        while self._read(end):
+            pass
+        return self.process.wait(timeout=SECONDS)
+
+    def _read(self, end: float) -> bool:
+        """Read what came; False at the end of the program or of the time."""
+        ready, _, _ = select.select([self._master], [], [], max(0.0, end - time.monotonic()))
+        if not ready:
+            return False
+        try:
+            data = os.read(self._master, 65536)
+        except OSError:  # what Linux says once the other side is closed
+            return False
+        self.raw += data
+        self._stream.feed(data)
+        return bool(data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        os.close(self._master)

@@ -1,0 +1,151 @@
+"""What `synapse-agent doctor` finds, and what to do about each. Each check is a function that gives one finding."""
+
+from __future__ import annotations
+
+import ipaddress
+import platform
+import re
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synapse_sdk._conflict import find_published_package
+from synapse_sdk._version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from synapse_sdk.cli.profiles import Config, Connection
+
+OK = "ok"
+NOTE = "note"
+WRONG = "wrong"
+SKIPPED = "skipped"
+VERSION = re.compile(r"(\d+)\.(\d+)")
+REPAIR = "pip uninstall -y synapse-sdk synapse-agent-sdk && pip install synapse-agent-sdk"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found, and what to do about it."""
+
+    check: str
+    state: str
+    found: str
+    todo: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """The finding as JSON."""
+        return asdict(self)
+
+
+def versions(contract: str | None) -> Finding:
+    """Which SDK this is."""
+    speaks = f", contract {contract}" if contract else ""
+    return Finding("versions", OK, f"synapse-agent-sdk {__version__}{speaks}, Python {platform.python_version()}")
+
+
+def packages(folders: Iterable[str]) -> Finding:
+    """Whether the published package, of the same import name, is installed too."""
+    folder = find_published_package(folders)
+    if folder is None:
+        return Finding("packages", OK, "synapse_sdk is of synapse-agent-sdk alone")
+    found = f"synapse-sdk is installed in {folder} over the same import name, synapse_sdk: the files of both are mixed"
+    return Finding("packages", WRONG, found, REPAIR)
+
+
+def settings(config: Config, connection: Connection) -> Finding:
+    """Where the settings come from."""
+    file = str(config.path) if config.is_there else f"no {config.path}"
+    profile = f", profile {connection.profile}" if connection.profile else ""
+    if connection.withheld is not None:
+        todo = f"Give the token of that URL, or leave out the URL to use profile {connection.withheld}."
+        found = f"{file}; the URL is not that of profile {connection.withheld}, so its tokens are not sent"
+        return Finding("settings", NOTE, found, todo)
+    return Finding("settings", OK, f"{file}{profile}")
+
+
+def url(connection: Connection, config: Config) -> Finding:
+    """Whether there is a URL, and whether it is one."""
+    from synapse_sdk.clients.agent.settings import check_base_url
+
+    if connection.url is None:
+        return Finding("url", WRONG, "none", f"Give --url, set SYNAPSE_AGENT_URL, or put a profile into {config.path}.")
+    source = connection.sources["url"]
+    try:
+        checked = check_base_url(connection.url)
+    except ValueError as error:
+        return Finding("url", WRONG, f"{error} (from {source})", "Write it as http://127.0.0.1:8600.")
+    return Finding("url", OK, f"{checked} (from {source})")
+
+
+def proxy(base_url: str) -> Finding:
+    """Which proxy the environment names for the agent."""
+    import httpx
+
+    from synapse_sdk.clients.agent.settings import proxy_for
+
+    try:
+        named = proxy_for(base_url)
+    except ValueError as error:
+        return Finding("proxy", WRONG, str(error), "Mend HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, or unset it.")
+    if named is None:
+        return Finding("proxy", OK, "none")
+    parts = httpx.URL(named)
+    shown = f"{parts.scheme}://{parts.host}{'' if parts.port is None else f':{parts.port}'}"
+    host = httpx.URL(base_url).host
+    if _is_loopback(host) and not _is_loopback(parts.host):
+        return Finding("proxy", WRONG, f"{shown} for {host}, which it cannot reach", f"export NO_PROXY={host}")
+    return Finding("proxy", OK, f"{shown} (from the environment)")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def agent(health: Mapping[str, Any], milliseconds: float) -> Finding:
+    """What the agent says of itself."""
+    state, version = health.get("status", "no status"), health.get("version")
+    says = f"{state}{f', version {version}' if version else ''}, in {milliseconds:.0f} ms"
+    if state in {"ok", "healthy", "up"} or "status" not in health:
+        return Finding("agent", OK, says)
+    return Finding("agent", NOTE, says, "It answers, but says that it is not well: look at its log.")
+
+
+def contract(document: Any, ours: str | None) -> Finding:
+    """Whether the agent's contract is one that the SDK speaks.
+
+    Args:
+        document: The agent's `/openapi.json`, or None where it has none.
+        ours: The version of the contract that the SDK is made from.
+    """
+    info = document.get("info") if isinstance(document, dict) else None
+    theirs = info.get("version") if isinstance(info, dict) else None
+    here, there = (VERSION.match(version) if isinstance(version, str) else None for version in (ours, theirs))
+    if here is None or there is None:
+        found = "the agent does not say which contract it speaks (it has no /openapi.json)"
+        return Finding("contract", NOTE, found, f"Ask its operator; this SDK speaks {ours or 'an unknown one'}.")
+    if here[1] != there[1]:
+        newer = "agent" if int(there[1]) > int(here[1]) else "SDK"
+        older = "the SDK" if newer == "agent" else "the agent"
+        found = f"the agent speaks {theirs}, and this SDK {ours}: calls may fail"
+        return Finding("contract", WRONG, found, f"The {newer} is newer: update {older}.")
+    if int(there[2]) < int(here[2]):
+        todo = "What is new in the contract does not work until the agent is updated."
+        return Finding("contract", NOTE, f"the agent speaks {theirs}, and this SDK the newer {ours}", todo)
+    return Finding("contract", OK, f"{theirs}, which this SDK speaks")
+
+
+def contract_version() -> str | None:
+    """The version of the contract that the SDK is made from, as the document says; None where it is not there."""
+    spec = find_spec("synapse_local_agent")
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+        for place in (Path(folder, "agent.yaml"), Path(folder).parents[1] / "openapi" / "agent.yaml"):
+            if place.is_file():  # by its text: no reader of YAML comes with this extra
+                found = re.search(r"^info:\n(?:  .*\n)*?  version: (\S+)$", place.read_text("utf-8"), re.MULTILINE)
+                return found[1] if found else None
+    return None

@@ -1,0 +1,246 @@
+"""What commands say: the result on stdout, and everything else on stderr.
+
+On a terminal results are tables, elsewhere JSON. What comes from an agent is shown without what would move the cursor.
+rich is imported once something is drawn with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import sys
+import textwrap
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress
+
+SPINNER_SECONDS = 0.3
+"""How long something may take before a spinner shows."""
+WHOLE = frozenset({"ID", "SIZE"})
+"""Columns that are never folded, however narrow the terminal is."""
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What would move a terminal's cursor, or turn the order of what is read."""
+
+
+def safe(text: str) -> str:
+    r"""A text that does nothing to a terminal but show.
+
+    Example:
+        >>> safe("\x1b[2Jgone")
+        '\\x1b[2Jgone'
+    """
+    return CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text).encode("utf-8", "backslashreplace").decode()
+
+
+def dumps(value: Any, *, indent: int | None = 2, is_ascii: bool = False) -> str:
+    """A value as JSON that shows every letter, and escapes what a terminal would act on."""
+    text = json.dumps(value, indent=indent, ensure_ascii=is_ascii)
+    # Escapes of JSON, so that it stays JSON; the line breaks between values stay too.
+    return re.sub(r"[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", _escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
+class Output:
+    """Where a command says what.
+
+    Args:
+        as_json: Whether results are JSON on a terminal too.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.is_json = as_json or not _is_terminal(sys.stdout)
+
+    def json(self, value: Any) -> None:
+        """Give a result as JSON."""
+        if _is_terminal(sys.stdout):
+            from rich.highlighter import JSONHighlighter
+            from rich.text import Text
+
+            self.draw(JSONHighlighter()(Text(dumps(value))), wraps=False)
+        else:
+            write(dumps(value, is_ascii=not _is_unicode(sys.stdout)) + "\n")
+
+    def json_list(self, values: Iterable[Any]) -> None:
+        """Give a list as JSON, each value once it is there."""
+        separator = "[\n"
+        for value in values:
+            write(separator + dumps(value, indent=None, is_ascii=not _is_unicode(sys.stdout)))
+            separator = ",\n"
+        write("[]\n" if separator == "[\n" else "\n]\n")
+
+    def line(self, text: str) -> None:
+        """Give a line of a result."""
+        write(safe(text) + "\n")
+
+    def draw(self, thing: RenderableType, *, wraps: bool = True) -> None:
+        """Draw something of rich on stdout."""
+        self._console().print(thing, soft_wrap=not wraps)
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal."""
+        return self._console().width
+
+    def _console(self) -> Console:
+        return _console(sys.stdout)
+
+    def fields(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Show names and what each is, below each other."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, value in pairs:
+            table.add_row(safe(name), Text(safe(value)))
+        self.draw(table)
+
+    def table(self, names: Sequence[str], rows: Sequence[Sequence[str]], *, stream: TextIO | None = None) -> None:
+        """Show rows below the names of their columns; in a narrow terminal cells are folded, and nothing is lost."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for name in names:
+            table.add_column(name, overflow="fold", no_wrap=name in WHOLE)
+        for row in rows:
+            table.add_row(*(Text(safe(cell)) for cell in row))
+        _console(stream or sys.stdout).print(table)
+
+
+def write(text: str) -> None:
+    """Write to stdout; what its encoding has no letters for is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def say(text: str, style: str = "", *, wraps: bool = False) -> None:
+    """Say something on stderr.
+
+    Args:
+        text: The text.
+        style: The style of its first word, where stderr is a terminal with colours.
+        wraps: Whether a terminal is to show it in whole words.
+    """
+    text = safe(text)
+    is_terminal = _is_terminal(sys.stderr)
+    if wraps and is_terminal:
+        text = textwrap.fill(text, _columns(), break_long_words=False, break_on_hyphens=False)
+    if style and is_terminal and has_colour():
+        first, space, rest = text.partition(" ")
+        text = f"\x1b[{style}m{first}\x1b[0m{space}{rest}"
+    encoding = sys.stderr.encoding or "utf-8"
+    sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except OSError:
+        return 80
+
+
+def has_colour() -> bool:
+    """Whether the environment leaves colours on (https://no-color.org)."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def draws_on_stderr() -> bool:
+    """Whether stderr can show what moves."""
+    return _is_terminal(sys.stderr) and os.environ.get("TERM") not in {"dumb", "unknown"}
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
+
+
+def _is_unicode(stream: TextIO) -> bool:
+    return (stream.encoding or "").lower().replace("-", "").startswith("utf")
+
+
+def _console(stream: TextIO) -> Console:
+    from rich.console import Console
+
+    return Console(file=stream, highlight=False, markup=False, emoji=False, no_color=not has_colour())
+
+
+@contextlib.contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show a spinner with the time that it takes so far, on a terminal and once it takes a moment."""
+    if not draws_on_stderr():
+        yield
+        return
+    done = threading.Event()
+    spinner = threading.Thread(target=_spin, args=(safe(text), done), daemon=True)
+    spinner.start()
+    try:
+        yield
+    finally:
+        done.set()
+        spinner.join()
+
+
+def _spin(text: str, done: threading.Event) -> None:
+    started = time.monotonic()
+    if done.wait(SPINNER_SECONDS):
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    name = "dots" if _is_unicode(sys.stderr) else "line"
+    columns = (SpinnerColumn(name), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    console = _console(sys.stderr)
+    with Progress(*columns, console=console, transient=True, get_time=time.monotonic) as progress:
+        task = progress.add_task(text, total=None)
+        progress.tasks[task].start_time = started
+        done.wait()
+
+
+class Bar:
+    """A bar with count and rate, on a terminal, once there is more than one page to read."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._started = time.monotonic()
+
+    def over(self, pages: Iterable[Any]) -> Iterator[Any]:
+        """The releases of some pages, one by one."""
+        read = 0
+        try:
+            for page in pages:
+                results = page["results"]
+                read += len(results)
+                self._show(read, page.get("count"), is_more=bool(page.get("next")))
+                yield from results
+        finally:
+            if self._progress is not None:
+                self._progress.stop()
+
+    def _show(self, read: int, count: Any, *, is_more: bool) -> None:
+        if self._progress is None:
+            if not is_more or not draws_on_stderr():
+                return
+            self._progress = _bar()
+            self._progress.add_task("releases", total=None, rate="")
+            self._progress.start()
+        rate = read / max(time.monotonic() - self._started, 1e-9)
+        total = count if isinstance(count, int) else None
+        self._progress.update(self._progress.task_ids[0], completed=read, total=total, rate=f"{rate:,.0f}/s")
+
+
+def _bar() -> Progress:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (BarColumn(bar_width=None), MofNCompleteColumn(), TextColumn("{task.description} {task.fields[rate]}"))
+    return Progress(*columns, console=_console(sys.stderr), transient=True, expand=True)

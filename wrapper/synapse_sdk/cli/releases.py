@@ -1,0 +1,150 @@
+"""The commands on releases: list, get, create, delete."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from synapse_sdk.cli import output
+from synapse_sdk.cli.command import Session, client_command
+from synapse_sdk.cli.failures import NOT_FOUND, Failure
+from synapse_sdk.cli.show import COLUMNS, actions, release_fields, release_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+PAGE_SIZE = 100
+WIDE = 90
+"""Columns from which on the actions of a release find room in a list."""
+
+Lookup = Annotated[str, typer.Argument(help="A release: its id, or CODE@VERSION.", metavar="LOOKUP")]
+
+
+@client_command
+def list_(
+    session: Session,
+    plugin: Annotated[str | None, typer.Option("--plugin", help="Only this plugin's.", metavar="CODE")] = None,
+    filter_: Annotated[
+        list[str] | None,
+        typer.Option("--filter", help="Any filter that the agent knows; repeatable.", metavar="NAME=VALUE"),
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.", metavar="NUMBER")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only CODE@VERSION, one a line.")] = False,
+) -> None:
+    """List the releases that the agent has cached."""
+    params = _filters(filter_ or [], plugin)
+    if limit is not None:
+        params["page_size"] = min(limit, PAGE_SIZE)
+    with session.client() as client:
+        releases = itertools.islice(output.Bar().over(client.iter_plugin_releases(params).pages()), limit)
+        if quiet:
+            for release in releases:
+                session.output.line(f"{release['plugin']}@{release['version']}")
+        elif session.output.is_json:
+            session.output.json_list(releases)
+        else:
+            _show(session, list(releases))
+
+
+def _filters(given: Sequence[str], plugin: str | None) -> dict[str, Any]:
+    params: dict[str, Any] = {} if plugin is None else {"plugin": plugin}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise Failure(f"--filter {text!r} is no filter.", "Write NAME=VALUE, such as --filter plugin=text_stats.")
+        if name in params:
+            raise Failure(f"The filter {name!r} is given twice.", "Give it once.")
+        params[name] = value
+    return params
+
+
+def _show(session: Session, releases: Sequence[Any]) -> None:
+    if not releases:
+        output.say("No releases.")
+        return
+    if session.output.width < WIDE:
+        session.output.table(COLUMNS, [release_row(release) for release in releases])
+        return
+    rows = [[*release_row(release), actions(release.get("actions"))] for release in releases]
+    session.output.table((*COLUMNS, "ACTIONS"), rows)
+
+
+@client_command
+def get(session: Session, lookup: Lookup) -> None:
+    """Show a cached release."""
+    with session.client() as client, output.waiting(f"Getting {lookup}"):
+        release = client.get_plugin_release(lookup)
+    show(session, release)
+
+
+@client_command
+def create(
+    session: Session,
+    release: Annotated[str, typer.Argument(help="The release to cache.", metavar="CODE@VERSION")],
+) -> None:
+    """Have the agent cache a release; twice is harmless."""
+    code, at, version = release.rpartition("@")
+    if not (at and code.strip() and version.strip()):
+        raise Failure(f"{release!r} is no CODE@VERSION.", "Write it as text_stats@1.0.0.")
+    try:
+        with session.client() as client, output.waiting(f"Caching {release}"):
+            cached = client.create_plugin_release(code, version)
+    except Failure as failure:
+        if failure.code == NOT_FOUND:
+            failure.hint = "Is that how the plugin's config.yaml spells code and version?"
+        raise
+    show(session, cached)
+
+
+def show(session: Session, release: Any) -> None:
+    """Show one release."""
+    if session.output.is_json:
+        session.output.json(release)
+    else:
+        session.output.fields(release_fields(release))
+
+
+@client_command
+def delete(
+    session: Session,
+    lookups: Annotated[list[str], typer.Argument(help="Releases: ids, or CODE@VERSION.", metavar="LOOKUP...")],
+) -> None:
+    """Delete releases from the agent's cache; the backend keeps them."""
+    from synapse_sdk.clients.agent import ReleaseLookup
+    from synapse_sdk.exceptions import HTTPError
+
+    deleted: list[str] = []
+    failures: list[Failure] = []
+    with session.client() as client:
+        names = list(dict.fromkeys(str(ReleaseLookup.parse(lookup)) for lookup in lookups))
+        try:
+            for name in names:
+                try:
+                    with output.waiting(f"Deleting {name}"):
+                        client.delete_plugin_release(name)
+                except HTTPError as error:  # of this release; the others may be there
+                    failures.append(session.failure(error))
+                else:
+                    deleted.append(name)
+        finally:
+            _say_deleted(session, deleted)
+    _raise_all(failures)
+
+
+def _say_deleted(session: Session, deleted: Iterable[str]) -> None:
+    if session.output.is_json:
+        session.output.json({"deleted": list(deleted)})
+        return
+    for name in deleted:
+        session.output.line(f"Deleted {name}.")
+
+
+def _raise_all(failures: Sequence[Failure]) -> None:
+    """Fail with the last of some failures, once the others are said."""
+    for failure in failures[:-1]:
+        output.say(f"Error: {failure.message}", "31;1")
+    if failures:
+        raise failures[-1]
