@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NPM_CONFIG_UPDATE_NOTIFIER := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-heavy lint format types spec-lint generate check-generated contract spec-diff update promises build test-pythons clean
+.PHONY: help setup demo test test-heavy lint format types spec-lint generate check-generated contract spec-diff update promises mutate build test-pythons clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,7 +69,8 @@ check-generated: setup  ## Check that what is generated is current.
 contract: check-generated  ## Check that all sides agree.
 	$(BIN)/mypy wrapper generated
 	$(BIN)/pytest -m 'not heavy' tests/contract tests/unit/test_parity.py tests/wire/test_requests.py \
-		tests/agent/test_requests.py tests/agent/test_releases.py
+		tests/agent/test_requests.py tests/agent/test_releases.py \
+		tests/e2e/test_documents.py::test_changelog_has_this_version_and_its_contract
 
 spec-diff: setup  ## Rate what changed since BASE=<revision>.
 	@$(BIN)/python tools/spec_diff.py $(REDOCLY) '$(BASE)'
@@ -80,6 +81,10 @@ update: setup  ## Bring in a contract: SPEC=<file or URL>.
 
 promises: setup  ## Write docs/promises.md from the tests.
 	$(BIN)/python tools/promises.py
+
+mutate: setup  ## Change the pure modules: do tests notice?
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt mutmut
+	@$(BIN)/python tools/mutate.py
 
 build: setup  ## Build sdist and wheel, and try them.
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt build twine

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import sqlite3
 import time
 from contextlib import closing, suppress
@@ -114,12 +115,10 @@ def check_answer(response: httpx.Response) -> None:
 
 
 def template(path: str) -> str:
-    """The path of the contract that a path is an instance of."""
-    match path.split("/"):
-        case ["", "plugin_releases", lookup] if lookup:
-            return "/plugin_releases/{lookup}"
-        case ["", "plugin_releases", lookup, "run", ""] if lookup:
-            return "/plugin_releases/{lookup}/run/"
+    """The path of the contract that a path is an instance of; one without a parameter goes before one with."""
+    for known in sorted(DOCUMENT["paths"], key=lambda known: known.count("{")):
+        if re.fullmatch(re.sub(r"\{[^}]*\}", "[^/]+", known), path):
+            return str(known)
     return path
 
 

@@ -266,3 +266,9 @@ def test_every_documented_status_has_a_class() -> None:
     statuses = {status for operation in OPERATIONS.values() for status in operation.content["responses"]}
     plain = {int(status) for status in statuses if status[0] == "4"} - answers.ERRORS.keys()
     assert plain == {413, 415}
+
+
+def test_the_client_reads_every_header_of_an_answer() -> None:
+    """The headers that the contract has for answers are those that the client makes use of."""
+    responses = [resolve(each) for operation in OPERATIONS.values() for each in operation.content["responses"].values()]
+    assert {name for response in responses for name in response.get("headers", {})} == {"Retry-After"}

@@ -20,6 +20,21 @@ OPERATIONS = {operation.id: operation for operation in operations()}
 COMMON = {"400", "429", "500", "503", "default"}
 SECURED = COMMON | {"401", "403"}
 POSTED = SECURED | {"404", "409", "413", "415", "422", "504"}
+RESPONSES = {
+    "400": "BadRequest",
+    "401": "Unauthorized",
+    "403": "Forbidden",
+    "404": "NotFound",
+    "409": "Conflict",
+    "413": "ContentTooLarge",
+    "415": "UnsupportedMediaType",
+    "422": "Unprocessable",
+    "429": "TooManyRequests",
+    "500": "InternalError",
+    "503": "Unavailable",
+    "504": "GatewayTimeout",
+    "default": "Unexpected",
+}
 TOKENS = {"SYNAPSE-User": "header", "SYNAPSE-Tenant": "header"}
 FACTS: dict[str, dict[str, Any]] = {
     "list_plugin_releases": {
@@ -146,21 +161,26 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "SYNAPSE-User": {"required": False, "schema": {"type": "string"}},
     "SYNAPSE-Tenant": {"required": False, "schema": {"type": "string"}},
 }
+# What describes and does not constrain: it may change at any time.
+ANNOTATIONS = {"description", "summary", "deprecated", "example", "examples", "externalDocs", "$comment"}
+SHAPED = {"$ref", "anyOf", "type", "format", "minLength", "items", "additionalProperties"}
 each_fact = pytest.mark.parametrize("name", FACTS)
 
 
 def shape(schema: dict[str, Any]) -> str:
     """What a schema describes, in words."""
-    if "$ref" in schema:
-        return str(schema["$ref"].rpartition("/")[2])
-    if "anyOf" in schema:
-        return " or ".join(shape(each) for each in schema["anyOf"])
     kinds = schema.get("type", "anything")
     words = " or ".join(kinds) if isinstance(kinds, list) else str(kinds)
+    if "$ref" in schema:
+        words = str(schema["$ref"].rpartition("/")[2])
+    if "anyOf" in schema:
+        words = " or ".join(shape(each) for each in schema["anyOf"])
     if "format" in schema:
         words += f" {schema['format']}"
-    if schema.get("minLength"):
-        words += " not empty"
+    if "minLength" in schema:
+        words += " not empty" if schema["minLength"] == 1 else f" of {schema['minLength']} or more"
+    # A constraint that is none of these is shown as it is, so that none slips in.
+    words += "".join(f" {key}={schema[key]}" for key in sorted(schema.keys() - SHAPED - ANNOTATIONS))
     if schema.get("additionalProperties") is False:
         words += " closed"
     inner = schema.get("items") or schema.get("additionalProperties")
@@ -190,6 +210,8 @@ def test_parameters(name: str) -> None:
         schema = {key: value for key, value in found[parameter]["schema"].items() if key != "description"}
         assert (parameter, schema) == (parameter, facts["schema"])
         assert (parameter, found[parameter].get("required", False)) == (parameter, facts["required"])
+        known = {"name", "in", "required", "schema", "style", "explode"}
+        assert (parameter, found[parameter].keys() - known - ANNOTATIONS) == (parameter, set())
         for key in ("style", "explode"):
             assert (parameter, found[parameter].get(key)) == (parameter, facts.get(key))
     further = found.keys() - FACTS[name]["parameters"].keys()
@@ -198,8 +220,11 @@ def test_parameters(name: str) -> None:
 
 @each_fact
 def test_statuses(name: str) -> None:
-    """An operation has all answers that can really come."""
-    assert FACTS[name]["statuses"] <= OPERATIONS[name].content["responses"].keys()
+    """An operation has all answers that can really come, and an error's answer is the one of its status."""
+    responses = OPERATIONS[name].content["responses"]
+    assert FACTS[name]["statuses"] <= responses.keys()
+    found = {status: responses[status].get("$ref") for status in RESPONSES if status in responses}
+    assert found == {status: f"#/components/responses/{RESPONSES[status]}" for status in found}
 
 
 @each_fact
@@ -242,6 +267,7 @@ def test_schemas(name: str) -> None:
     found = {field: shape(content) for field, content in schema["properties"].items()}
     assert {field: found.get(field) for field in SCHEMAS[name]["fields"]} == SCHEMAS[name]["fields"]
     assert schema.get("additionalProperties", True) is SCHEMAS[name]["is_open"]
+    assert schema.keys() - ANNOTATIONS <= {"type", "required", "properties", "additionalProperties"}
 
 
 def test_no_enum_is_closed() -> None:
@@ -262,6 +288,9 @@ def test_errors_are_described_alike() -> None:
             "application/json": "Error"
         }
         assert ("Retry-After" in response.get("headers", {})) == (name in {"TooManyRequests", "Unavailable"})
+    header = DOCUMENT["components"]["headers"]["RetryAfter"]
+    assert shape(header["schema"]) == "string"
+    assert header.keys() - ANNOTATIONS == {"schema"}
 
 
 def test_a_cached_release_links_to_what_can_be_done_with_it() -> None:
@@ -279,6 +308,9 @@ def test_a_cached_release_links_to_what_can_be_done_with_it() -> None:
 def test_the_server_is_the_agent_itself() -> None:
     """Paths are below whatever URL the agent is reached at."""
     assert [server["url"] for server in DOCUMENT["servers"]] == ["/"]
+    for operation in OPERATIONS.values():
+        assert "servers" not in operation.item
+        assert "servers" not in operation.content
 
 
 def test_the_version_is_semantic() -> None:

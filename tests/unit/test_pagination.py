@@ -14,7 +14,7 @@ from synapse_sdk.clients.agent import operations, pagination
 from synapse_sdk.clients.agent.pagination import Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     from synapse_sdk.clients.agent.operations import Call
 
@@ -219,19 +219,69 @@ def endless(count: Any) -> int:
 class _Endless:
     """Pages without end."""
 
-    def __init__(self, numbers: Any, count: Any) -> None:
+    def __init__(self, numbers: Any, count: Any, results: Sequence[int] = (1,)) -> None:
         self._numbers = numbers
         self._count = count
+        self._results = results
 
     def __len__(self) -> int:
         return 2
 
     def pop(self, _: int) -> dict[str, Any]:
         """The next page."""
-        return page([1], f"?page={next(self._numbers)}", count=self._count)
+        return page(list(self._results), f"?page={next(self._numbers)}", count=self._count)
 
 
 def test_a_list_without_end_is_an_error() -> None:
     """A list that goes on far beyond its own count, or for ten thousand pages without one, is a PaginationError."""
     assert endless(4) < 200
     assert endless(None) <= pagination.MAX_PAGES_WITHOUT_COUNT + 1
+
+
+@pytest.mark.parametrize(("count", "results", "pages"), [(4, [], 105), (4, [1, 2], 55), (0, [], 101), (0, [1], 101)])
+def test_a_list_has_so_many_pages_at_the_most(count: int, results: list[int], pages: int) -> None:
+    """A list is given up after 100 pages more than it counts, or 100 releases more than twice its count."""
+    book = Book(None)
+    book._pages = _Endless(iter(range(2, 10**6)), count, results)  # type: ignore[assignment]  # made as they are read
+    with pytest.raises(exceptions.PaginationError, match="does not end"):
+        book.all()
+    assert len(book.asked) == pages
+
+
+def test_before_the_first_page_nothing_is_known() -> None:
+    """A walk that has not begun has a call to make, and no count."""
+    walk = Book(page([])).walk
+    assert walk.call is not None
+    assert walk.count == 0
+
+
+def test_no_step_leads_beyond_the_last_page() -> None:
+    """A step after the last page is a PaginationError that says so, and asks for nothing."""
+    book = Book(page([], count=0))
+    book.all()
+    with pytest.raises(exceptions.PaginationError, match="there is no further page") as caught:
+        finish(book.walk.step())
+    assert caught.value.detail == "there is no further page"
+    assert len(book.asked) == 1
+
+
+@pytest.mark.parametrize(("params", "previous"), [({"page": 2}, None), (None, "?page=1"), ({}, "?page=1")])
+def test_only_the_first_page_tells_that_a_walk_starts_later(params: Any, previous: str | None) -> None:
+    """A walk from a later page on may be short; one from the first page may not, though later pages have one before."""
+    assert Book(page([3, 4], previous=previous), params=params).all() == ([3, 4], 4)
+    with pytest.raises(exceptions.PaginationError, match="only 2 of 4"):
+        Book(page([1], "?page=2"), page([2], previous="?page=1")).all()
+
+
+def test_the_number_of_the_first_page_is_no_filter() -> None:
+    """The page that a walk starts from is not asked for again by a link that names none."""
+    book = Book(page([2], "?cursor=a"), page([3, 4]), params={"page": 2, "plugin": "x"})
+    book.all()
+    assert dict(book.asked[1]) == {"plugin": "x", "page_size": "100", "cursor": "a"}
+
+
+def test_a_circle_is_named_as_one() -> None:
+    """The detail of a circle is that sentence alone."""
+    with pytest.raises(exceptions.PaginationError) as caught:
+        Book(page([1], "?page=2"), page([2], "?page=2")).all()
+    assert caught.value.detail == "its link to the next page leads back to a page already read"

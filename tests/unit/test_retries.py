@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from synapse_sdk.clients.agent import RetryPolicy, retries
 from synapse_sdk.clients.agent.attempt import Attempt
 from synapse_sdk.clients.agent.retries import Fate, parse_retry_after
+from synapse_sdk.clients.agent.settings import LONGEST_SECONDS
 
 REPLAYING = RetryPolicy(replay_runs=True)
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -401,3 +402,18 @@ def test_leading_zeros_count_for_nothing() -> None:
     """Retry-After with leading zeros is the number that it is."""
     assert parse_retry_after("0000000000000005") == 5
     assert parse_retry_after("000") == 0
+
+
+def test_the_longest_time_is_still_one() -> None:
+    """Each number of seconds may be as long as the message says, and no longer."""
+    for name in ("total", "reconnect", "backoff", "max_backoff", "max_retry_after"):
+        assert getattr(RetryPolicy(**{name: LONGEST_SECONDS}), name) == LONGEST_SECONDS
+        with pytest.raises(ValueError, match=name):
+            RetryPolicy(**{name: LONGEST_SECONDS * 2})
+
+
+def test_a_date_is_counted_from_now() -> None:
+    """A Retry-After with a date is as many seconds as there are from now until then."""
+    seconds = parse_retry_after(format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True))
+    assert seconds is not None
+    assert 3500 < seconds <= 3600

@@ -1,0 +1,169 @@
+"""The page on adding an operation: its blocks make a change that the gates let through, and none can be left out."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "adding-an-operation.md").read_text(encoding="utf-8")
+COPIED = (
+    "wrapper",
+    "generated",
+    "agent",
+    "openapi",
+    "tests",
+    "tools",
+    "examples",
+    "docs",
+    "pyproject.toml",
+    "generator-config.yaml",
+    "CHANGELOG.md",
+    "README.md",
+)
+GATE = ("tests/contract/test_document.py", "tests/contract/test_facts.py", "tests/contract/test_sides.py")
+LESS = ("-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:xdist")
+
+
+class Step(NamedTuple):
+    """A block of the page that changes a file: what is there before, and after."""
+
+    path: str
+    before: str
+    after: str
+
+    def apply(self, tree: Path) -> None:
+        """Change the file; the text before must be there once."""
+        replace(tree / self.path, self.before, self.after)
+
+    def forget(self, tree: Path) -> None:
+        """Change the file back."""
+        replace(tree / self.path, self.after, self.before)
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    """Put a text in the place of another one, which is there once."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"{path.name} has this {text.count(old)} times:\n{old}"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The page's blocks of a language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def steps() -> list[Step]:
+    """The blocks that change a file."""
+    found = []
+    for block in blocks("diff"):
+        name, *lines = block.splitlines(keepends=True)
+        sides = ["".join(line[1:] for line in lines if line[0] in marks) for marks in (" -", " +")]
+        found.append(Step(name.removeprefix("+++ ").strip(), *sides))
+    return found
+
+
+STEPS = steps()
+pytestmark = pytest.mark.timeout(300)  # each runs programs that take seconds, and many of them on a busy machine
+# The commands under "What is forgotten is named" whose output the page shows, with the files of the steps forgotten.
+FORGOTTEN = {
+    "tools/generate.py": "generated",
+    "tests/contract/test_update.py": "clients/agent/",
+    "tests/unit/test_parity.py": "async_plugin.py",
+    "tests/contract/test_agent.py": "handlers.py",
+    "tests/contract/test_calls.py": "test_calls.py",
+}
+
+
+FORGOTTEN_TESTS = [name for name in FORGOTTEN if name.startswith("tests/")]
+
+
+def run(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run this interpreter on the copy of the repository."""
+    packages = os.pathsep.join(str(tree / name) for name in ("wrapper", "generated", "agent"))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SYNAPSE_", "PYTEST_"))}
+    return subprocess.run(  # noqa: S603 - ours
+        [sys.executable, *arguments],
+        cwd=tree,
+        env={**environment, "PYTHONPATH": packages, "COLUMNS": "120"},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+
+
+def copy(source: Path, target: Path) -> Path:
+    """Copy what the gates need of a repository."""
+    for name in COPIED:
+        if (source / name).is_dir():
+            shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source / name, target / name)
+    return target
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the repository to which the whole page was applied."""
+    tree = copy(ROOT, tmp_path_factory.mktemp("changed"))
+    for step in STEPS:
+        step.apply(tree)
+    assert run(tree, "tools/generate.py").returncode == 0
+    return tree
+
+
+def test_the_page_passes_the_gates(changed: Path) -> None:
+    """What the page does is all that `make contract` asks for, and the new call goes out in both flavours."""
+    check = run(changed, "tools/generate.py", "--check")
+    assert check.returncode == 0, check.stdout
+    types = run(changed, "-m", "mypy", "--cache-dir", str(changed / "cache"), "wrapper/synapse_sdk/clients/agent")
+    assert types.returncode == 0, types.stdout
+    calls = run(changed, "-m", "pytest", *LESS, *GATE, *FORGOTTEN_TESTS)
+    assert calls.returncode == 0, calls.stdout
+
+
+def test_the_program_of_the_page_runs(changed: Path) -> None:
+    """The page's program prints what it says: the log that an agent answers, the same in both flavours."""
+    (program,) = blocks("python")
+    done = run(changed, "-W", "error", "-c", program)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == re.findall(r"^ +# (.*)$", program, re.MULTILINE)
+
+
+def test_the_wrapper_takes_fewer_than_twenty_lines() -> None:
+    """As the page says, fewer than twenty lines are written by hand in the wrapper."""
+    added = [
+        line
+        for block in blocks("diff")
+        if block.startswith("+++ wrapper/")
+        for line in block.splitlines()[1:]
+        if line.startswith("+") and line.strip("+ ")
+    ]
+    assert len(added) == 19
+
+
+@pytest.mark.parametrize("command", FORGOTTEN)
+def test_what_is_forgotten_is_named(changed: Path, tmp_path: Path, command: str) -> None:
+    """With one thing left out the gate fails, and says what the page shows."""
+    tree = copy(changed, tmp_path)
+    if command == "tools/generate.py":
+        shutil.rmtree(tree / "generated")
+        shutil.copytree(ROOT / "generated", tree / "generated")
+    for step in STEPS:
+        if FORGOTTEN[command] in step.path:
+            step.forget(tree)
+    shown = next(block for block in blocks("text") if command in block.partition("\n")[0])
+    arguments = [command, "--check"] if command.startswith("tools/") else ["-m", "pytest", "-x", *LESS, command]
+    done = run(tree, *arguments)
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    lines = shown.splitlines()[1:]
+    assert lines
+    assert [line for line in lines if line not in said] == []

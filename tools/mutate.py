@@ -1,0 +1,172 @@
+"""Test the tests: change the pure modules a little, and see whether the tests notice (`make mutate`).
+
+mutmut makes the mutants and runs them, in a temporary copy of the packages and the tests, so that the working tree is
+never touched. A mutant that survives is a test that is missing, or stands in docs/mutants.md with the reason why no
+test can tell it from the original. It is known there by its function and by the lines that it changes, and not by their
+numbers, so that the page outlives a line that is added above.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "mutants.md"
+PACKAGE = Path("synapse_sdk/clients/agent")
+MODULES = ("operations", "lookup", "legacy", "retries", "pagination")
+# mutmut runs those that reach the mutated function, the fastest first; these are enough, and a mutant costs a second.
+TESTS = (
+    "tests/unit/test_legacy.py",
+    "tests/unit/test_lookup.py",
+    "tests/unit/test_pagination.py",
+    "tests/unit/test_retries.py",
+    "tests/wire/test_requests.py",
+)
+LEAST_KILLED = 0.9
+KILLED = {"killed", "timeout"}
+UNFINISHED = {"not checked", "check was interrupted by user"}
+
+
+class Mutant(NamedTuple):
+    """A change to a function: what it takes away (-) and what it puts there (+), a line each."""
+
+    function: str
+    """Its module's and its own name, as in `retries.fate_of_status` or `pagination.Walk.step`."""
+    change: str
+
+
+def function_of(name: str) -> str:
+    """The function that a mutant of mutmut's is one of.
+
+    Example:
+        >>> function_of("synapse_sdk.clients.agent.retries.x_total_seconds__mutmut_3")
+        'retries.total_seconds'
+        >>> function_of("synapse_sdk.clients.agent.pagination.xǁWalkǁ__init____mutmut_13")
+        'pagination.Walk.__init__'
+    """
+    module, _, mangled = name.rpartition("__mutmut_")[0].rpartition(".")
+    return f"{module.rpartition('.')[2]}.{mangled.removeprefix('x').strip('ǁ').replace('ǁ', '.').removeprefix('_')}"
+
+
+def change_of(diff: str) -> str:
+    """The lines that a unified diff takes away and adds, without their indentation."""
+    lines = (line for line in diff.splitlines() if re.match(r"[-+](?!--|\+\+)", line))
+    return "\n".join(f"{line[0]} {line[1:].strip()}" for line in lines)
+
+
+def explained(page: str) -> dict[Mutant, str]:
+    """The mutants of the page, each with the reason why it survives."""
+    found = {}
+    for section in page.split("\n## ")[1:]:
+        title, _, text = section.partition("\n")
+        reason = re.sub(r"```diff\n.*?```", "", text, flags=re.DOTALL).strip()
+        for change in re.findall(r"```diff\n(.*?)\n```", text, flags=re.DOTALL):
+            found[Mutant(title.strip("` "), change)] = reason
+    return found
+
+
+def faults(statuses: dict[str, str], survivors: set[Mutant], reasons: dict[Mutant, str]) -> list[str]:
+    """What is wrong with the outcome, in a line or a block each.
+
+    Args:
+        statuses: What became of each mutant, by mutmut's name.
+        survivors: Those that no test noticed.
+        reasons: Why some survive.
+    """
+    found = []
+    unfinished = sum(status in UNFINISHED for status in statuses.values())
+    if unfinished or not statuses:
+        found.append(f"{unfinished} of {len(statuses)} mutants were not tested: run it again.")
+    killed = sum(status in KILLED for status in statuses.values())
+    if killed < LEAST_KILLED * len(statuses):
+        found.append(f"Fewer than {LEAST_KILLED:.0%} were killed.")
+    found += [
+        f"No test notices this, and {PAGE.relative_to(ROOT)} does not say why:\n\n"
+        f"## `{mutant.function}`\n\n```diff\n{mutant.change}\n```\n"
+        for mutant in sorted(survivors)
+        if not reasons.get(mutant)
+    ]
+    return found
+
+
+def prepare(folder: Path) -> None:
+    """Lay out a copy as mutmut wants it: the packages in `src`, the tests beside it, and its settings."""
+    for package in ("wrapper/synapse_sdk", "generated/synapse_agent_api"):
+        target = folder / "src" / Path(package).name
+        shutil.copytree(ROOT / package, target, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(ROOT / "pyproject.toml", folder)
+    settings = {
+        "source_paths": ["src"],
+        "only_mutate": [f"src/{PACKAGE / name}.py" for name in MODULES],
+        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:xdist"],
+        "pytest_add_cli_args_test_selection": TESTS,
+    }
+    lines = [f"{name} =\n    " + "\n    ".join(values) for name, values in settings.items()]
+    (folder / "setup.cfg").write_text("[mutmut]\n" + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+def mutmut(folder: Path, *arguments: str) -> str:
+    """What a command of mutmut's prints."""
+    command = [str(Path(sys.executable).with_name("mutmut")), *arguments]
+    return subprocess.run(command, cwd=folder, text=True, capture_output=True, check=True).stdout  # noqa: S603 - ours
+
+
+def run(folder: Path) -> None:
+    """Make and test all mutants; whatever ends it, no process of it stays behind."""
+    command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", str(os.cpu_count() or 2)]
+    with (folder / "log").open("w+", encoding="utf-8") as log:
+        # In a terminal mutmut shows how far it is; elsewhere that is a line of thousands of characters.
+        output = None if sys.stdout.isatty() else log
+        process = subprocess.Popen(  # noqa: S603 - ours
+            command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            status = process.wait()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if status:
+            log.seek(0)
+            sys.exit(f"{log.read()[-5000:]}\nmutmut ended with status {status}.")
+
+
+def main() -> None:
+    """Run as a program."""
+    print(f"Mutating {', '.join(MODULES)}: this takes several minutes.", flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary).resolve()
+        prepare(folder)
+        run(folder)
+        listed = (line.strip().rpartition(": ") for line in mutmut(folder, "results", "--all", "true").splitlines())
+        statuses = {name: status for name, _, status in listed if name}
+        names = [name for name, status in statuses.items() if status not in KILLED | UNFINISHED]
+        survivors = {Mutant(function_of(name), change_of(mutmut(folder, "show", name))) for name in names}
+    for module in MODULES:
+        ends = [status for name, status in statuses.items() if function_of(name).startswith(f"{module}.")]
+        print(f"{module:12} {sum(end in KILLED for end in ends):4} of {len(ends):4} killed")
+    killed = len(statuses) - len(names)
+    print(f"{'all':12} {killed:4} of {len(statuses):4} killed, {killed / max(len(statuses), 1):.1%}")
+    reasons = explained(PAGE.read_text(encoding="utf-8"))
+    for mutant in sorted(reasons.keys() - survivors):
+        print(f"This one of {PAGE.relative_to(ROOT)} is gone, or killed now:\n{mutant.function}\n{mutant.change}")
+    if found := faults(statuses, survivors, reasons):
+        print(*found, sep="\n")
+        sys.exit("Write the test that notices it, or the reason why none can.")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("Stopped; the working tree is as it was.")
