@@ -407,9 +407,10 @@ def test_leading_zeros_count_for_nothing() -> None:
 def test_the_longest_time_is_still_one() -> None:
     """Each number of seconds may be as long as the message says, and no longer."""
     for name in ("total", "reconnect", "backoff", "max_backoff", "max_retry_after"):
-        assert getattr(RetryPolicy(**{name: LONGEST_SECONDS}), name) == LONGEST_SECONDS
+        longest: dict[str, Any] = {name: LONGEST_SECONDS}
+        assert getattr(RetryPolicy(**longest), name) == LONGEST_SECONDS
         with pytest.raises(ValueError, match=name):
-            RetryPolicy(**{name: LONGEST_SECONDS * 2})
+            RetryPolicy(**{**longest, name: LONGEST_SECONDS * 2})
 
 
 def test_a_date_is_counted_from_now() -> None:
