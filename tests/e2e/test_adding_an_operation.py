@@ -149,6 +149,7 @@ def test_the_wrapper_takes_fewer_than_twenty_lines() -> None:
     assert len(added) == 18
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("command", FORGOTTEN)
 def test_what_is_forgotten_is_named(changed: Path, tmp_path: Path, command: str) -> None:
     """With one thing left out the gate fails, and says what the page shows."""
