@@ -38,6 +38,16 @@ def test_importing_the_client_is_cheap() -> None:
     assert modules & HEAVY == set()
 
 
+def test_the_first_client_is_cheap() -> None:
+    """Making a client loads httpcore beside that, but neither asyncio nor what the first call needs."""
+    modules = imported_by(
+        "from synapse_sdk.clients.agent import AgentClient\n"
+        "AgentClient('http://agent', 'agent-token', user_token='user-token', tenant='tenant')"
+    )
+    assert "httpcore" in modules
+    assert modules & {"asyncio", *HEAVY} == set()
+
+
 def test_importing_the_errors_is_free() -> None:
     """Importing the errors alone loads no HTTP library."""
     assert imported_by("import synapse_sdk.exceptions") & {"httpx", "httpcore", "anyio", *HEAVY} == set()

@@ -50,7 +50,7 @@ class BaseClient(Configured[Http]):
     @property
     def api(self) -> AuthenticatedClient:
         """The client to give to the generated functions of `synapse_agent_api`: same connections, same headers."""
-        return self._generated.set_httpx_client(self._http)
+        return self._generated.set_httpx_client(self._sender)
 
     def health_check(self) -> Health:
         """Ask the agent how it is (`health_check`); it answers without a token.
@@ -107,7 +107,7 @@ class AsyncBaseClient(Configured[AsyncHttp]):
     @property
     def api(self) -> AuthenticatedClient:
         """The client to give to the generated functions of `synapse_agent_api`: same connections, same headers."""
-        return self._generated.set_async_httpx_client(self._http)
+        return self._generated.set_async_httpx_client(self._sender)
 
     async def health_check(self) -> Health:
         """Ask the agent how it is (`health_check`); it answers without a token.

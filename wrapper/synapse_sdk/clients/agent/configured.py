@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -84,7 +85,6 @@ class Configured(Generic[HttpT]):
             msg = f"max_response_bytes must be a whole number, 1 or more, not {max_response_bytes!r:.100}"
             raise ValueError(msg)
         self._agent: _LocalAgent | None = None
-        self._generated = self._generated_client()
         if http_client is not None:
             transport = self._client_transport(_checked("http_client", http_client, self._client_class))
         elif transport is not None:
@@ -155,15 +155,21 @@ class Configured(Generic[HttpT]):
         client._agent = agent
         return client
 
-    def _generated_client(self) -> AuthenticatedClient:
+    @functools.cached_property
+    def _generated(self) -> AuthenticatedClient:
         """The client of the generated functions; its repr shows its token, so it is given none."""
         from synapse_agent_api.client import AuthenticatedClient
 
         return AuthenticatedClient(base_url=self.base_url, token="(sent by the SDK)")  # noqa: S106 - not a token
 
+    @functools.cached_property
+    def _sender(self) -> HttpT:
+        """What sends, with the headers that the contract names: not before a call, for the cost of importing these."""
+        self._http.headers.update(self._named_headers())
+        return self._http
+
     def _default_headers(self) -> httpx.Headers:
-        """The headers of every request, named as the contract names them."""
-        given = self._settings
+        """The headers that need no contract."""
         headers = httpx.Headers(
             {
                 "User-Agent": f"synapse-agent-sdk/{__version__}",
@@ -171,7 +177,13 @@ class Configured(Generic[HttpT]):
                 "Accept-Encoding": decoding.ACCEPTED,
             }
         )
-        headers.update(given.headers)
+        headers.update(self._settings.headers)
+        return headers
+
+    def _named_headers(self) -> httpx.Headers:
+        """The headers that the contract names, which win over those that were given."""
+        given = self._settings
+        headers = httpx.Headers()
         if given.user_token or given.tenant:
             from synapse_agent_api.api.health import health_check
             from synapse_agent_api.types import UNSET
@@ -192,7 +204,7 @@ class Configured(Generic[HttpT]):
         default = self._settings.run_timeout if call.is_run else self._settings.timeout
         timeout = settings.parse_timeout(call.timeout, default)
         try:
-            request = self._http.prepare(call, timeout)
+            request = self._sender.prepare(call, timeout)
         except (httpx.InvalidURL, UnicodeError) as error:
             msg = f"These arguments make no URL: {error!s:.200}"
             raise ValueError(msg) from None

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpcore
 
-from synapse_sdk.clients.agent.asyncio_network import on_asyncio
 from synapse_sdk.clients.agent.attempt import Attempt
 
 if TYPE_CHECKING:
@@ -211,5 +210,7 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         timeout = self._line.attempt.cut(timeout, httpcore.ConnectTimeout)
         options = [*KEEP_ALIVE, *(socket_options or ())]
+        from synapse_sdk.clients.agent.asyncio_network import on_asyncio  # the sync client has no use for asyncio
+
         stream = await self._backend.connect_tcp(host, port, timeout, local_address, options)
         return AsyncStream(on_asyncio(stream), self._line)

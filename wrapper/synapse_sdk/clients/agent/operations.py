@@ -7,7 +7,6 @@ since the generated models cost more to import than the rest of the SDK: who onl
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -17,6 +16,8 @@ from synapse_sdk.clients.agent import jsonbody, legacy
 from synapse_sdk.clients.agent.lookup import Lookup, ReleaseLookup
 
 if TYPE_CHECKING:
+    import uuid
+
     from synapse_agent_api.typed_dicts import Health, PluginRelease, PluginReleasePage
     from synapse_agent_api.types import Unset
 
@@ -211,6 +212,8 @@ def _path(name: str, value: str | PathLike[str] | None) -> str | None:
 
 def _key(idempotency_key: str | uuid.UUID | None) -> str:
     """The caller's key, or a new one: one per logical call, however often it is sent."""
+    import uuid
+
     if idempotency_key is None:
         return str(uuid.uuid4())
     if isinstance(idempotency_key, uuid.UUID):
