@@ -109,7 +109,7 @@ def _endpoint(operation: contract.Operation, handler: Callable[[Call], Awaitable
             raise Refusal(422, issues)
         lookup = unquote(request.path_params.get("lookup", ""))
         key = request.headers.get("idempotency-key")
-        return _response(await handler(Call(lookup, query, filters, body, str(request.url), key)))
+        return _response(await handler(Call(lookup, query, filters, body, lambda: str(request.url), key)))
 
     return endpoint
 
@@ -136,7 +136,8 @@ async def _body(request: Request) -> Any:
     try:
         text = content.decode()
         body = json.loads(text, parse_constant=_refuse_constant)
-        json.dumps(body, ensure_ascii=False).encode()  # lone surrogates, which neither SQLite nor a process takes
+        if "\\ud" in text or "\\uD" in text:  # maybe lone surrogates, which neither SQLite nor a process takes
+            json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise Refusal(400, f"The body is not JSON: {str(error) or 'nested too deep'}.") from None
     return body

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class Call:
     filters: dict[str, str]
     """The parameters beside them."""
     body: Any
-    url: str
+    url: Callable[[], str]
+    """Gives the whole URL, which takes a while to put together."""
     key: str | None = None
     """The idempotency key."""
 

@@ -59,7 +59,7 @@ class Handlers:
         count, releases = await run_in_threadpool(self._store.page, call.filters, number, size)
         if number > 1 and not releases:
             raise Refusal(404, f"There is no page {number}: {count} releases fit on fewer pages of {size}.")
-        url = URL(call.url)
+        url = URL(call.url())
         body = {
             "count": count,
             "next": str(url.include_query_params(page=number + 1)) if number * size < count else None,

@@ -8,11 +8,9 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from synapse_local_agent import runs
-
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     Reply = tuple[int, bytes]
     """A status and a body."""
@@ -46,22 +44,14 @@ def fingerprint(*call: Any) -> str:
 class Keys:
     """The keys of one agent, in its database. For the thread of the agent's event loop."""
 
-    def __init__(self, data: Path) -> None:
-        self._connection = runs.connect(data)
-        try:
-            self._connection.executescript(SCHEMA)
-        except BaseException:
-            self._connection.close()
-            raise
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._connection.executescript(SCHEMA)
         self._running: dict[str, tuple[str, asyncio.Task[Reply]]] = {}
 
     async def finish(self) -> None:
         """Wait for the calls that are still carried out, whose callers may have gone."""
         await asyncio.gather(*(task for _, task in self._running.values()), return_exceptions=True)
-
-    def close(self) -> None:
-        """Close the database."""
-        self._connection.close()
 
     async def once(self, key: str, call: str, carry_out: Callable[[Callable[[], None]], Awaitable[Reply]]) -> Reply:
         """Carry out a call, or answer with what became of it when it came first, be it still running.

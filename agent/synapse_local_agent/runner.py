@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from synapse_local_agent.executor import Outcome, RequirementsError, UnavailableError
 from synapse_local_agent.idempotency import Keys
-from synapse_local_agent.runs import LARGE, Runs
+from synapse_local_agent.runs import LARGE, Runs, connect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -35,11 +35,13 @@ class Runner:
     """Has an executor run jobs, within limits and with records. To be used on one event loop, and closed there."""
 
     def __init__(self, data: Path, limits: Limits, executor: Executor) -> None:
-        self.keys = Keys(data)
+        # One connection, since each would have to read again what the other one wrote.
+        self._connection = connect(data)
         try:
-            self._runs = Runs(data)
+            self.keys = Keys(self._connection)
+            self._runs = Runs(data, self._connection)
         except BaseException:
-            self.keys.close()
+            self._connection.close()
             raise
         self._limits = limits
         self._executor = executor
@@ -72,8 +74,7 @@ class Runner:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
         await self._executor.stop()
-        self._runs.close()
-        self.keys.close()
+        self._connection.close()
 
     async def run(self, job: Job, on_start: Callable[[], None]) -> Outcome:
         """Run a job as soon as there is a place for it.

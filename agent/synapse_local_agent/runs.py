@@ -51,22 +51,18 @@ class Run:
     Making a folder or a file takes longer than all the rest of a short run, so the folder is made when it is needed.
     """
 
+    name: str
     folder: Path
+    log: Path
+    """What the action prints and logs."""
+    work_dir: Path
+    """The action's folder to work in where it runs on this machine; it goes with the run."""
 
-    @property
-    def name(self) -> str:
-        """The run's name."""
-        return self.folder.name
-
-    @property
-    def log(self) -> Path:
-        """What the action prints and logs."""
-        return self.folder / "log"
-
-    @property
-    def work_dir(self) -> Path:
-        """The action's folder to work in where it runs on this machine; it goes with the run."""
-        return self.folder / "work"
+    @classmethod
+    def of(cls, name: str, parent: Path) -> Run:
+        """The run of a name."""
+        folder = parent / name
+        return cls(name, folder, folder / "log", folder / "work")
 
 
 def remove(folder: Path) -> None:
@@ -95,28 +91,20 @@ def connect(data: Path) -> sqlite3.Connection:
 class Runs:
     """The runs of one agent. All but `keep` and `discard` is for the thread of the agent's event loop."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, connection: sqlite3.Connection) -> None:
         self._folder = data / "runs"
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._connection = connect(data)
-        try:
-            self._connection.executescript(SCHEMA)
-            columns = {name for _, name, *_ in self._connection.execute("PRAGMA table_info(runs)")}
-            for name in ADDED:
-                if name not in columns:
-                    self._connection.execute(f"ALTER TABLE runs ADD COLUMN {name} TEXT")
-            self._recover()
-        except BaseException:
-            self._connection.close()
-            raise
-
-    def close(self) -> None:
-        """Close the database."""
-        self._connection.close()
+        self._connection = connection
+        self._connection.executescript(SCHEMA)
+        columns = {name for _, name, *_ in self._connection.execute("PRAGMA table_info(runs)")}
+        for name in ADDED:
+            if name not in columns:
+                self._connection.execute(f"ALTER TABLE runs ADD COLUMN {name} TEXT")
+        self._recover()
 
     def begin(self, job: Job) -> Run:
         """Record that a run of a job begins."""
-        run = Run(self._folder / secrets.token_hex(8))
+        run = Run.of(secrets.token_hex(8), self._folder)
         params = job.params.decode() if len(job.params) <= LARGE else None
         self._connection.execute(
             "INSERT INTO runs (name, job_id, plugin, version, action, started, params) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -177,7 +165,7 @@ class Runs:
     def _recover(self) -> None:
         """Finish the records of runs that ended with an earlier agent."""
         for (name,) in self._connection.execute("SELECT name FROM runs WHERE finished IS NULL").fetchall():
-            remove(Run(self._folder / name).work_dir)
+            remove(Run.of(name, self._folder).work_dir)
         self._connection.execute(
             "UPDATE runs SET finished = started, outcome = 'action_crashed', detail = 'The agent ended during the run.'"
             " WHERE finished IS NULL"
