@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import operations, pagination
+from synapse_sdk.clients.agent.attempt import ATTEMPT, Attempt
+from synapse_sdk.clients.agent.lookahead import LookAhead
 from synapse_sdk.clients.agent.pagination import Walk
 
 if TYPE_CHECKING:
@@ -34,14 +36,16 @@ class Book:
     def __init__(self, *pages: Any, params: dict[str, Any] | None = None, base: str = BASE) -> None:
         self.asked: list[httpx.QueryParams] = []
         self._pages = list(pages)
-        self.walk = Walk(operations.list_plugin_releases(params, page_size=100), self._fetch, base)
+        ahead = LookAhead(self._fetch, 1, lazily=False)
+        self.walk = Walk(operations.list_plugin_releases(params, page_size=100), ahead, base)
 
     def _fetch(self, call: Call[Any]) -> Generator[Any, Any, Any]:
         self.asked.append(httpx.QueryParams(call.params or call.url.partition("?")[2]))
         page = self._pages.pop(0) if len(self._pages) > 1 else self._pages[0]
         if isinstance(page, Exception):
             raise page
-        return page
+        request = httpx.Request("GET", BASE, extensions={ATTEMPT: Attempt()})
+        return httpx.Response(200, json=page, request=request)
         yield  # a flow is a generator
 
     def all(self) -> tuple[list[Any], int]:

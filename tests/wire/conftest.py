@@ -12,10 +12,10 @@ import pytest
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from synapse_sdk.clients.agent.raw import AsyncWithRawResponse
 
-from tests.wire.faults import RELEASE, FaultServer, reply
+from tests.wire.faults import RELEASE, RoutedServer, reply
 
 OpenClient = Callable[..., Any]
-OpenServer = Callable[..., FaultServer]
+OpenServer = Callable[..., RoutedServer]
 
 
 class Awaited:
@@ -108,7 +108,9 @@ def open_server() -> Iterator[OpenServer]:
     """Starts servers that misbehave, and stops them after the test."""
     with contextlib.ExitStack() as stack:
 
-        def start(*answers: Any, **options: Any) -> FaultServer:
-            return stack.enter_context(FaultServer(list(answers) or [reply(RELEASE)], **options))
+        def start(*answers: Any, route: Any = None, **options: Any) -> RoutedServer:
+            server = RoutedServer(list(answers) or [reply(RELEASE)], **options)
+            server.route = route
+            return stack.enter_context(server)
 
         yield start

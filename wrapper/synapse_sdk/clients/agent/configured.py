@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import httpx
 
 from synapse_sdk._version import __version__
-from synapse_sdk.clients.agent import answers, decoding, flow, operations, pagination, retries, settings
+from synapse_sdk.clients.agent import answers, decoding, flow, lookahead, operations, pagination, retries, settings
 from synapse_sdk.clients.agent.http import AsyncHttp, Http
 from synapse_sdk.clients.agent.retries import NEVER, RetryPolicy
 
@@ -54,6 +54,7 @@ class Configured(Generic[HttpT]):
         retry: RetryPolicy | None = DEFAULT_POLICY,
         limits: httpx.Limits = DEFAULT_LIMITS,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        prefetch: int = lookahead.WIDTH,
         verify: Verify = True,
         trust_env: bool = True,
         http_client: Any = None,
@@ -84,6 +85,10 @@ class Configured(Generic[HttpT]):
         if not isinstance(max_response_bytes, int) or max_response_bytes < 1:
             msg = f"max_response_bytes must be a whole number, 1 or more, not {max_response_bytes!r:.100}"
             raise ValueError(msg)
+        if not isinstance(prefetch, int) or isinstance(prefetch, bool) or prefetch < 1:
+            msg = f"prefetch must be a whole number, 1 or more, not {prefetch!r:.100}"
+            raise ValueError(msg)
+        self._prefetch = min(prefetch, limits.max_connections or prefetch)
         self._agent: _LocalAgent | None = None
         if http_client is not None:
             transport = self._client_transport(_checked("http_client", http_client, self._client_class))
@@ -213,10 +218,11 @@ class Configured(Generic[HttpT]):
             total = retries.total_seconds(self._policy, timeout, is_run=call.is_run)
         return self._http.steps(request, call, total)
 
-    def _walk(self, params: Mapping[str, Any] | None) -> pagination.Walk:
+    def _walk(self, params: Mapping[str, Any] | None, *, lazily: bool = False) -> pagination.Walk:
         """A walk over the pages of a list."""
         first = operations.list_plugin_releases(params, page_size=pagination.PAGE_SIZE)
-        return pagination.Walk(first, self._flow, self.base_url)
+        ahead = lookahead.LookAhead(self._exchange, self._prefetch, lazily=lazily)
+        return pagination.Walk(first, ahead, self.base_url)
 
 
 def _checked(name: str, value: T, kind: type) -> T:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import httpx
@@ -12,15 +12,13 @@ from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import origins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from synapse_agent_api.typed_dicts import PluginRelease, PluginReleasePage
 
     from synapse_sdk.clients.agent.flow import Flow
+    from synapse_sdk.clients.agent.lookahead import LookAhead
     from synapse_sdk.clients.agent.operations import Call
 
-    Fetch: TypeAlias = Callable[[Call[PluginReleasePage]], Flow[PluginReleasePage]]
-
+MAX_DIGITS = 10
 PAGE_SIZE = 100
 """Releases a page, unless the caller asks otherwise."""
 MAX_PAGES_WITHOUT_COUNT = 10_000
@@ -32,42 +30,57 @@ class Walk:
 
     Args:
         first: The call of the first page.
-        fetch: Gives the flow of a call.
+        ahead: What fetches the pages.
         base_url: The agent's URL, whose origin the links must not leave.
     """
 
-    def __init__(self, first: Call[PluginReleasePage], fetch: Fetch, base_url: str) -> None:
+    def __init__(self, first: Call[PluginReleasePage], ahead: LookAhead, base_url: str) -> None:
         self.call: Call[PluginReleasePage] | None = first
         """The call of the next page, or None after the last one."""
         self.count = 0
         """How many releases there are, as far as the agent said."""
         self._first = first
-        self._fetch = fetch
+        self._start = _number(first)
+        self._ahead = ahead
         self._base_url = httpx.URL(base_url)
-        self._number = 0
+        self._steps = 0
         self._read = 0
+        self._link = ""
         self._seen: set[int] = set()
         self._is_whole = True
+        self._is_busy = False
 
     def step(self) -> Flow[PluginReleasePage]:
-        """Fetch the next page.
+        """Fetch the next page. Where that fails, the next step asks for the same one.
 
         Returns:
             A flow whose value is the page.
 
         Raises:
             ClientError: If the page fails for good, or there is no sense in it; `page` is its number.
+            RuntimeError: If another step is under way.
         """
-        self._number += 1
+        if self._is_busy:
+            msg = "This list is being read already: give each thread or task an iterator of its own"
+            raise RuntimeError(msg)
+        self._is_busy = True
         try:
             if self.call is None:
                 raise exceptions.PaginationError(detail="there is no further page")
-            page = yield from self._fetch(self.call)
-            self.call = self._following(page)
+            page = yield from self._ahead.page(self.call, self._start + self._steps)
+            following = self._following(page)
         except exceptions.ClientError as error:
-            error.page = self._number
-            error.args = (f"page {self._number} of the list: {error}",)
+            error.page = self._steps + 1
+            error.args = (f"page {error.page} of the list: {error}",)
             raise
+        finally:
+            self._is_busy = False
+        self._steps += 1
+        self._read += len(page["results"])
+        if following is not None:
+            self._seen.add(hash(following.url))
+        self.call = following
+        self._ahead.learn(self._first, following, self._start + self._steps, page)
         return page
 
     def _following(self, page: PluginReleasePage) -> Call[PluginReleasePage] | None:
@@ -75,41 +88,60 @@ class Walk:
         results: Any = page.get("results")
         if not isinstance(results, list):
             raise exceptions.PaginationError(detail=f"its results are no list but {results!r:.100}")
-        self._read += len(results)
+        read = self._read + len(results)
         count: Any = page.get("count")
         knows_count = isinstance(count, int) and not isinstance(count, bool) and count >= 0
-        self.count = count if knows_count else self._read
-        if self._number == 1:
+        self.count = count if knows_count else read
+        if self._steps == 0:
             self._is_whole = page.get("previous") is None and "page" not in (self._first.params or {})
         link: Any = page.get("next")
         if link is None or link == "":
-            if self._is_whole and self._read < self.count:
-                msg = f"it is the last, but only {self._read} of {self.count} releases came: the list changed meanwhile"
+            if self._is_whole and read < self.count:
+                msg = f"it is the last, but only {read} of {self.count} releases came: the list changed meanwhile"
                 raise exceptions.PaginationError(detail=f"{msg}, or the agent cut it. Call again")
             return None
         # Pages may be empty, and releases may come while the list is read, but not without end.
         most_pages = self.count + PAGE_SIZE if knows_count else MAX_PAGES_WITHOUT_COUNT
-        if self._number > most_pages or self._read > 2 * self.count + PAGE_SIZE:
-            raise exceptions.PaginationError(detail=f"the list does not end: {self._read} releases came already")
+        if self._steps >= most_pages or read > 2 * self.count + PAGE_SIZE:
+            raise exceptions.PaginationError(detail=f"the list does not end: {read} releases came already")
         return self._linked(link)
 
     def _linked(self, link: Any) -> Call[PluginReleasePage]:
         """The call that a link leads to: the list's own path, with the link's query, and the filters it lacks."""
         if not isinstance(link, str):
             raise exceptions.PaginationError(detail=f"its link to the next page is no text but {link!r:.100}")
+        if (url := self._counted_on(link)) is None:
+            url = self._followed(link)
+        self._link = link
+        if hash(url) in self._seen:
+            raise exceptions.PaginationError(detail="its link to the next page leads back to a page already read")
+        return replace(self._first, url=url, params=None)
+
+    def _counted_on(self, link: str) -> str | None:
+        """The URL of a link whose query is the one before it but for its number, so that nothing needs another look."""
+        before, now = (f"page={self._start + self._steps + more}" for more in (0, 1))
+        url = self.call.url if self.call is not None else ""
+        place, _, query = self._link.partition("?")
+        is_counted = query.count(before) == url.count(before) == 1 and "#" not in query
+        return url.replace(before, now) if is_counted and f"{place}?{query.replace(before, now)}" == link else None
+
+    def _followed(self, link: str) -> str:
+        """The URL that a link leads to."""
         raw = origins.follow(link, self._base_url).query.decode("ascii")
         given = httpx.QueryParams(raw)
         kept = urlencode([part for part in httpx.QueryParams(self._filters()).multi_items() if part[0] not in given])
         # The link's own query stays as it is: a cursor is opaque.
         query = "&".join(part for part in (kept, raw) if part)
-        place = hash(query)
-        if place in self._seen:
-            raise exceptions.PaginationError(detail="its link to the next page leads back to a page already read")
-        self._seen.add(place)
-        return replace(self._first, url=f"{self._first.url}?{query}", params=None)
+        return f"{self._first.url}?{query}"
 
     def _filters(self) -> dict[str, Any]:
         return {name: value for name, value in (self._first.params or {}).items() if name != "page"}
+
+
+def _number(first: Call[PluginReleasePage]) -> int:
+    """The number of the first page; 0 where nobody knows what the caller's means."""
+    number = str((first.params or {}).get("page", 1))
+    return int(number) if number.isascii() and number.isdigit() and len(number) < MAX_DIGITS else 0
 
 
 def collect(walk: Walk) -> Flow[tuple[list[PluginRelease], int]]:

@@ -87,7 +87,7 @@ class PluginClientMixin(BaseClient):
             >>> [release["version"] for release in client.iter_plugin_releases({"plugin": "text_stats"})]
             ['1.0.0']
         """
-        return PluginReleases(lambda: self._walk(params), self._run)
+        return PluginReleases(lambda: self._walk(params, lazily=True), self._run)
 
     def get_plugin_release(self, lookup: Lookup) -> PluginRelease:
         """Get one cached release (`get_plugin_release`).

@@ -49,10 +49,11 @@ class Pool:
         attempt.watched = True
         self._wait_for_room(request, attempt)
         try:
-            line = self._line(request, attempt)
+            line = attempt.line = self._line(request, attempt)
             try:
                 response: httpcore.Response = line.connection.handle_request(request)
             except BaseException:
+                line.release()
                 line.connection.close()
                 raise
         except BaseException:
@@ -89,6 +90,7 @@ class Pool:
 
     def give_back(self, line: Line) -> None:
         """Take back a connection whose response was read, or given up."""
+        line.release()
         with self._lock:
             closing = self._stack.put(line)
             if self._closed:
