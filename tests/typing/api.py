@@ -33,6 +33,7 @@ def construct(folder: Path) -> None:
         headers={"X-Trace": "1"},
         retry=RetryPolicy(attempts=5, replay_runs=True),
         limits=httpx.Limits(max_connections=5),
+        prefetch=4,
     )
     AsyncAgentClient(agent_token="token", timeout=(3, None))
     AsyncAgentClient(timeout={"connect": 3, "read": 10.5})
@@ -64,6 +65,7 @@ def read(client: AgentClient, *, every: bool) -> None:
 
     for each in client.iter_plugin_releases({"plugin": "ocr"}):
         assert_type(each, PluginRelease)
+    assert_type(next(client.iter_plugin_releases()), PluginRelease)
     assert_type(next(client.iter_plugin_releases().pages()), PluginReleasePage)
 
     release = client.get_plugin_release("my_plugin@1.0.0")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import socket
 
     from tests.wire.conftest import OpenClient, OpenServer
-    from tests.wire.faults import Answer, FaultServer, Received
+    from tests.wire.faults import Answer, Received, RoutedServer
 
 FAST = RetryPolicy(backoff=0.001, reconnect=0.05)
 OVER = {"sync": "close", "async": "aclose"}
@@ -78,7 +78,7 @@ class Shelf:
         return {**page(releases((number - 1) * self.size, stop), self.count, following), **other}
 
 
-def numbers(server: FaultServer) -> list[int]:
+def numbers(server: RoutedServer) -> list[int]:
     """The pages that were asked for, in the order in which they were."""
     return [int(dict(request.query).get("page", 1)) for request in server.requests]
 
@@ -485,7 +485,6 @@ GIVEN_UP = {
         """,
     "async": """
         async def main():
-            asyncio.get_running_loop().slow_callback_duration = 60
             client = AsyncAgentClient(url, trust_env=False)
             async for release in client.iter_plugin_releases():
                 if release["id"] == 20:
@@ -495,7 +494,6 @@ GIVEN_UP = {
         """,
     "async, garbage": """
         async def main():
-            asyncio.get_running_loop().slow_callback_duration = 60
             client = AsyncAgentClient(url, trust_env=False)
             walk = client.iter_plugin_releases()
             for _ in range(20):
@@ -540,7 +538,6 @@ INTERRUPTED = {
         """,
     "asyncio": """
         async def main():
-            asyncio.get_running_loop().slow_callback_duration = 60
             async with AsyncAgentClient(url, trust_env=False, timeout=60) as client:
                 await client.list_plugin_releases(list_all=True)
         try:

@@ -46,7 +46,9 @@ class PluginClientMixin(BaseClient):
         Args:
             params: `page` (from 1), `page_size`, and any filter that the agent knows, such as `plugin`. What is None
                 is left out.
-            list_all: Whether to read all pages, with 100 releases each unless `page_size` says otherwise.
+            list_all: Whether to read all pages, with 100 releases each unless `page_size` says otherwise. Where the
+                agent takes its time and its links number the pages, several are asked for at once: the client's
+                `prefetch` says how many.
 
         Returns:
             One page as the agent sent it (`count`, `next`, `previous`, `results`), or with `list_all` the list of all
@@ -71,17 +73,20 @@ class PluginClientMixin(BaseClient):
     def iter_plugin_releases(self, params: Mapping[str, Any] | None = None) -> PluginReleases:
         """Walk over the releases that the agent has cached, page by page (`list_plugin_releases`).
 
-        However many there are, one page is held at a time. `.pages()` of what is returned gives the pages.
+        However many there are, a few pages are held at a time: the one that is read, and at the most as many as the
+        client's `prefetch` ahead of it. They are asked for only while `next` waits for one of them, so a loop that is
+        left leaves nothing behind. `.pages()` of what is returned gives the pages.
 
         Args:
             params: As `list_plugin_releases` takes them.
 
         Returns:
-            An iterable of the releases; each iteration reads them anew.
+            An iterator of the releases, which gives each of them once.
 
         Raises:
             TypeError: If a filter is neither text nor a number, a bool or a list of these.
-            ClientError: If a page fails for good; `page` is its number. It is raised while iterating.
+            ClientError: If a page fails for good; `page` is its number. It is raised while iterating, and whoever goes
+                on after it asks for the same page again.
 
         Example:
             >>> [release["version"] for release in client.iter_plugin_releases({"plugin": "text_stats"})]
