@@ -23,8 +23,10 @@ from tests.wire.test_sharing import run_program
 if TYPE_CHECKING:
     import socket
 
+    from synapse_sdk.testing.server import Answer
+
     from tests.wire.conftest import OpenClient, OpenServer
-    from tests.wire.faults import Answer, Received, RoutedServer
+    from tests.wire.faults import Received, RoutedServer
 
 FAST = RetryPolicy(backoff=0.001, reconnect=0.05)
 OVER = {"sync": "close", "async": "aclose"}
@@ -153,7 +155,7 @@ def test_other_links_are_followed(open_client: OpenClient, open_server: OpenServ
     assert numbers(server) == list(range(1, 11))
 
 
-PASSING = {
+PASSING: dict[str, Answer] = {
     **BROKEN,
     "503": reply({"detail": "busy"}, 503),
     "429": reply({"detail": "busy"}, 429),
@@ -561,25 +563,26 @@ INTERRUPTED = {
 @pytest.mark.parametrize("how", INTERRUPTED)
 def test_an_interrupted_list_leaves_nothing(open_server: OpenServer, how: str) -> None:
     """Ctrl-C while pages are awaited ends the call at once, with no thread and no connection left."""
-    server = open_server(route=silent_from(Shelf(60), 2))
+    server = open_server()
+    silent = silent_from(Shelf(60), 2)
+
+    def all_wait(connection: socket.socket) -> bool:
+        wait_until(lambda: len(server.requests) == 18)
+        return reply({})(connection)
+
+    server.route = lambda request: all_wait if request.path == "/all-wait" else silent(request)
     program = """
-        begun = []
+        import urllib.request
         def interrupt():
-            while not begun:
-                time.sleep(0.001)
-            time.sleep(0.05)
-            begun[0] = time.monotonic()
+            urllib.request.urlopen(url + "/all-wait").close()
+            begun.append(time.monotonic())
             os.kill(os.getpid(), signal.SIGINT)
         def interrupted():
             helper.join()
             assert time.monotonic() - begun[0] < 5
             assert threading.active_count() == 1, threading.enumerate()
             print("interrupted")
-        send = lookahead.LookAhead._ahead
-        def watched(self, calls):
-            begun.append(0)
-            return send(self, calls)
-        lookahead.LookAhead._ahead = watched
+        begun = []
         helper = threading.Thread(target=interrupt)
         helper.start()
         """
