@@ -36,13 +36,8 @@ from synapse_sdk.testing.faults import *
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A user's project: plugins in `plugins`, one of them in `others`, and every warning an error.
-
-    Of pytest's plugins it has ours alone, since the others that are installed here take seconds to import.
-    """
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setenv("PYTEST_PLUGINS", "synapse_sdk.testing.plugin")
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A user's project: plugins in `plugins`, one of them in `others`, and every warning an error."""
     shutil.copytree(PLUGINS, pytester.path / "plugins")
     shutil.copytree(PLUGINS / "csv_summary", pytester.path / "others" / "csv_summary")
     pytester.makefile(".ini", pytest=INI)
@@ -450,10 +445,11 @@ def test_without_the_extra_it_says_what_to_install(
     result.stdout.fnmatch_lines(["The local agent needs further packages: pip install 'synapse-agent-sdk?agent?' (*"])
 
 
-def test_pytest_finds_it_and_lists_what_there_is(pytester: pytest.Pytester) -> None:
+def test_pytest_finds_it_and_lists_what_there_is(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the entry point, `pytest --fixtures`, `--markers` and `--help` say what there is, each with its sentence."""
-    project = pytester
-    fixtures = project.runpytest_subprocess("--fixtures").stdout.str()
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    monkeypatch.delenv("PYTEST_PLUGINS")
+    fixtures = pytester.runpytest_subprocess("--fixtures").stdout.str()
     listed = fixtures.partition("synapse_sdk.testing.plugin")[2].partition("fixtures defined from")[0]
     for name in (
         "local_agent [session scope]",
@@ -466,7 +462,7 @@ def test_pytest_finds_it_and_lists_what_there_is(pytester: pytest.Pytester) -> N
     ):
         assert f"\n{name} -- " in listed
     assert "no docstring available" not in listed
-    project.runpytest_subprocess("--markers").stdout.fnmatch_lines(["@pytest.mark.agent_registry(folder): have the *"])
-    project.runpytest_subprocess("--help").stdout.fnmatch_lines(
+    pytester.runpytest_subprocess("--markers").stdout.fnmatch_lines(["@pytest.mark.agent_registry(folder): have the *"])
+    pytester.runpytest_subprocess("--help").stdout.fnmatch_lines(
         ["*agent_registry (string):*", "*Folder of plugins for*"]
     )

@@ -1,0 +1,98 @@
+"""What users are shown: the example's tests pass and can fail, and every block of docs/testing.md runs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synapse_sdk.testing import faults
+
+if TYPE_CHECKING:
+    import pytest
+
+pytest_plugins = ["pytester"]
+
+REPOSITORY = Path(__file__).parents[2]
+PAGE = (REPOSITORY / "docs" / "testing.md").read_text(encoding="utf-8")
+PLUGINS = REPOSITORY / "examples" / "plugins"
+
+
+def blocks(language: str) -> list[str]:
+    """The blocks of the page in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def passing(result: pytest.RunResult, sources: str) -> bool:
+    """Whether every test of the sources was run, and passed."""
+    result.assert_outcomes(passed=len(re.findall(r"^def test_", sources, re.MULTILINE)))
+    return result.ret == 0
+
+
+def example(pytester: pytest.Pytester) -> str:
+    """Copy the example to where it is run; return the text of its tests."""
+    shutil.copytree(PLUGINS, pytester.path / "plugins")
+    shutil.copytree(REPOSITORY / "examples" / "testing", pytester.path / "testing")
+    return (pytester.path / "testing" / "test_report.py").read_text(encoding="utf-8")
+
+
+def test_the_example_passes(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests of examples/testing pass, with all plugins of pytest that are installed here."""
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    monkeypatch.delenv("PYTEST_PLUGINS")
+    tests = example(pytester)
+    assert passing(pytester.runpytest_subprocess("--rootdir=testing", "-c", "testing/pyproject.toml", "testing"), tests)
+
+
+def test_the_tests_of_the_example_can_fail(pytester: pytest.Pytester) -> None:
+    """They see a program that runs an action twice, one that forgets a file, and one that swallows errors."""
+    example(pytester)
+    program = pytester.path / "testing" / "report.py"
+    text = program.read_text(encoding="utf-8")
+    run = 'client.run_plugin_release(release, "analyze", params, timeout=60)["words"]'
+    assert run in text
+    program.write_text(
+        text.replace(
+            "            found.unknown.append(file.name)", f"            found.words[file.name] = {run}"
+        ).replace("            found.failed.append(file.name)", "            pass"),
+        encoding="utf-8",
+    )
+    result = pytester.runpytest_subprocess("--rootdir=testing", "-c", "testing/pyproject.toml", "testing")
+    result.assert_outcomes(passed=5, failed=3)
+    for name in (
+        "test_a_run_whose_answer_is_lost_is_not_repeated",
+        "test_a_file_that_is_not_there_fails_alone",
+        "test_the_program_prints_words_and_question_marks",
+    ):
+        result.stdout.fnmatch_lines([f"FAILED testing/test_report.py::{name}*"])
+
+
+def test_every_block_of_the_page_runs(pytester: pytest.Pytester) -> None:
+    """The page's blocks are the files of one project, whose tests pass with every warning an error."""
+    shutil.copytree(PLUGINS, pytester.path / "plugins")
+    shutil.copytree(PLUGINS / "csv_summary", pytester.path / "other_plugins" / "csv_summary")
+    (configuration,) = blocks("toml")
+    (pytester.path / "pyproject.toml").write_text(f'{configuration}filterwarnings = ["error"]\n', encoding="utf-8")
+    sources = blocks("python")
+    for source in sources:
+        name = re.match(r"# (\w+\.py)\n", source)
+        assert name is not None, source
+        assert not (pytester.path / name[1]).exists()
+        (pytester.path / name[1]).write_text(source, encoding="utf-8")
+    assert passing(pytester.runpytest_subprocess(), "".join(sources))
+
+
+def test_every_block_of_the_page_is_of_a_kind_that_is_tested() -> None:
+    """There are no blocks but the sources, their configuration, and the one that installs the SDK."""
+    assert PAGE.count("```") == 2 * len([*blocks("python"), *blocks("toml"), *blocks("sh")])
+    assert blocks("sh") == ["pip install 'synapse-agent-sdk[agent]' pytest\n"]
+
+
+def test_the_page_has_every_fault() -> None:
+    """The page names every function of the module that makes a fault."""
+    made = {
+        name for name, each in vars(faults).items() if getattr(each, "__annotations__", {}).get("return") == "Fault"
+    }
+    assert "cut_body" in made
+    assert {name for name in made if f"`{name}(" not in PAGE} == set()
