@@ -15,9 +15,14 @@ from synapse_agent_api.typed_dicts import Health, PluginRelease, PluginReleasePa
 from synapse_local_agent import LocalAgent
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient, RawResponse, ReleaseLookup, RetryPolicy
 from synapse_sdk.exceptions import ActionFailedError, ClientError, HTTPError
+from synapse_sdk.testing.agent import ProxiedAgent
+from synapse_sdk.testing.faults import Fault, lost_answer, reply, status
+from synapse_sdk.testing.proxy import AgentFaults
+from synapse_sdk.testing.server import FaultServer, Received
 
 if TYPE_CHECKING:
     from synapse_agent_api.models import PluginRelease as PluginReleaseModel
+    from synapse_sdk.testing.calls import AgentCalls
 
 
 def construct(folder: Path) -> None:
@@ -38,6 +43,10 @@ def construct(folder: Path) -> None:
     AsyncAgentClient(agent_token="token", timeout=(3, None))
     AsyncAgentClient(timeout={"connect": 3, "read": 10.5})
     AsyncAgentClient(timeout=httpx.Timeout(5), retry=None)
+    AgentClient(http_client=httpx.Client())
+    AgentClient(transport=httpx.HTTPTransport(retries=0))
+    AsyncAgentClient(http_client=httpx.AsyncClient())
+    AsyncAgentClient(transport=httpx.AsyncHTTPTransport())
     assert_type(AgentClient.local(registry="examples/plugins"), AgentClient)
     assert_type(AsyncAgentClient.local(folder, timeout=5), AsyncAgentClient)
     with LocalAgent(folder, data=folder, debug_roots=[folder, "."]) as agent, AgentClient(agent.url) as client:
@@ -49,6 +58,7 @@ def construct(folder: Path) -> None:
 def read(client: AgentClient, *, every: bool) -> None:
     """The calls that read, and the keys of what they return."""
     assert_type(client.health_check(), Health)
+    # What an agent may leave out is read with get: pyright rejects ["status"], mypy does not.
     assert_type(client.health_check().get("status"), str | None)
 
     page = client.list_plugin_releases()
@@ -204,3 +214,37 @@ def errors(client: AgentClient) -> None:
         assert_type(error.reason, Any)
     finally:
         client.close()
+
+
+def fixtures(
+    local_agent: ProxiedAgent,
+    agent_client: AgentClient,
+    async_agent_client: AsyncAgentClient,
+    agent_faults: AgentFaults,
+    agent_calls: AgentCalls,
+) -> None:
+    """What a test is given by the fixtures, as its parameters are annotated."""
+    assert_type(local_agent.url, str)
+    assert_type(local_agent.direct_url, str)
+    assert_type(local_agent.token, str)
+    assert_type(local_agent.faults, AgentFaults)
+    assert_type(status(503, retry_after=1), Fault)
+    agent_faults.next(status(503), lost_answer(), times=2, operation="run_plugin_release")
+    agent_faults.always(status(429, {"queue": "full"}, error_type="busy"))
+    with agent_faults.down():
+        agent_faults.clear()
+    assert_type(agent_faults.unmet, list[str])
+    assert_type(agent_calls[0], Received)
+    assert_type(agent_calls[-2:], list[Received])
+    assert_type(agent_calls.of("run_plugin_release"), list[Received])
+    assert_type(agent_calls.operations, list[str | None])
+    for call in agent_calls:
+        assert_type(call, Received)
+        assert_type(call.operation, str | None)
+        assert_type(call.headers["authorization"], str)
+        assert_type(call.json, Any)
+    with ProxiedAgent("plugins", token="token") as agent, FaultServer([reply({"id": 7})]) as server:
+        assert_type(agent, ProxiedAgent)
+        assert_type(server.requests, list[Received])
+    assert_type(agent_client.health_check(), Health)
+    assert_type(async_agent_client.base_url, str)

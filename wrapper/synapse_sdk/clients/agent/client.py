@@ -32,7 +32,7 @@ def _make_async_transport(**options: Any) -> httpx.AsyncBaseTransport:
     return AsyncTransport(**options)
 
 
-class BaseClient(Configured[Http]):
+class BaseClient(Configured[Http, httpx.Client, httpx.BaseTransport]):
     """The sync flavour: how it sends, and how it is closed."""
 
     _make_http = Http
@@ -89,7 +89,7 @@ class BaseClient(Configured[Http]):
         self.close()
 
 
-class AsyncBaseClient(Configured[AsyncHttp]):
+class AsyncBaseClient(Configured[AsyncHttp, httpx.AsyncClient, httpx.AsyncBaseTransport]):
     """The async flavour: how it sends, and how it is closed."""
 
     _make_http = AsyncHttp

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 T = TypeVar("T")
 HttpT = TypeVar("HttpT", Http, AsyncHttp)
+ClientT = TypeVar("ClientT", httpx.Client, httpx.AsyncClient)
+TransportT = TypeVar("TransportT", httpx.BaseTransport, httpx.AsyncBaseTransport)
 
 DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=5.0)
 DEFAULT_MAX_RESPONSE_BYTES = 256 * 2**20
@@ -36,7 +38,7 @@ class _LocalAgent(Protocol):
     def stop(self) -> None: ...
 
 
-class Configured(Generic[HttpT]):
+class Configured(Generic[HttpT, ClientT, TransportT]):
     """What both flavours share: their settings, and the flows that they make of calls."""
 
     _http: HttpT
@@ -57,8 +59,8 @@ class Configured(Generic[HttpT]):
         prefetch: int = lookahead.WIDTH,
         verify: Verify = True,
         trust_env: bool = True,
-        http_client: Any = None,
-        transport: Any = None,
+        http_client: ClientT | None = None,
+        transport: TransportT | None = None,
     ) -> None:
         if level := os.environ.get("SYNAPSE_LOG"):
             from synapse_sdk.clients.agent import logs  # not before it is asked for
@@ -91,11 +93,11 @@ class Configured(Generic[HttpT]):
         self._prefetch = min(prefetch, limits.max_connections or prefetch)
         self._agent: _LocalAgent | None = None
         if http_client is not None:
-            transport = self._client_transport(_checked("http_client", http_client, self._client_class))
+            sending = self._client_transport(_checked("http_client", http_client, self._client_class))
         elif transport is not None:
-            _checked("transport", transport, self._transport_class)
+            sending = _checked("transport", transport, self._transport_class)
         else:
-            transport = self._make_transport(
+            sending = self._make_transport(
                 limits=limits,
                 verify=settings.ssl_context(verify, self.base_url, trust_env=trust_env),
                 proxy=settings.proxy_for(self.base_url) if trust_env else None,
@@ -107,15 +109,15 @@ class Configured(Generic[HttpT]):
             base_url=self.base_url,
             headers=self._default_headers(),
             timeout=self._settings.timeout,
-            transport=transport,
+            transport=sending,
         )
 
     # The classes of the flavour.
     _make_http: Callable[..., HttpT]
-    _make_transport: Callable[..., Any]
-    _client_transport: Callable[[Any], Any]
-    _client_class: type
-    _transport_class: type
+    _make_transport: Callable[..., TransportT]
+    _client_transport: Callable[[ClientT], TransportT]
+    _client_class: type[ClientT]
+    _transport_class: type[TransportT]
 
     @property
     def base_url(self) -> str:
