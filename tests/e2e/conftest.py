@@ -14,6 +14,8 @@ from synapse_local_agent import LocalAgent
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytest.register_assert_rewrite("tests.e2e.pages")
+
 REPOSITORY = Path(__file__).parents[2]
 
 

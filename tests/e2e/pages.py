@@ -1,0 +1,153 @@
+"""How the blocks of a page run: in order, in one folder, each in a language that is known.
+
+- A block below a line that is a file's name, such as `` `plugins/config.yaml`: ``, becomes that file.
+- Any other `python` block is a program. It runs against a local agent, and each `print` shows what the comment behind
+  or below it says.
+- A `sh` block runs in bash. It leaves its variables and its folder to the next one. `synapse-agent serve` stays up
+  until the page is through, on a free port in the place of 8600. Lines that install are not run.
+- A `text` block right below a `sh` block is what that printed. Any other is only shown, as are `yaml` and `json`,
+  which have to parse.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BASH = shutil.which("bash") or "bash"
+INSTALLS = re.compile(r"(python3 -m venv|source \.venv/bin/activate|pip install|make [a-z-]+$|git clone)")
+DEFAULT_URL = "http://127.0.0.1:8600"
+FENCE = re.compile(r"^```([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NAME = re.compile(r"^`([\w./-]+)`:$")
+
+
+class Block(NamedTuple):
+    """A fenced block: where it begins, its language, its text, and the lines of the page that lead to it."""
+
+    line: int
+    language: str
+    text: str
+    lead: str
+    """What stands between the block before and this one."""
+
+    @property
+    def file(self) -> str | None:
+        """The file that the block is, where the line above names one."""
+        match = NAME.match(self.lead.strip().rpartition("\n")[2])
+        return match[1] if match else None
+
+
+def blocks(page: str) -> Iterator[Block]:
+    """The blocks of a page, in order."""
+    end = 0
+    for match in FENCE.finditer(page):
+        yield Block(page.count("\n", 0, match.start()) + 1, match[1], match[2], page[end : match.start()])
+        end = match.end()
+
+
+def expected_output(program: str) -> list[str | None]:
+    """What each print of a program prints, by the comment behind or below it; None where there is no comment."""
+    lines = program.splitlines()
+    expected: list[str | None] = []
+    following = [line.strip() for line in lines[1:]]
+    for line, below in zip(lines, [*following, ""], strict=True):
+        if line.lstrip().startswith("print("):
+            _, behind, comment = line.partition("  # ")
+            expected.append(comment if behind else below[2:] if below.startswith("# ") else None)
+    return expected
+
+
+class Session:
+    """A reader who follows a page, block by block.
+
+    Args:
+        folder: Where the reader is.
+        environment: The variables that the reader begins with.
+    """
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self._folder = folder
+        self._here = folder
+        self._environment = environment
+        self._url = DEFAULT_URL
+        self._printed: str | None = None
+        self._servers = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._servers.close()
+
+    def follow(self, block: Block) -> None:
+        """Do what the block says, and check what it promises."""
+        printed, self._printed = self._printed, None
+        text = block.text.replace(DEFAULT_URL, self._url)
+        if block.file is not None:
+            path = self._here / block.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        elif block.language == "text":
+            is_output = printed is not None and not block.lead.strip()
+            assert not is_output or printed == text
+        else:
+            {"python": self._program, "sh": self._shell, "yaml": yaml.safe_load, "json": json.loads}[block.language](
+                text
+            )
+
+    def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # noqa: S603 - the documents' own commands
+            command,
+            cwd=self._here,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=50,
+        )
+
+    def _program(self, text: str) -> None:
+        ended = self._run(sys.executable, "-c", text)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        printed, expected = ended.stdout.splitlines(), expected_output(text)
+        assert len(printed) == len(expected), ended.stdout
+        known = [(line, promised) for line, promised in zip(printed, expected, strict=True) if promised is not None]
+        assert [line for line, _ in known] == [promised for _, promised in known]
+
+    def _shell(self, text: str) -> None:
+        lines = [line for line in text.splitlines() if not INSTALLS.match(line)]
+        if any("synapse-agent serve" in line for line in lines):
+            self._serve("\n".join(lines))
+        elif lines:
+            marker = self._folder / ".environment"
+            ended = self._run(BASH, "-ec", "\n".join([*lines, f"pwd > {marker}", f"env -0 >> {marker}"]))
+            assert (ended.returncode, ended.stderr) == (0, "")
+            self._printed = ended.stdout
+            here, _, variables = marker.read_text(encoding="utf-8").partition("\n")
+            self._here = Path(here)
+            self._environment = dict(each.split("=", 1) for each in variables.split("\0") if each)
+
+    def _serve(self, command: str) -> None:
+        options: dict[str, Any] = {"cwd": self._here, "env": self._environment, "text": True}
+        log = self._servers.enter_context((self._folder / ".serve").open("w+", encoding="utf-8"))
+        server = subprocess.Popen(  # noqa: S603 - as above
+            [BASH, "-c", f"exec {command.strip()} --port 0"], stdout=subprocess.PIPE, stderr=log, **options
+        )
+        self._servers.enter_context(server)
+        self._servers.callback(server.send_signal, signal.SIGTERM)
+        assert server.stdout is not None
+        said = re.fullmatch(r"Agent listening on (http://127\.0\.0\.1:\d+)\n", server.stdout.readline())
+        assert said is not None, Path(log.name).read_text(encoding="utf-8")
+        self._url = said[1]

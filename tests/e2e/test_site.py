@@ -1,0 +1,218 @@
+"""The site of the documents: complete, readable on a phone and in the dark, and asking nothing of other machines."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import shutil
+import threading
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urldefrag, urlsplit
+
+import pytest
+from tools import documents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from selenium.webdriver.chrome.webdriver import WebDriver
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+DRIVER = shutil.which("chromedriver")
+needs_browser = pytest.mark.skipif(
+    not (BROWSER and DRIVER), reason="needs Chromium and its driver, which this machine does not have"
+)
+LOADED = {("script", "src"), ("link", "href"), ("img", "src"), ("iframe", "src"), ("source", "src")}
+"""What a browser fetches by itself."""
+OVERFLOWING = """
+const width = document.documentElement.clientWidth;
+const inside = element => {
+  for (let above = element.parentElement; above; above = above.parentElement) {
+    if (getComputedStyle(above).overflowX !== "visible" && above !== document.body && above !== document.documentElement)
+      return true;
+  }
+  return false;
+};
+const wide = [...document.querySelectorAll(".md-main *, .md-header *")].filter(element => {
+  const box = element.getBoundingClientRect();
+  return box.width > 0 && box.right > width + 1 && box.left < width && !inside(element);
+});
+return [document.documentElement.scrollWidth - width, wide.map(element => element.outerHTML.slice(0, 120))];
+"""
+"""How far the page is wider than the window, and what stands out of it without a bar to scroll it by."""
+FOUND = """
+const all = root => [...root.querySelectorAll("*")].flatMap(e => e.shadowRoot ? all(e.shadowRoot) : [e]);
+return all(document).filter(e => e.tagName === "A" && e.href.includes("?h=")).map(e => e.href);
+"""
+"""The links that the search shows, which stand in a shadow tree."""
+
+
+class Page(HTMLParser):
+    """The anchors of a page, and what it refers to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.anchors: set[str] = set()
+        self.references: list[tuple[str, str, str]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Take note of what a tag is, and of what it refers to."""
+        for name, value in attrs:
+            if name in {"id", "name"} and value:
+                self.anchors.add(value)
+            elif name in {"href", "src"} and value:
+                self.references.append((tag, name, value))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, as `make docs` builds it."""
+    return documents.build(tmp_path_factory.mktemp("documents"))
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[str, Page]:
+    """All pages, by their paths."""
+    return {
+        path.relative_to(site).as_posix(): Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))
+    }
+
+
+@pytest.fixture
+def url(site: Path) -> Iterator[str]:
+    """A server of the site on loopback."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(site)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def open_browser(width: int, scheme: str) -> WebDriver:
+    """A headless Chromium of a width in pixels and a colour scheme, that finds no machine but this one."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER or ""
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)  # type: ignore[no-untyped-call]  # Selenium's
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})  # type: ignore[no-untyped-call]  # as above
+    return browser
+
+
+def test_every_link_leads_somewhere(site: Path, pages: dict[str, Page]) -> None:
+    """Each link within the site leads to a file, and to an anchor that is there."""
+    dead = []
+    for name, page in pages.items():
+        for _, _, reference in page.references:
+            path, anchor = urldefrag(reference)
+            if urlsplit(path).scheme or name == "404.html":  # where the page is shown is not known
+                continue
+            target = (site / name).parent / unquote(path) if path else site / name
+            found = pages.get(target.resolve().relative_to(site).as_posix())
+            if not target.is_file() or (anchor and found is not None and unquote(anchor) not in found.anchors):
+                dead.append(f"{name}: {reference}")
+    assert dead == []
+    assert len(pages) > 25
+
+
+def test_nothing_is_loaded_from_elsewhere(pages: dict[str, Page]) -> None:
+    """No page has a script, a style, a font or a picture of another machine."""
+    loaded = [
+        (name, reference)
+        for name, page in pages.items()
+        for tag, attribute, reference in page.references
+        if (tag, attribute) in LOADED and urlsplit(reference).scheme not in {"", "data"}
+    ]
+    assert loaded == []
+
+
+def test_every_page_is_in_the_navigation(tmp_path: Path) -> None:
+    """A page that nobody would find is named when the site is built."""
+    (tmp_path / "decisions").mkdir()
+    for name in ("tutorial.md", "forgotten.md", "decisions/0001-contract-first.md"):
+        (tmp_path / name).touch()
+    assert documents.not_in_navigation(tmp_path) == {"forgotten.md"}
+
+
+def test_first_page_shows_the_quickstart() -> None:
+    """The program of the first page is the text of examples/quickstart.py."""
+    program = (documents.ROOT / "examples" / "quickstart.py").read_text(encoding="utf-8")
+    assert f"```python\n{program}```" in (documents.DOCUMENTS / "index.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.heavy
+@needs_browser
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1280])
+def test_pages_fit_and_stay_at_home(url: str, pages: dict[str, Page], width: int, scheme: str) -> None:
+    """At both widths and in both schemes nothing is cut, no script fails, and every request is for the site."""
+    browser = open_browser(width, scheme)
+    faults: list[Any] = []
+    try:
+        for name in pages:
+            browser.get(f"{url}/{name}")
+            beyond, wide = browser.execute_script(OVERFLOWING)  # type: ignore[no-untyped-call]  # Selenium has no types here
+            if beyond > 0 or wide:
+                faults.append((name, beyond, wide))
+        dark = browser.execute_script(  # type: ignore[no-untyped-call]  # as above
+            "return document.body.getAttribute('data-md-color-scheme') === 'slate'"
+        )
+        log = browser.get_log("browser")  # type: ignore[no-untyped-call]  # as above
+        events = [json.loads(each["message"])["message"] for each in browser.get_log("performance")]  # type: ignore[no-untyped-call]  # as above
+    finally:
+        browser.quit()
+    sent = [each["params"]["request"]["url"] for each in events if each["method"] == "Network.requestWillBeSent"]
+    assert faults == []
+    assert dark == (scheme == "dark")
+    assert [entry for entry in log if entry["level"] == "SEVERE"] == []
+    assert len(sent) > len(pages)
+    assert [each for each in sent if not each.startswith((url, "data:", "blob:"))] == []
+
+
+@pytest.mark.heavy
+@needs_browser
+def test_search_finds_a_page_by_a_word_of_it(url: str) -> None:
+    """The search, opened with Ctrl+K, leads to the place on a page where a word stands."""
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser = open_browser(1280, "light")
+    try:
+        browser.get(f"{url}/index.html")
+        wait = WebDriverWait(browser, 20)
+
+        def found(word: str) -> list[str]:
+            browser.find_element(By.TAG_NAME, "body").send_keys(Keys.CONTROL, "k")
+            browser.switch_to.active_element.send_keys(word)
+            links: list[str] = wait.until(lambda _: browser.execute_script(FOUND))  # type: ignore[no-untyped-call]  # Selenium has no types here
+            return links
+
+        assert any(link.startswith(f"{url}/retries.html?h=idempotency#") for link in found("idempotency"))
+    finally:
+        browser.quit()
