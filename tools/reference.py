@@ -31,14 +31,22 @@ PAGES: dict[str, tuple[str, list[str]]] = {
             f"{CLIENT}.settings.Verify",
         ],
     ),
+    "reference/results.md": (
+        "What calls give",
+        [
+            f"{CLIENT}.RawResponse",
+            f"{CLIENT}.cached.CachedRelease",
+            f"{CLIENT}.listing.PluginReleases",
+        ],
+    ),
     "reference/errors.md": ("Errors", ["synapse_sdk.exceptions"]),
     "reference/local-agent.md": ("The local agent", [f"{AGENT}.LocalAgent", f"{AGENT}.Limits", AGENT]),
 }
 """Each page: its title, and what stands on it. A module stands for all names of its `__all__`."""
 PUBLIC = [CLIENT, "synapse_sdk.exceptions", AGENT]
 """The modules that people import from."""
-NEVER_CALLED = {"RegistryError", "TokenError", "HostError", "DataInUseError"}
-"""Exceptions of the local agent, whose arguments are nobody's business."""
+GIVEN = {"RawResponse", "CachedRelease", "PluginReleases", "RegistryError", "TokenError", "HostError", "DataInUseError"}
+"""What these packages make and nobody else, so that its arguments are no matter."""
 WIDTH = 76
 
 
@@ -108,9 +116,11 @@ class Reference:
         if shown.is_attribute:
             yield code("python", f"{shown.name} = {alias_of(shown)}")
         else:
-            parameters = None if shown.name in NEVER_CALLED else constructor(shown)
-            call = "" if parameters is None else "\n\n" + signature(shown.name, parameters)
-            yield code("python", f"from {self._origins[shown.path]} import {shown.name}{call}")
+            parameters = None if shown.name in GIVEN else constructor(shown)
+            lines = [f"from {self._origins[shown.path]} import {shown.name}"] if shown.path in self._origins else []
+            lines += [] if parameters is None else ["", signature(shown.name, parameters)]
+            if lines:
+                yield code("python", "\n".join(lines))
         yield from self._text(shown, page)
         for member in members(shown) if shown.is_class else ():
             yield heading(depth + 1, member.name, f"{shown.name}.{member.name}")
@@ -134,6 +144,8 @@ class Reference:
                 case griffe.DocstringSectionKind.examples:
                     yield "**Example**"
                     yield code("pycon", "\n".join(text for _, text in section.value))
+                case griffe.DocstringSectionKind.parameters if shown.name in GIVEN:
+                    continue
                 case griffe.DocstringSectionKind.returns:
                     yield "**Returns**: " + self._linked(" ".join(part.description for part in section.value), page)
                 case _:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import http.client
 import json
 import os
 import re
 import sqlite3
 import time
+import zipfile
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +79,29 @@ def write_waiting_plugin(registry: Path) -> None:
     """Write the plugin `waiting`, whose action `wait` runs until the file `go` of its params is there."""
     sources = {"waiting/__init__.py": "", "waiting/main.py": WAITING, "waiting/late.py": "VALUE = 'late'"}
     write_plugin(registry, "waiting", sources, {"wait": "waiting.main:wait"})
+
+
+def wheel(folder: Path, name: str, version: str, requires: str | None = None) -> None:
+    """Write a wheel of one module, whose `VERSION` is its version."""
+    info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    if requires:
+        metadata += f"Requires-Dist: {requires}\n"
+    files = {
+        f"{name}.py": f"VERSION = {version!r}\n",
+        f"{info}/METADATA": metadata,
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": f"[console_scripts]\n{name}-tool = {name}:VERSION.__str__\n",
+    }
+    record = "".join(f"{path},sha256={_hash(text)},{len(text)}\n" for path, text in files.items())
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+        archive.writestr(f"{info}/RECORD", f"{record}{info}/RECORD,,\n")
+
+
+def _hash(text: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
 
 
 def client_of(agent: LocalAgent) -> httpx.Client:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from synapse_local_agent import Limits, LocalAgent
 
-from tests.agent.helpers import client_at, client_of, create, detail, result_of, run_source, until, url_of, write_plugin
+from tests.agent.helpers import (
+    client_at,
+    client_of,
+    create,
+    detail,
+    result_of,
+    run_source,
+    until,
+    url_of,
+    wheel,
+    write_plugin,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,29 +31,6 @@ if TYPE_CHECKING:
 
 LOOK = "import sys\nfrom importlib.metadata import version\ndef run(params):\n"
 LOOK += "    return [sys.prefix, {name: version(name) for name in params['names']}]"
-
-
-def wheel(folder: Path, name: str, version: str, requires: str | None = None) -> None:
-    """Write a wheel of one module, whose `VERSION` is its version."""
-    info = f"{name}-{version}.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-    if requires:
-        metadata += f"Requires-Dist: {requires}\n"
-    files = {
-        f"{name}.py": f"VERSION = {version!r}\n",
-        f"{info}/METADATA": metadata,
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": f"[console_scripts]\n{name}-tool = {name}:VERSION.__str__\n",
-    }
-    record = "".join(f"{path},sha256={_hash(text)},{len(text)}\n" for path, text in files.items())
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
-        for path, text in files.items():
-            archive.writestr(path, text)
-        archive.writestr(f"{info}/RECORD", f"{record}{info}/RECORD,,\n")
-
-
-def _hash(text: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BASH = shutil.which("bash") or "bash"
-INSTALLS = re.compile(r"(python3 -m venv|source \.venv/bin/activate|pip install|make [a-z-]+$|git clone)")
+INSTALLS = re.compile(r"(python3 -m venv|source \.venv/bin/activate|pip (un)?install|make [a-z-]+$|git clone)")
 DEFAULT_URL = "http://127.0.0.1:8600"
 FENCE = re.compile(r"^```([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"^`([\w./-]+)`:$")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
+
 from tools import documents
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ OVERFLOWING = """
 const width = document.documentElement.clientWidth;
 const inside = element => {
   for (let above = element.parentElement; above; above = above.parentElement) {
-    if (getComputedStyle(above).overflowX !== "visible" && above !== document.body && above !== document.documentElement)
-      return true;
+    const isPage = above === document.body || above === document.documentElement;
+    if (!isPage && getComputedStyle(above).overflowX !== "visible") return true;
   }
   return false;
 };
@@ -77,9 +78,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pages(site: Path) -> dict[str, Page]:
     """All pages, by their paths."""
-    return {
-        path.relative_to(site).as_posix(): Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))
-    }
+    found = sorted(site.rglob("*.html"))
+    return {path.relative_to(site).as_posix(): Page(path.read_text(encoding="utf-8")) for path in found}
 
 
 @pytest.fixture
@@ -117,9 +117,9 @@ def open_browser(width: int, scheme: str) -> WebDriver:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)  # type: ignore[no-untyped-call]  # Selenium's
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})  # type: ignore[no-untyped-call]  # as above
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     return browser
 
 
@@ -176,13 +176,11 @@ def test_pages_fit_and_stay_at_home(url: str, pages: dict[str, Page], width: int
     try:
         for name in pages:
             browser.get(f"{url}/{name}")
-            beyond, wide = browser.execute_script(OVERFLOWING)  # type: ignore[no-untyped-call]  # Selenium has no types here
+            beyond, wide = browser.execute_script(OVERFLOWING)
             if beyond > 0 or wide:
                 faults.append((name, beyond, wide))
-        dark = browser.execute_script(  # type: ignore[no-untyped-call]  # as above
-            "return document.body.getAttribute('data-md-color-scheme') === 'slate'"
-        )
-        log = browser.get_log("browser")  # type: ignore[no-untyped-call]  # as above
+        dark = browser.execute_script("return document.body.getAttribute('data-md-color-scheme') === 'slate'")
+        log = browser.get_log("browser")  # type: ignore[no-untyped-call]  # Selenium has no types here
         events = [json.loads(each["message"])["message"] for each in browser.get_log("performance")]  # type: ignore[no-untyped-call]  # as above
     finally:
         browser.quit()
@@ -210,7 +208,7 @@ def test_search_finds_a_page_by_a_word_of_it(url: str) -> None:
         def found(word: str) -> list[str]:
             browser.find_element(By.TAG_NAME, "body").send_keys(Keys.CONTROL, "k")
             browser.switch_to.active_element.send_keys(word)
-            links: list[str] = wait.until(lambda _: browser.execute_script(FOUND))  # type: ignore[no-untyped-call]  # Selenium has no types here
+            links: list[str] = wait.until(lambda _: browser.execute_script(FOUND))
             return links
 
         assert any(link.startswith(f"{url}/retries.html?h=idempotency#") for link in found("idempotency"))

@@ -139,6 +139,15 @@ class AsyncBaseClient(Configured[AsyncHttp, httpx.AsyncClient, httpx.AsyncBaseTr
 
                 await anyio.to_thread.run_sync(self._agent.stop)
 
+    async def close(self) -> None:
+        """Do what `aclose` does, under the name that the published package gives it.
+
+        Example:
+            >>> client = AsyncAgentClient(base_url=url, access_token=token)
+            >>> await client.close()
+        """
+        await self.aclose()
+
     async def __aenter__(self) -> Self:
         return self
 
