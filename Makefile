@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NPM_CONFIG_UPDATE_NOTIFIER := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-heavy lint format types spec-lint generate check-generated contract spec-diff update promises mutate build test-pythons clean
+.PHONY: help setup demo test test-heavy lint format types spec-lint generate check-generated contract spec-diff update promises docs pictures mutate build test-pythons clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +27,12 @@ $(VENV)/agent-ready: pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[agent]'
 	@touch $@
 
-$(VENV)/dev-ready: $(VENV)/agent-ready
+$(VENV)/docs-ready: $(VENV)/agent-ready
+	@echo "Installing what builds the documents into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+$(VENV)/dev-ready: $(VENV)/docs-ready
 	@echo "Installing the tools for development into $(VENV) (once) ..."
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
@@ -85,6 +90,12 @@ promises: setup  ## Write docs/promises.md from the tests.
 mutate: setup  ## Change the pure modules: do tests notice?
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt mutmut
 	@$(BIN)/python tools/mutate.py
+
+docs: $(VENV)/docs-ready  ## Build the documents' site.
+	@$(BIN)/python -m tools.documents
+
+pictures: $(VENV)/agent-ready  ## Record the demo for the README.
+	@$(BIN)/python -m tools.recording
 
 build: setup  ## Build sdist and wheel, and try them.
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt build twine

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import runpy
 import shutil
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import pytest
 import trustme
 from synapse_local_agent import LocalAgent
+from synapse_sdk import exceptions
 
 from tests.e2e.conftest import REPOSITORY
 from tests.e2e.pages import Session, blocks
@@ -15,8 +19,11 @@ from tests.e2e.pages import Session, blocks
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.e2e.conftest import Run
+
 DOCUMENTS = REPOSITORY / "docs"
 PAGES = sorted(path.name for path in DOCUMENTS.glob("*.md") if "\n```" in path.read_text(encoding="utf-8"))
+DEMO = DOCUMENTS / "pictures" / "demo.svg"
 FROM_NOTHING = {"tutorial.md"}
 """Pages whose reader has nothing yet; on all others there is an agent, named in the environment."""
 
@@ -44,3 +51,37 @@ def test_blocks_do_what_the_page_says(page: str, tmp_path: Path, environment: di
                     session.follow(block)
                 except AssertionError as error:
                     pytest.fail(f"docs/{page}:{block.line}: {error}", pytrace=False)
+
+
+def test_error_tree_is_that_of_the_sdk() -> None:
+    """The page on errors draws every error of the SDK, each under its base classes."""
+    page = (DOCUMENTS / "errors.md").read_text(encoding="utf-8")
+    (tree,) = (block.text for block in blocks(page) if block.language == "text")
+    above: list[str] = []
+    drawn = set()
+    for line in tree.splitlines():
+        match = re.search(r"\w+", line)
+        assert match is not None
+        depth = match.start() // 4
+        above = [*above[:depth], match[0]]
+        drawn.add((match[0], above[-2] if depth else None))
+    real: set[tuple[str, str | None]] = {("ClientError", None)}
+    for name in exceptions.__all__:
+        real |= {(name, base.__name__) for base in getattr(exceptions, name).__bases__ if base is not Exception}
+    assert drawn == real
+
+
+def test_make_targets_exist(run: Run) -> None:
+    """Every make command of a page is a target with a line in `make`."""
+    texts = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS.glob("*.md"))
+    named = set(re.findall(r"`make ([a-z-]+)|^make ([a-z-]+)$", texts, re.MULTILINE))
+    listed = {line.split()[0] for line in run("make").stdout.splitlines()}
+    assert {first or second for first, second in named} - listed == set()
+
+
+def test_the_recording_is_of_the_demo_as_it_stands() -> None:
+    """docs/pictures/demo.svg shows each line of the demo's steps; `make pictures` makes it anew."""
+    shown = "".join(ElementTree.fromstring(DEMO.read_text(encoding="utf-8")).itertext())  # noqa: S314 - our own file
+    steps = runpy.run_path(str(REPOSITORY / "examples" / "demo.py"))["STEPS"]
+    lines = [line.partition("  # raises ")[0] for line in steps.splitlines() if line]
+    assert [line for line in lines if line not in shown] == []

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import yaml
-from synapse_sdk import exceptions
+
+from tests.e2e.pages import expected_output
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Run
@@ -45,18 +46,6 @@ def blocks(language: str) -> list[Block]:
         elif line.startswith("#"):
             heading = line.strip("# \n")
     return [block for block in found if block.language == language]
-
-
-def expected_output(program: str) -> list[str | None]:
-    """What each print of a program prints, by the comment behind or below it; None where there is no comment."""
-    lines = program.splitlines()
-    expected: list[str | None] = []
-    following = [line.strip() for line in lines[1:]]
-    for line, below in zip(lines, [*following, ""], strict=True):
-        if line.lstrip().startswith("print("):
-            _, behind, comment = line.partition("  # ")
-            expected.append(comment if behind else below[2:] if below.startswith("# ") else None)
-    return expected
 
 
 def by_heading(block: Block) -> str:
@@ -145,23 +134,6 @@ def test_serve_listens_where_the_readme_says(run: Run) -> None:
     shown = run("synapse-agent", "serve", "--help", COLUMNS="200").stdout
     assert "[default: 8600]" in shown
     assert "[default: 127.0.0.1]" in shown
-
-
-def test_error_tree_is_that_of_the_sdk() -> None:
-    """The README's tree of errors has every error of the SDK, each under its base classes."""
-    (tree,) = (block.text for block in blocks("text") if block.heading == "Errors")
-    above: list[str] = []
-    drawn = set()
-    for line in tree.splitlines():
-        match = re.search(r"\w+", line)
-        assert match is not None
-        depth = match.start() // 4
-        above = [*above[:depth], match[0]]
-        drawn.add((match[0], above[-2] if depth else None))
-    real: set[tuple[str, str | None]] = {("ClientError", None)}
-    for name in exceptions.__all__:
-        real |= {(name, base.__name__) for base in getattr(exceptions, name).__bases__ if base is not Exception}
-    assert drawn == real
 
 
 def test_plugin_is_one_of_the_examples(repository: Path) -> None:
