@@ -65,6 +65,7 @@ def made() -> dict[str, str]:
         **Reference(contract.operations()).pages(),
         "contract.md": contract.page(),
         "changelog.md": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+        "contributing.md": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
         "decisions/index.md": decisions(),
     }
 

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Run
 
 DOCUMENTS = REPOSITORY / "docs"
-PAGES = sorted(path.name for path in DOCUMENTS.glob("*.md") if "\n```" in path.read_text(encoding="utf-8"))
+ELSEWHERE = {
+    "adding-an-operation.md": "tests/e2e/test_adding_an_operation.py",
+    "mutants.md": "tools/mutate.py",
+}
+"""Pages whose blocks are no reader's commands, and what holds them."""
+PAGES = sorted({path.name for path in DOCUMENTS.glob("*.md")} - ELSEWHERE.keys())
 DEMO = DOCUMENTS / "pictures" / "demo.svg"
 FROM_NOTHING = {"tutorial.md"}
 """Pages whose reader has nothing yet; on all others there is an agent, named in the environment."""
@@ -69,6 +74,13 @@ def test_error_tree_is_that_of_the_sdk() -> None:
     for name in exceptions.__all__:
         real |= {(name, base.__name__) for base in getattr(exceptions, name).__bases__ if base is not Exception}
     assert drawn == real
+
+
+@pytest.mark.parametrize(("page", "holder"), ELSEWHERE.items())
+def test_other_pages_are_held_elsewhere(page: str, holder: str) -> None:
+    """A page whose blocks do not run here is read by what is named for it."""
+    assert (DOCUMENTS / page).is_file()
+    assert page in (REPOSITORY / holder).read_text(encoding="utf-8")
 
 
 def test_make_targets_exist(run: Run) -> None:

@@ -8,7 +8,5 @@ Example:
 
 from __future__ import annotations
 
-from synapse_sdk import exceptions
 from synapse_sdk.exceptions import *  # noqa: F403 - all of them, and nothing else
-
-__all__ = exceptions.__all__
+from synapse_sdk.exceptions import __all__
