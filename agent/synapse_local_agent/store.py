@@ -26,6 +26,7 @@ DIGEST = re.compile("[0-9a-f]{64}")
 LOG = logging.getLogger(__name__)
 PARTIAL = "partial-"
 """How the names of folders begin that are coming or going: no release has them."""
+MAX_COUNTS = 1000
 FILTERS = ("plugin", "version")
 """The filters of a list that the agent knows; it ignores others."""
 
@@ -70,6 +71,8 @@ class Store:
         """Held while a folder comes or goes together with its row, which is quick."""
         self._lock = threading.Lock()
         """Held while the database is used."""
+        self._counts: dict[tuple[tuple[str, str], ...], int] = {}
+        """How many releases pass filters, since the last change; nobody but this agent makes one."""
         self._connection = database.connect(folder)
         try:
             self._recover()
@@ -126,6 +129,7 @@ class Store:
             return None
         with self._lock, self._connection:
             deleted = self._connection.execute("DELETE FROM releases WHERE id = ?", (release.id,))
+            self._counts.clear()
             return release if deleted.rowcount else None
 
     def discard(self, digest: str) -> None:
@@ -143,17 +147,31 @@ class Store:
         where = " AND ".join(f"{name} = ?" for name in known) or "1"
         index = "" if known else "INDEXED BY releases_by_id"
         with self._lock:
-            (count,) = self._connection.execute(
-                f"SELECT count(*) FROM releases WHERE {where}",  # noqa: S608 - made of FILTERS alone
-                (*known.values(),),
-            ).fetchone()
+            count = self._count(where, known)
+            before = min((number - 1) * size, count)
+            # What is before the page has to be stepped over, so it is looked up from the end that is nearer.
+            order, size, before = (
+                ("DESC", size, before)
+                if before <= count // 2
+                else ("ASC", min(size, count - before), max(count - before - size, 0))
+            )
             rows = self._connection.execute(
                 # Only the rows of the page are read, whatever is before them: ids come from an index.
-                f"SELECT * FROM releases WHERE id IN (SELECT id FROM releases {index} WHERE {where}"  # noqa: S608 - as above
-                " ORDER BY id DESC LIMIT ? OFFSET ?) ORDER BY id DESC",
-                (*known.values(), size, min((number - 1) * size, 2**62)),
+                f"SELECT * FROM releases WHERE id IN (SELECT id FROM releases {index} WHERE {where}"  # noqa: S608 - made of FILTERS alone
+                f" ORDER BY id {order} LIMIT ? OFFSET ?) ORDER BY id DESC",
+                (*known.values(), size, before),
             ).fetchall()
         return count, [_release(row) for row in rows]
+
+    def _count(self, where: str, known: Mapping[str, str]) -> int:
+        """How many releases pass filters. To count a million takes longer than to find a page of them."""
+        key = tuple(sorted(known.items()))
+        if key not in self._counts:
+            if len(self._counts) >= MAX_COUNTS:
+                self._counts.clear()
+            query = f"SELECT count(*) FROM releases WHERE {where}"  # noqa: S608 - made of FILTERS alone
+            (self._counts[key],) = self._connection.execute(query, (*known.values(),)).fetchone()
+        return self._counts[key]
 
     def _find(self, where: str, *values: object) -> Release | None:
         query = f"SELECT * FROM releases WHERE {where} LIMIT 1"  # noqa: S608 - `where` is always a constant
@@ -168,6 +186,7 @@ class Store:
                 " RETURNING *",
                 values,
             )
+            self._counts.clear()
             return _release(cursor.fetchone())
 
     @contextlib.contextmanager
@@ -210,7 +229,8 @@ def _remove(folder: Path) -> None:
 
 
 def _release(row: sqlite3.Row) -> Release:
-    return Release(**{**dict(row), "config": json.loads(row["config"])})
+    number, plugin, version, digest, config, created, size = row
+    return Release(number, plugin, version, digest, json.loads(config), created, size)
 
 
 def _now() -> str:

@@ -7,11 +7,13 @@ import re
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from synapse_local_agent import LocalAgent
+from synapse_local_agent import LocalAgent, database
+from synapse_local_agent.store import Store
 
 from tests.agent.helpers import (
     client_of,
@@ -263,6 +265,29 @@ def test_list_filters(stocked: httpx.Client, query: str, found: list[str]) -> No
     page = stocked.get(f"/plugin_releases/?{query}").json()
     assert [release["version"] for release in page["results"]] == found
     assert page["count"] == len(found)
+
+
+def test_pages_are_slices_of_the_list(tmp_path: Path) -> None:
+    """Whatever the size of pages and the filter, they hold all releases once, newest first, and the count is right."""
+    (tmp_path / "releases" / ("0" * 64)).mkdir(parents=True)
+    with closing(database.connect(tmp_path)) as connection, connection:
+        rows = [("ocr" if n % 3 else "seg", f"1.{n}", "0" * 64, '{"actions": {}}', "2026-01-01", 1) for n in range(23)]
+        insert = "INSERT INTO releases (plugin, version, digest, config, created, size) VALUES (?, ?, ?, ?, ?, ?)"
+        connection.executemany(insert, rows)
+    with closing(Store(tmp_path)) as store:
+        versions = [(row[0], row[1]) for row in reversed(rows)]
+        for deleted in range(3):
+            for filters in ({}, {"plugin": "ocr"}, {"plugin": "seg", "version": "1.9"}, {"plugin": "none"}):
+                wanted = [
+                    name for name in versions if filters.items() <= {"plugin": name[0], "version": name[1]}.items()
+                ]
+                for size in range(1, 26):
+                    pages = [store.page(filters, number, size) for number in range(1, len(wanted) // size + 3)]
+                    assert [(one.plugin, one.version) for _, page in pages for one in page] == wanted
+                    assert {count for count, _ in pages} == {len(wanted)}
+                    assert [len(page) for _, page in pages[: len(wanted) // size]] == [size] * (len(wanted) // size)
+            plugin, version = versions.pop(deleted * 5)
+            assert store.delete(f"{plugin}@{version}") is not None
 
 
 @pytest.mark.parametrize("page", ["2", "999999999999999999"])
