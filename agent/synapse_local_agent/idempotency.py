@@ -49,6 +49,10 @@ class Keys:
         self._connection.executescript(SCHEMA)
         self._running: dict[str, tuple[str, asyncio.Task[Reply]]] = {}
 
+    def running(self) -> frozenset[str]:
+        """The keys whose call is carried out now."""
+        return frozenset(self._running)
+
     async def finish(self) -> None:
         """Wait for the calls that are still carried out, whose callers may have gone."""
         await asyncio.gather(*(task for _, task in self._running.values()), return_exceptions=True)
@@ -87,12 +91,6 @@ class Keys:
         status, body = await carry_out(begin)
         self._connection.execute("UPDATE keys SET status = ?, body = ? WHERE key = ?", (status, body, key))
         return status, body
-
-    def sweep(self, before: float) -> None:
-        """Forget the keys that came before a time, but for those whose run goes on."""
-        old = [key for (key,) in self._connection.execute("SELECT key FROM keys WHERE created < ?", (before,))]
-        gone = [(key,) for key in old if key not in self._running]
-        self._connection.executemany("DELETE FROM keys WHERE key = ?", gone)
 
 
 def _check(first: str, call: str) -> None:

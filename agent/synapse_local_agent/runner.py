@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 
+from synapse_local_agent import retention
 from synapse_local_agent.executor import Outcome, RequirementsError, UnavailableError
 from synapse_local_agent.idempotency import Keys
 from synapse_local_agent.runs import LARGE, Runs, connect
@@ -43,6 +44,7 @@ class Runner:
         except BaseException:
             self._connection.close()
             raise
+        self._data = data
         self._limits = limits
         self._executor = executor
         self._slots = asyncio.Semaphore(limits.max_running)
@@ -109,8 +111,7 @@ class Runner:
     async def _record(self, run: Run, job: Job, outcome: Outcome | None) -> None:
         """Record what became of a run; one that did not come about leaves nothing."""
         if outcome is None:
-            await run_in_threadpool(self._runs.discard, [run.name])
-            self._runs.forget([run.name])
+            self._runs.discard(run)
             return
         if len(outcome.result) > LARGE:
             await run_in_threadpool(self._runs.keep, run, "result.json", outcome.result)
@@ -151,12 +152,11 @@ class Runner:
     async def _sweep(self) -> None:
         """Remove what is not kept any longer."""
         while True:
-            now = time.time()
             try:
-                self.keys.sweep(now - self._limits.keep_answers)
-                names = self._runs.expired(self._limits, now)
-                await run_in_threadpool(self._runs.discard, names)
-                self._runs.forget(names)
+                running = self.keys.running()
+                await run_in_threadpool(
+                    retention.sweep, self._data, self._limits, time.time(), running, lambda: self._stopped
+                )
             except (OSError, sqlite3.Error) as error:  # such as a full disk: the next time it may work
                 LOG.warning("What is not kept any longer cannot be removed: %s", error)
             await asyncio.sleep(self._limits.sweep_interval)

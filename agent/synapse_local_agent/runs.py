@@ -14,10 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from synapse_local_agent.executor import Job, Outcome
-    from synapse_local_agent.limits import Limits
 
 LOG = logging.getLogger(__name__)
 DATABASE = "runs.sqlite"
@@ -38,8 +35,11 @@ CREATE TABLE IF NOT EXISTS runs (
     size INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS runs_by_job ON runs (job_id);
-CREATE INDEX IF NOT EXISTS runs_by_start ON runs (started);
+DROP INDEX IF EXISTS runs_by_start;
+CREATE INDEX IF NOT EXISTS runs_by_age ON runs (started, finished, size);
 """
+ROW_BYTES = 512
+"""What a row takes beside params and result, with its entries in the indexes; so that runs of nothing count too."""
 ADDED = ("params", "result")
 """Columns that the tables of older agents do not have."""
 
@@ -89,7 +89,7 @@ def connect(data: Path) -> sqlite3.Connection:
 
 
 class Runs:
-    """The runs of one agent. All but `keep` and `discard` is for the thread of the agent's event loop."""
+    """The runs of one agent. All but `keep` is for the thread of the agent's event loop."""
 
     def __init__(self, data: Path, connection: sqlite3.Connection) -> None:
         self._folder = data / "runs"
@@ -125,7 +125,7 @@ class Runs:
         result = None
         if outcome.error_type is None and len(outcome.result) <= LARGE:
             result = outcome.result.decode(errors="replace")
-        size = len(job.params) + len(outcome.result)
+        size = ROW_BYTES + len(job.params) + len(outcome.result)
         with contextlib.suppress(OSError):  # most runs have no log, and some remove it
             size += run.log.stat().st_size
         self._connection.execute(
@@ -141,26 +141,10 @@ class Runs:
             ),
         )
 
-    def expired(self, limits: Limits, now: float) -> list[str]:
-        """The runs whose time is over, and the oldest of those that take too much room together."""
-        rows = self._connection.execute(
-            "SELECT name, started, size FROM runs WHERE finished IS NOT NULL ORDER BY started DESC"
-        )
-        names, size = [], 0
-        for name, started, taken in rows:
-            size += taken
-            if started < now - limits.keep_runs or size > limits.keep_runs_size:
-                names.append(name)
-        return names
-
-    def discard(self, names: Iterable[str]) -> None:
-        """Remove the folders of runs. It may take long, and is for any thread."""
-        for name in names:
-            remove(self._folder / name)
-
-    def forget(self, names: Iterable[str]) -> None:
-        """Remove the rows of runs whose folders have gone."""
-        self._connection.executemany("DELETE FROM runs WHERE name = ?", [(name,) for name in names])
+    def discard(self, run: Run) -> None:
+        """Forget a run that did not come about."""
+        remove(run.folder)
+        self._connection.execute("DELETE FROM runs WHERE name = ?", (run.name,))
 
     def _recover(self) -> None:
         """Finish the records of runs that ended with an earlier agent."""

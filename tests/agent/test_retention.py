@@ -34,7 +34,7 @@ def test_record_of_a_run(own_http: httpx.Client, registry: Path, tmp_path: Path)
     assert (row["job_id"], row["plugin"], row["version"], row["action"]) == ("../../job", "ocr", "1.0.0", "run")
     assert (row["outcome"], row["exit"]) == ("succeeded", None)
     assert row["started"] <= row["finished"]
-    assert row["size"] == len("said\n") + len(row["params"]) + len(row["result"].encode())
+    assert row["size"] == 512 + len("said\n") + len(row["params"]) + len(row["result"].encode())
 
 
 def test_large_params_and_results_are_files(own_http: httpx.Client, tmp_path: Path) -> None:
