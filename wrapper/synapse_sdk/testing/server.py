@@ -194,7 +194,7 @@ class FaultServer:
             try:
                 connection, _ = listener.accept()
             except OSError:
-                return
+                return  # it was closed
             self.connections += 1
             with self._lock:
                 self.open_connections.add(connection)
@@ -203,6 +203,8 @@ class FaultServer:
     def _serve(self, connection: socket.socket, number: int) -> None:
         plain = connection
         try:
+            # Or the second part of an answer waits until the first one is acknowledged, which takes 40 ms.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 greeting = self.on_accept.pop(0) if self.on_accept else None
             if greeting is not None and not greeting(connection):
