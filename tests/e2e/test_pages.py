@@ -25,6 +25,7 @@ DOCUMENTS = REPOSITORY / "docs"
 ELSEWHERE = {
     "adding-an-operation.md": "tests/e2e/test_adding_an_operation.py",
     "mutants.md": "tools/mutate.py",
+    "testing.md": "tests/testing/test_examples.py",
 }
 """Pages whose blocks are no reader's commands, and what holds them."""
 PAGES = sorted({path.name for path in DOCUMENTS.glob("*.md")} - ELSEWHERE.keys())
