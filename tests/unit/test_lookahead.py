@@ -256,6 +256,14 @@ def test_a_list_that_shrinks_doubles_nothing(
     assert found == sorted(set(found))
 
 
+def test_what_came_ahead_of_a_change_is_not_read_after_it() -> None:
+    """Where a page that had to be asked for again shows that the list has changed, the pages after it are new too."""
+    agent = Agent(30, 1, {2: 503, 6: shrink})
+    found, _ = Reader(agent).all()
+    assert agent.asked[:7] == [1, 2, 3, 4, 5, 6, 3]
+    assert found == [0, 1, *range(3, 30)]
+
+
 @settings(max_examples=50)
 @given(st.integers(20, 60), st.integers(1, 5), st.integers(1, 5), st.integers(2, 9), st.integers(1, 30), CHOICES)
 def test_a_page_size_that_changes_loses_nothing(

@@ -40,8 +40,6 @@ WIDTHS_AT_ONCE = 8
 """How many times the width a list that is kept whole is asked for in one go."""
 MOST_BYTES = 2 * 2**20
 """How much is held of pages whose turn it is not yet."""
-PATIENCE = 0.1
-"""Seconds that a page that is asked for ahead waits for a connection: others may need them for longer."""
 TOO_MANY_REQUESTS = 429
 
 
@@ -211,7 +209,6 @@ class LookAhead:
             steps = self._fetch(call)
             step = next(steps)
             while isinstance(step, httpx.Request):
-                step.extensions["timeout"] = {**step.extensions["timeout"], "pool": PATIENCE}
                 try:
                     response = yield step
                 except FAILURES as failure:
