@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 CLIENT = "synapse_sdk.clients.agent"
 AGENT = "synapse_local_agent"
+TESTING = "synapse_sdk.testing"
 PAGES: dict[str, tuple[str, list[str]]] = {
     "reference/client.md": ("AgentClient", [f"{CLIENT}.AgentClient"]),
     "reference/async-client.md": ("AsyncAgentClient", [f"{CLIENT}.AsyncAgentClient"]),
@@ -40,12 +41,28 @@ PAGES: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "reference/errors.md": ("Errors", ["synapse_sdk.exceptions"]),
+    "reference/testing.md": (
+        "Fixtures and faults",
+        [
+            f"{TESTING}.plugin",
+            f"{TESTING}.proxy.AgentFaults",
+            f"{TESTING}.calls.AgentCalls",
+            f"{TESTING}.server.Received",
+            f"{TESTING}.faults",
+            f"{TESTING}.agent.ProxiedAgent",
+            f"{TESTING}.server.FaultServer",
+        ],
+    ),
     "reference/local-agent.md": ("The local agent", [f"{AGENT}.LocalAgent", f"{AGENT}.Limits", AGENT]),
 }
-"""Each page: its title, and what stands on it. A module stands for all names of its `__all__`."""
+"""Each page: its title, and what stands on it. A module stands for all names of its `__all__`, or without one for
+its public functions and classes."""
 PUBLIC = [CLIENT, "synapse_sdk.exceptions", AGENT]
 """The modules that people import from."""
-GIVEN = {"RawResponse", "CachedRelease", "PluginReleases", "RegistryError", "TokenError", "HostError", "DataInUseError"}
+GIVEN = {
+    *("RawResponse", "CachedRelease", "PluginReleases", "AgentFaults", "AgentCalls", "Received"),
+    *("RegistryError", "TokenError", "HostError", "DataInUseError"),
+}
 """What these packages make and nobody else, so that its arguments are no matter."""
 WIDTH = 76
 
@@ -81,7 +98,12 @@ class Reference:
         found = self._find(path)
         if not found.is_module:
             return [found]
-        return [self._find(f"{path}.{name}") for name in sorted(found.exports, key=list(found.members).index)]
+        if found.exports:
+            names = sorted(found.exports, key=list(found.members).index)
+        else:
+            made = {name: each for name, each in found.members.items() if not each.is_alias}
+            names = [name for name, each in made.items() if each.is_class or each.is_function]
+        return [self._find(f"{path}.{name}") for name in names if not name.startswith(("_", "pytest_"))]
 
     def _once(self, paths: list[str]) -> list[Any]:
         """What stands on a page, each thing once, where it is named first."""
@@ -91,7 +113,8 @@ class Reference:
         """Where each name that a docstring may mention stands."""
         for page, objects in self._shown.items():
             for shown in objects:
-                yield shown.name, f"{page}#{shown.name}"
+                if not shown.name.islower() or "_" in shown.name:  # `status` may mean anything
+                    yield shown.name, f"{page}#{shown.name}"
                 if shown.is_class:
                     for member in members(shown):
                         yield f"{shown.name}.{member.name}", f"{page}#{shown.name}.{member.name}"
@@ -115,12 +138,8 @@ class Reference:
     def _object(self, shown: Any, page: str, depth: int) -> Iterator[str]:
         if shown.is_attribute:
             yield code("python", f"{shown.name} = {alias_of(shown)}")
-        else:
-            parameters = None if shown.name in GIVEN else constructor(shown)
-            lines = [f"from {self._origins[shown.path]} import {shown.name}"] if shown.path in self._origins else []
-            lines += [] if parameters is None else ["", signature(shown.name, parameters)]
-            if lines:
-                yield code("python", "\n".join(lines))
+        elif lines := self._made(shown):
+            yield code("python", "\n".join(lines))
         yield from self._text(shown, page)
         for member in members(shown) if shown.is_class else ():
             yield heading(depth + 1, member.name, f"{shown.name}.{member.name}")
@@ -128,6 +147,19 @@ class Reference:
                 prefix = "await " if "async" in member.labels else ""
                 yield code("python", prefix + signature(member.name, list(member.parameters), member.returns))
             yield from self._text(member, page)
+
+    def _made(self, shown: Any) -> list[str]:
+        """How it is imported, and called; a fixture is neither."""
+        if shown.name in GIVEN:
+            origin = self._origins.get(shown.path)
+            return [f"from {origin} import {shown.name}"] if origin else []
+        if any("fixture" in str(each.value) for each in shown.decorators):
+            return []
+        origin = self._origins.get(shown.path, shown.parent.path)
+        parameters = list(shown.parameters) if shown.is_function else constructor(shown)
+        returns = shown.returns if shown.is_function else None
+        call = [] if parameters is None else ["", signature(shown.name, parameters, returns)]
+        return [f"from {origin} import {shown.name}", *call]
 
     def _text(self, shown: Any, page: str) -> Iterator[str]:
         """A docstring, section by section."""
@@ -224,6 +256,7 @@ def signature(name: str, parameters: list[Any], returns: Any = None) -> str:
         if parameter.kind is griffe.ParameterKind.keyword_only and not starred:
             parts.append("*")
             starred = True
+        starred = starred or parameter.kind is griffe.ParameterKind.var_positional
         star = {griffe.ParameterKind.var_positional: "*", griffe.ParameterKind.var_keyword: "**"}.get(
             parameter.kind, ""
         )
