@@ -16,6 +16,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
+from synapse_sdk.cli import tables
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 SPINNER_SECONDS = 0.3
 """How long something may take before a spinner shows."""
+COLUMNS = 80
 WHOLE = frozenset({"ID", "SIZE"})
 """Columns that are never folded, however narrow the terminal is."""
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -85,15 +88,7 @@ class Output:
 
     def draw(self, thing: RenderableType, *, wraps: bool = True) -> None:
         """Draw something of rich on stdout."""
-        self._console().print(thing, soft_wrap=not wraps)
-
-    @property
-    def width(self) -> int:
-        """Columns of the terminal."""
-        return self._console().width
-
-    def _console(self) -> Console:
-        return _console(sys.stdout)
+        _console(sys.stdout).print(thing, soft_wrap=not wraps)
 
     def fields(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Show names and what each is, below each other."""
@@ -109,21 +104,19 @@ class Output:
 
     def table(self, names: Sequence[str], rows: Sequence[Sequence[str]], *, stream: TextIO | None = None) -> None:
         """Show rows below the names of their columns; in a narrow terminal cells are folded, and nothing is lost."""
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for name in names:
-            table.add_column(name, overflow="fold", no_wrap=name in WHOLE)
-        for row in rows:
-            table.add_row(*(Text(safe(cell)) for cell in row))
-        _console(stream or sys.stdout).print(table)
+        stream = stream or sys.stdout
+        cells = [[safe(cell) for cell in row] for row in rows]
+        header, *rest = tables.lines(names, cells, columns_of(stream), WHOLE)
+        is_bold = _is_terminal(stream) and has_colour()
+        write(f"\x1b[1m{header}\x1b[0m\n" if is_bold else f"{header}\n", stream)
+        write("".join(f"{line}\n" for line in rest), stream)
 
 
-def write(text: str) -> None:
-    """Write to stdout; what its encoding has no letters for is escaped."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+def write(text: str, stream: TextIO | None = None) -> None:
+    """Write to stdout, or to another stream; what its encoding has no letters for is escaped."""
+    stream = stream or sys.stdout
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def say(text: str, style: str = "", *, wraps: bool = False) -> None:
@@ -137,19 +130,19 @@ def say(text: str, style: str = "", *, wraps: bool = False) -> None:
     text = safe(text)
     is_terminal = _is_terminal(sys.stderr)
     if wraps and is_terminal:
-        text = textwrap.fill(text, _columns(), break_long_words=False, break_on_hyphens=False)
+        text = textwrap.fill(text, columns_of(sys.stderr), break_long_words=False, break_on_hyphens=False)
     if style and is_terminal and has_colour():
         first, space, rest = text.partition(" ")
         text = f"\x1b[{style}m{first}\x1b[0m{space}{rest}"
-    encoding = sys.stderr.encoding or "utf-8"
-    sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    write(f"{text}\n", sys.stderr)
 
 
-def _columns() -> int:
+def columns_of(stream: TextIO) -> int:
+    """How wide a stream's terminal is; 80 columns where it is none, or does not say."""
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
-    except OSError:
-        return 80
+        return os.get_terminal_size(stream.fileno()).columns or COLUMNS
+    except (OSError, ValueError):
+        return COLUMNS
 
 
 def has_colour() -> bool:

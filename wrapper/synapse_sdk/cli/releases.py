@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -65,7 +66,7 @@ def _show(session: Session, releases: Sequence[Any]) -> None:
     if not releases:
         output.say("No releases.")
         return
-    if session.output.width < WIDE:
+    if output.columns_of(sys.stdout) < WIDE:
         session.output.table(COLUMNS, [release_row(release) for release in releases])
         return
     rows = [[*release_row(release), actions(release.get("actions"))] for release in releases]

@@ -111,12 +111,11 @@ def _asked(session: Session, ours: str | None) -> Iterator[Finding]:
 
 def _document(client: Any) -> Any:
     """The agent's own OpenAPI document, where it has one; the path is what servers of OpenAPI agree on."""
-    import httpx
+    from synapse_sdk.exceptions import ClientError
 
     try:
-        response = client.api.get_httpx_client().get("/openapi.json", timeout=SECONDS)
-        return response.json() if response.is_success else None
-    except (httpx.HTTPError, ValueError):
+        return client.api.get_httpx_client().get("/openapi.json", timeout=SECONDS).json()
+    except (ClientError, ValueError):
         return None
 
 

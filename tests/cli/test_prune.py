@@ -1,0 +1,152 @@
+"""Pruning from the command line: it asks, and what it showed is all that it deletes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.wire.faults import hang_up, page, reply
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from synapse_sdk.testing.server import FaultServer
+
+    from tests.cli.conftest import Open, OpenServer, Run
+
+OLD, MIDDLE, NEW = (
+    {"id": number, "plugin": "ocr", "version": f"1.{number}.0", "created": f"2026-01-0{number}T00:00:00Z"}
+    for number in (1, 2, 3)
+)
+LIST = reply(page([NEW, MIDDLE, OLD], 3))
+GONE = reply(None, 204)
+
+
+def deleted(server: FaultServer) -> list[str]:
+    """The paths of the deletions that arrived."""
+    return [request.path for request in server.requests if request.method == "DELETE"]
+
+
+def test_yes(call: Run, open_server: OpenServer) -> None:
+    """With --yes the old releases are deleted by id, oldest first, and are the result."""
+    server = open_server(LIST, GONE)
+    ended = call("prune", "--keep", "1", "--yes", SYNAPSE_AGENT_URL=server.url)
+    assert (ended.returncode, json.loads(ended.stdout), ended.stderr) == (0, [OLD, MIDDLE], "")
+    assert deleted(server) == ["/plugin_releases/1", "/plugin_releases/2"]
+
+
+def test_criteria(call: Run, open_server: OpenServer) -> None:
+    """A release goes only where age, number and plugin all say so, whatever the agent lists."""
+    server = open_server(LIST, GONE)
+    criteria = ["--older-than", "2026-01-02", "--keep", "1", "--plugin", "ocr"]
+    ended = call("prune", *criteria, "-y", SYNAPSE_AGENT_URL=server.url)
+    assert json.loads(ended.stdout) == [OLD]
+    assert ("plugin", "ocr") in server.requests[0].query
+    server = open_server(LIST, GONE)
+    ended = call("prune", "--keep", "1", "--plugin", "other", "-y", SYNAPSE_AGENT_URL=server.url)
+    assert json.loads(ended.stdout) == []
+    assert deleted(server) == []
+
+
+def test_dry_run(call: Run, open_server: OpenServer) -> None:
+    """--dry-run gives what would be deleted, and deletes nothing; it asks for no --yes."""
+    server = open_server(LIST, GONE)
+    ended = call("prune", "--keep", "2", "--dry-run", SYNAPSE_AGENT_URL=server.url)
+    assert (ended.returncode, json.loads(ended.stdout), ended.stderr) == (0, [OLD], "")
+    assert deleted(server) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--keep", "1"], "no terminal to ask on"),
+        (["--yes"], "prune would delete everything"),
+        (["--plugin", "ocr", "--yes"], "prune would delete everything"),
+        (["--keep", "0", "--yes"], "--keep"),
+        (["--older-than", "tomorrow", "--yes"], "--older-than"),
+        (["--older-than", "2999-01-01", "--yes"], "does not lie in the past"),
+        (["--older-than", "", "--yes"], "--older-than"),
+        (["--older-than", "30", "--yes"], "--older-than"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_refused(call: Run, open_server: OpenServer, arguments: Sequence[str], expected: str) -> None:
+    """Without a criterion, with one that cannot be used, or where it cannot ask, nothing is sent at all."""
+    server = open_server(LIST)
+    ended = call("prune", *arguments, SYNAPSE_AGENT_URL=server.url)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert expected in ended.stderr
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("keys", ["y\r", "yes\r"])
+def test_answer_yes(terminal: Open, open_server: OpenServer, keys: str) -> None:
+    """On a terminal it shows what would go, asks, and after a yes deletes exactly that."""
+    server = open_server(LIST, GONE)
+    screen = terminal("prune", "--keep", "1", columns=60, SYNAPSE_AGENT_URL=server.url)
+    shown = screen.until("Delete 2 releases? [y/N]:")
+    assert [line.split()[2] for line in shown.splitlines()[1:3]] == ["1.1.0", "1.2.0"]
+    assert deleted(server) == []
+    screen.type(keys)
+    assert screen.wait() == 0
+    assert screen.text.splitlines()[-1] == "2 releases deleted."
+    assert deleted(server) == ["/plugin_releases/1", "/plugin_releases/2"]
+    assert len(server.requests) == 3  # the list is read once
+
+
+@pytest.mark.parametrize(
+    ("keys", "code", "said"),
+    [
+        ("\r", 0, "Nothing was deleted."),
+        ("n\r", 0, "Nothing was deleted."),
+        ("\x03", 130, "Interrupted."),
+        ("\x04", 130, "Interrupted."),
+    ],
+    ids=["Enter", "no", "Ctrl-C", "Ctrl-D"],
+)
+def test_answer_no(terminal: Open, open_server: OpenServer, keys: str, code: int, said: str) -> None:
+    """Any other answer deletes nothing, and Ctrl-C ends it."""
+    server = open_server(LIST, GONE)
+    screen = terminal("prune", "--keep", "1", SYNAPSE_AGENT_URL=server.url)
+    screen.until("Delete 2 releases? [y/N]:")
+    screen.type(keys)
+    assert screen.wait() == code
+    assert said in screen.text
+    assert "Traceback" not in screen.text
+    assert deleted(server) == []
+
+
+def test_nothing_to_delete(terminal: Open, open_server: OpenServer) -> None:
+    """Where nothing is old it does not ask, and says so."""
+    screen = terminal("prune", "--keep", "3", SYNAPSE_AGENT_URL=open_server(LIST).url)
+    assert screen.wait() == 0
+    assert screen.text == "0 releases deleted."
+
+
+def test_somebody_else_deleted_one(call: Run, open_server: OpenServer) -> None:
+    """A release that is gone by then is no failure, and not among what was deleted."""
+    server = open_server(LIST, reply({"detail": "There is no release 1."}, 404), GONE)
+    ended = call("prune", "--keep", "1", "--yes", SYNAPSE_AGENT_URL=server.url)
+    assert (ended.returncode, json.loads(ended.stdout)) == (0, [MIDDLE])
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"), [(reply({"detail": "in use"}, 409), 4), (hang_up, 5)], ids=["409", "closed"]
+)
+def test_deletion_that_fails(call: Run, open_server: OpenServer, answer: Any, code: int) -> None:
+    """Where a deletion fails it ends, and says how many were deleted by then."""
+    server = open_server(LIST, GONE, answer)
+    ended = call("prune", "--keep", "1", "--yes", SYNAPSE_AGENT_URL=server.url)
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert "1 of 2 releases were deleted." in ended.stderr
+
+
+def test_list_that_fails(call: Run, open_server: OpenServer) -> None:
+    """Where a page of the list fails nothing is deleted, however old the releases before it were."""
+    first = reply(page([OLD, MIDDLE], 3, following="?page=2"))
+    server = open_server(first, reply({"detail": "no"}, 500))
+    ended = call("prune", "--older-than", "1d", "--yes", SYNAPSE_AGENT_URL=server.url)
+    assert ended.returncode == 1
+    assert deleted(server) == []
