@@ -94,8 +94,9 @@ mutate: setup  ## Change the pure modules: do tests notice?
 docs: $(VENV)/docs-ready  ## Build the documents' site.
 	@$(BIN)/python -m tools.documents
 
-pictures: $(VENV)/agent-ready  ## Record the demo for the README.
+pictures: setup  ## Make the pictures of the documents.
 	@$(BIN)/python -m tools.recording
+	@$(BIN)/python -m tools.cli_pictures
 
 build: setup  ## Build sdist and wheel, and try them.
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt build twine

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from synapse_sdk.cli import output, profiles
+from synapse_sdk.cli import completion, output, profiles
 from synapse_sdk.cli.failures import DOCTOR, FAILED, INTERRUPTED, Failure, one_line
 from synapse_sdk.cli.profiles import SECRETS, Options
 
@@ -22,9 +22,19 @@ if TYPE_CHECKING:
     from synapse_sdk.clients.agent import AgentClient
     from synapse_sdk.exceptions import ClientError
 
-Url = Annotated[str | None, typer.Option("--url", help="The agent's URL.", metavar="URL", show_default=False)]
+Url = Annotated[str | None, typer.Option("--url", help="The agent's URL.", metavar="URL")]
+Lookup = Annotated[
+    str,
+    typer.Argument(
+        help="A release: its id, or CODE@VERSION.", metavar="LOOKUP", autocompletion=completion.complete_release
+    ),
+]
+
 Profile = Annotated[
-    str | None, typer.Option("--profile", help="Profile of config.toml to use.", metavar="NAME", show_default=False)
+    str | None,
+    typer.Option(
+        "--profile", help="Profile of config.toml to use.", metavar="NAME", autocompletion=completion.complete_profile
+    ),
 ]
 TokenFile = Annotated[
     Path | None,

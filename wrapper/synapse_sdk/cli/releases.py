@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from synapse_sdk.cli import output
-from synapse_sdk.cli.command import Session, client_command
+from synapse_sdk.cli import completion, output
+from synapse_sdk.cli.command import Lookup, Session, client_command
 from synapse_sdk.cli.failures import NOT_FOUND, Failure
 from synapse_sdk.cli.show import COLUMNS, actions, release_fields, release_row
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 PAGE_SIZE = 100
 WIDE = 90
 """Columns from which on the actions of a release find room in a list."""
-
-Lookup = Annotated[str, typer.Argument(help="A release: its id, or CODE@VERSION.", metavar="LOOKUP")]
 
 
 @client_command
@@ -111,7 +109,12 @@ def show(session: Session, release: Any) -> None:
 @client_command
 def delete(
     session: Session,
-    lookups: Annotated[list[str], typer.Argument(help="Releases: ids, or CODE@VERSION.", metavar="LOOKUP...")],
+    lookups: Annotated[
+        list[str],
+        typer.Argument(
+            help="Releases: ids, or CODE@VERSION.", metavar="LOOKUP...", autocompletion=completion.complete_release
+        ),
+    ],
 ) -> None:
     """Delete releases from the agent's cache; the backend keeps them."""
     from synapse_sdk.clients.agent import ReleaseLookup

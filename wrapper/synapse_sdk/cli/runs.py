@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synapse_sdk.cli import output, parameters
-from synapse_sdk.cli.command import Session, client_command
+from synapse_sdk.cli.command import Lookup, Session, client_command
 from synapse_sdk.cli.failures import INTERRUPTED, UNREACHABLE, Failure, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-Lookup = Annotated[str, typer.Argument(help="A release: its id, or CODE@VERSION.", metavar="LOOKUP")]
 Action = Annotated[str, typer.Argument(help="The action's name.", metavar="ACTION")]
 Params = Annotated[
     list[str] | None,
