@@ -127,10 +127,11 @@ class Store:
         release = self.get(lookup)
         if release is None:
             return None
-        with self._lock, self._connection:
-            deleted = self._connection.execute("DELETE FROM releases WHERE id = ?", (release.id,))
-            self._counts.clear()
-            return release if deleted.rowcount else None
+        with self._lock:
+            with self._connection:
+                deleted = self._connection.execute("DELETE FROM releases WHERE id = ?", (release.id,)).rowcount
+            self._changed(-deleted)
+        return release if deleted else None
 
     def discard(self, digest: str) -> None:
         """Remove files that no release has any more."""
@@ -173,6 +174,11 @@ class Store:
             (self._counts[key],) = self._connection.execute(query, (*known.values(),)).fetchone()
         return self._counts[key]
 
+    def _changed(self, by: int) -> None:
+        """Forget the counts, but for that of all releases, which has changed by so many."""
+        total = self._counts.get(())
+        self._counts = {} if total is None else {(): total + by}
+
     def _find(self, where: str, *values: object) -> Release | None:
         query = f"SELECT * FROM releases WHERE {where} LIMIT 1"  # noqa: S608 - `where` is always a constant
         with self._lock:
@@ -180,14 +186,16 @@ class Store:
         return None if row is None else _release(row)
 
     def _insert(self, values: tuple[object, ...]) -> Release:
-        with self._lock, self._connection:
-            cursor = self._connection.execute(
-                "INSERT INTO releases (plugin, version, digest, config, created, size) VALUES (?, ?, ?, ?, ?, ?)"
-                " RETURNING *",
-                values,
-            )
-            self._counts.clear()
-            return _release(cursor.fetchone())
+        with self._lock:
+            with self._connection:
+                cursor = self._connection.execute(
+                    "INSERT INTO releases (plugin, version, digest, config, created, size) VALUES (?, ?, ?, ?, ?, ?)"
+                    " RETURNING *",
+                    values,
+                )
+                row = cursor.fetchone()
+            self._changed(1)
+        return _release(row)
 
     @contextlib.contextmanager
     def _only_one(self, *name: str) -> Iterator[None]:
