@@ -73,7 +73,7 @@ def test_start_and_stop_leave_nothing(registry: Path, temporary: Path) -> None:
             source = "import os\ndef run(params): return os.getpid()"
             processes.append(result_of(run_source(http, source)))
         until(lambda: set(threading.enumerate()) <= threads)
-        assert descriptors() == open_before
+        assert descriptors() <= open_before  # fewer where an earlier test's connection has ended meanwhile
     assert [group_of(process) for process in processes] == [set()] * 3
     assert list(temporary.iterdir()) == []
 
