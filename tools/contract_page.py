@@ -71,16 +71,7 @@ class Contract:
         token = operation.get("security", self._document["security"])
         yield "Asks for the agent token in `Authorization`." if token else "Answers without a token."
         parameters = [self._resolved(parameter) for parameter in operation["parameters"]]
-        yield from table(
-            "parameter",
-            "in",
-            "type",
-            "",
-            rows=[
-                (f"`{each['name']}`", each["in"], self._type(each["schema"]), each["schema"].get("description", ""))
-                for each in parameters
-            ],
-        )
+        yield from table("parameter", "in", "", rows=[self._parameter(each) for each in parameters])
         if "requestBody" in operation:
             media = operation["requestBody"]["content"]["application/json"]
             yield f"**Body**: {self._type(media['schema'])}"
@@ -91,6 +82,10 @@ class Contract:
             if status.startswith("2"):
                 for media in self._resolved(response).get("content", {}).values():
                     yield from self._examples(media, f"{status}: ")
+
+    def _parameter(self, parameter: dict[str, Any]) -> tuple[str, ...]:
+        schema = parameter["schema"]
+        return f"`{parameter['name']}`", f"{parameter['in']}, {self._type(schema)}", schema.get("description", "")
 
     def _answer(self, status: str, response: dict[str, Any]) -> tuple[str, ...]:
         found = self._resolved(response)
