@@ -157,3 +157,11 @@ def test_map_has_every_folder(repository: Path, run: Run) -> None:
 def test_lines_fit_a_narrow_terminal() -> None:
     """No line of the README is wider than 60 columns, nor of the quickstart, which it shows."""
     assert [line for line in README.splitlines() if len(line) > 60] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_lead_somewhere(repository: Path, name: str) -> None:
+    """Each relative link of the documents at the top leads to a file or a folder."""
+    text = re.sub(r"```.*?```", "", (repository / name).read_text(encoding="utf-8"), flags=re.DOTALL)
+    links = re.findall(r"\]\s?\(([^)#:]+)\)", text)
+    assert [link for link in links if not (repository / link).exists()] == []

@@ -9,4 +9,3 @@ Example:
 from __future__ import annotations
 
 from synapse_sdk.exceptions import *  # noqa: F403 - all of them, and nothing else
-from synapse_sdk.exceptions import __all__  # noqa: F401 - the list of them goes along
