@@ -75,6 +75,8 @@ def test_error_tree_is_that_of_the_sdk() -> None:
     for name in exceptions.__all__:
         real |= {(name, base.__name__) for base in getattr(exceptions, name).__bases__ if base is not Exception}
     assert drawn == real
+    advised = set(re.findall(r"^- `(\w+)`: ", page, re.MULTILINE))
+    assert {name for name, _ in real} - advised == {"ClientError", "HTTPError"}
 
 
 @pytest.mark.parametrize(("page", "holder"), ELSEWHERE.items())
