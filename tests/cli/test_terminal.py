@@ -125,6 +125,18 @@ def test_interrupted_run(terminal: Open, tmp_path: Path) -> None:
     assert not (tmp_path / "started").exists()  # the same run, not another one
 
 
+def test_terminated_run(terminal: Open, tmp_path: Path) -> None:
+    """A command that is told to end gives the terminal its cursor back."""
+    parameters = ["-p", f"started={tmp_path / 'started'}", "-p", f"go={tmp_path / 'go'}"]
+    screen = terminal("run", "tool@1.0.0", "wait", *parameters)
+    screen.until("0:00:00")
+    screen.process.terminate()
+    assert screen.wait() == 143
+    (tmp_path / "go").touch()
+    assert screen.raw.rfind(b"\x1b[?25h") > screen.raw.rfind(b"\x1b[?25l")
+    assert "Traceback" not in screen.text
+
+
 @pytest.mark.parametrize("setting", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {}], ids=str)
 def test_colour(terminal: Open, setting: dict[str, Any]) -> None:
     """With NO_COLOR there is no colour, a dumb terminal gets plain text alone, and any other one has colours."""

@@ -101,7 +101,10 @@ def main() -> int:
 def _say_usage(error: TyperException) -> None:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "synapse-agent"
-    command.report(Failure(error.format_message(), f"`{path} --help` shows how."), is_debug=False)
+    message, hint = error.format_message(), f"`{path} --help` shows how."
+    if "unexpected extra argument" in message and path.endswith((" run", " debug")):
+        hint = f"A parameter has -p before it: -p NAME=VALUE. {hint}"
+    command.report(Failure(message, hint), is_debug=False)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

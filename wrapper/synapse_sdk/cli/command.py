@@ -45,6 +45,15 @@ Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds to wai
 Json = Annotated[bool, typer.Option("--json", help="JSON, on a terminal too.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
+ARGUMENTS = {
+    "base_url": "The agent's URL",
+    "as agent_token": "by --token-file",
+    "agent_token": "The agent's token",
+    "user_token": "The user's token",
+    "older_than": "--older-than",
+    "idempotency_key": "--idempotency-key",
+}
+"""What arguments of the client are called here."""
 SECRET_CHARACTERS = 6
 """Shorter ones could be part of any word; the client has the same bound."""
 SHARED: dict[str, tuple[Any, Any]] = {
@@ -135,7 +144,7 @@ class Session:
             ) as client:
                 yield client
         except (TypeError, ValueError) as error:
-            raise Failure(one_line(str(error).replace("base_url", "The agent's URL"))) from error
+            raise Failure(one_line(in_words(str(error)))) from error
         except ClientError as error:
             raise self.failure(error) from error
 
@@ -153,6 +162,18 @@ class Session:
         if connection.withheld is not None:
             return f"The token of profile {connection.withheld} is sent to the URL of that profile alone: give another."
         return "No token was sent: set SYNAPSE_AGENT_TOKEN, or give --token-file FILE or --profile NAME."
+
+
+def in_words(message: str) -> str:
+    """A message of the client without the names of its arguments.
+
+    Example:
+        >>> in_words("base_url must not hold a user: give tokens as agent_token")
+        "The agent's URL must not hold a user: give tokens by --token-file"
+    """
+    for name, words in ARGUMENTS.items():
+        message = message.replace(name, words)
+    return message
 
 
 def client_command(function: Callable[..., None]) -> Callable[..., None]:
@@ -223,8 +244,9 @@ def report(failure: Failure, *, is_debug: bool, secrets: Sequence[str] = ()) -> 
         import traceback
 
         cause = failure.__cause__ or failure
-        output.say(masked("".join(traceback.format_exception(cause))).rstrip())
-        if failure.details:
+        shown = "".join(traceback.format_exception(cause))
+        output.say(masked(shown).rstrip())
+        if failure.details not in shown:
             output.say(f"\nThe agent says:\n{masked(failure.details)}\n")
     output.say(masked(f"Error: {failure.message}"), "31;1", wraps=True)
     if failure.hint and not (is_debug and "--debug" in failure.hint):

@@ -30,7 +30,7 @@ ADVICE: Sequence[tuple[type[exceptions.ClientError], str, str]] = (
     (exceptions.ActionFailedError, "", "With --debug, the action's traceback."),
     (exceptions.ResponseTooLargeError, "", ""),
     (exceptions.InvalidResponseError, "", f"Is {{url}} the URL of an agent?{DOCTOR}"),
-    (exceptions.HTTPError, "HTML", f"Is {{url}} the URL of an agent?{DOCTOR}"),
+    (exceptions.HTTPError, r"HTML|^Not Found \(404\)", f"Is {{url}} the URL of an agent?{DOCTOR}"),
     (
         exceptions.ClientResponseIncompleteError,
         "",
@@ -98,10 +98,7 @@ def explain(error: exceptions.ClientError, url: str, hint: str = "") -> Failure:
         hint: What to do where the token was refused.
     """
     message, details = _told(error)
-    if isinstance(error, exceptions.AuthenticationError | exceptions.AuthorizationError):
-        advice = hint
-    else:
-        advice = _advice(error, message, url)
+    advice = hint if isinstance(error, exceptions.AuthenticationError) else _advice(error, message, url)
     return Failure(message, advice, code_of(error), details)
 
 

@@ -47,12 +47,8 @@ def prune(
     if not (dry_run or yes or _can_ask()):
         hint = "--yes deletes without asking, and --dry-run shows what would be."
         raise Failure("prune asks before it deletes, and here is no terminal to ask on.", hint)
-    try:
-        with session.client() as client, output.waiting("Reading the list"):
-            chosen = client.prune_plugin_releases(older_than=older_than, keep=keep, plugin=plugin, dry_run=True)
-    except Failure as failure:
-        failure.message = failure.message.replace("older_than", "--older-than")
-        raise
+    with session.client() as client, output.waiting("Reading the list"):
+        chosen = client.prune_plugin_releases(older_than=older_than, keep=keep, plugin=plugin, dry_run=True)
     if dry_run:
         _show(session, chosen, "would be deleted")
         return

@@ -10,7 +10,7 @@ import typer
 
 from synapse_sdk.cli import output, parameters
 from synapse_sdk.cli.command import Lookup, Session, client_command
-from synapse_sdk.cli.failures import INTERRUPTED, UNREACHABLE, Failure, one_line
+from synapse_sdk.cli.failures import INTERRUPTED, REFUSED, UNREACHABLE, Failure, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -129,13 +129,15 @@ def debug(
         if failure.details and not session.options.debug:  # who debugs wants to see where
             output.say(f"{failure.details}\n")
             failure.hint = "" if "--debug" in failure.hint else failure.hint
+        if failure.code == REFUSED and folder is not None and not failure.hint:
+            failure.hint = f"The sources were those of {folder.absolute()}: --plugin-path FOLDER names others."
         raise
     _show(session, result)
 
 
 def _waited(what: str, job_id: str | None, key: str, call: Callable[[], Any]) -> Any:
     """The result of a run; where it is interrupted or breaks, what is known of it."""
-    from synapse_sdk.exceptions import ClientResponseIncompleteError
+    from synapse_sdk.exceptions import ClientResponseIncompleteError, ClientTimeoutError
 
     shown = f"job id {job_id}" if job_id else "it was given no job id"
     again = f"Where the agent honours keys, `--idempotency-key {key}` waits for this run, and starts no other."
@@ -146,7 +148,9 @@ def _waited(what: str, job_id: str | None, key: str, call: Callable[[], Any]) ->
         message = f"Interrupted. {what} may go on on the agent ({shown})."
         raise Failure(message, again, INTERRUPTED) from None
     except ClientResponseIncompleteError as error:
-        message = f"The connection broke ({error.detail}). {what} may go on on the agent ({shown})."
+        late = isinstance(error, ClientTimeoutError)
+        why = "No answer came in time" if late else f"The connection broke ({error.detail})"
+        message = f"{why}. {what} may go on on the agent ({shown})."
         raise Failure(one_line(message), again, UNREACHABLE) from error
 
 
