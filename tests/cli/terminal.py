@@ -84,6 +84,20 @@ class Terminal:
             pass
         return self.process.wait(timeout=SECONDS)
 
+    def interrupt(self) -> int:
+        """Press Ctrl-C, wait for the program's end, and return its exit code.
+
+        It is pressed again after a while: a signal that comes between Python's last look for one and the system call
+        that waits does not end that call.
+        """
+        while True:
+            self.type("\x03")
+            end = time.monotonic() + SECONDS / 6
+            while self._read(end):
+                pass
+            if time.monotonic() < end:
+                return self.process.wait(timeout=SECONDS)
+
     def _read(self, end: float) -> bool:
         """Read what came; False at the end of the program or of the time."""
         ready, _, _ = select.select([self._master], [], [], max(0.0, end - time.monotonic()))
