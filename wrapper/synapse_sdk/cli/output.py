@@ -104,19 +104,19 @@ class Output:
 
     def table(self, names: Sequence[str], rows: Sequence[Sequence[str]], *, stream: TextIO | None = None) -> None:
         """Show rows below the names of their columns; in a narrow terminal cells are folded, and nothing is lost."""
-        stream = stream or sys.stdout
+        target = sys.stdout if stream is None else stream
         cells = [[safe(cell) for cell in row] for row in rows]
-        header, *rest = tables.lines(names, cells, columns_of(stream), WHOLE)
-        is_bold = _is_terminal(stream) and has_colour()
-        write(f"\x1b[1m{header}\x1b[0m\n" if is_bold else f"{header}\n", stream)
-        write("".join(f"{line}\n" for line in rest), stream)
+        header, *rest = tables.lines(names, cells, columns_of(target), WHOLE)
+        is_bold = _is_terminal(target) and has_colour()
+        write(f"\x1b[1m{header}\x1b[0m\n" if is_bold else f"{header}\n", target)
+        write("".join(f"{line}\n" for line in rest), target)
 
 
 def write(text: str, stream: TextIO | None = None) -> None:
     """Write to stdout, or to another stream; what its encoding has no letters for is escaped."""
-    stream = stream or sys.stdout
-    encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    target = sys.stdout if stream is None else stream
+    encoding = target.encoding or "utf-8"
+    target.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def say(text: str, style: str = "", *, wraps: bool = False) -> None:
