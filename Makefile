@@ -37,6 +37,11 @@ $(VENV)/dev-ready: $(VENV)/docs-ready
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+$(VENV)/ray-ready: $(VENV)/dev-ready
+	@echo "Installing Ray into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[ray]'
+	@touch $@
+
 setup: $(VENV)/dev-ready  ## Install everything into .venv.
 
 demo: $(VENV)/agent-ready  ## Drive a local agent, step by step.
@@ -45,7 +50,7 @@ demo: $(VENV)/agent-ready  ## Drive a local agent, step by step.
 test: setup  ## Run the tests, but for the heavy ones.
 	$(BIN)/pytest -m 'not heavy' --numprocesses 2 --dist worksteal
 
-test-heavy: setup  ## Run the heavy tests: load, fuzzing.
+test-heavy: setup $(VENV)/ray-ready  ## Run heavy tests: load, fuzzing, Ray.
 	@$(BIN)/pytest -m heavy || { status=$$?; test $$status -eq 5 || exit $$status; \
 		echo "No test is marked as heavy yet: there was nothing to run."; }
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from starlette.concurrency import run_in_threadpool
-
 from synapse_local_agent import folders, installer, watch
 from synapse_local_agent.environments import Environment, Environments
 from synapse_local_agent.executor import Job, Outcome, RequirementsError
@@ -47,7 +45,7 @@ class LocalExecutor:
         self._limits = limits
         self._variables = variables
         self._environments = Environments(data / "environments")
-        self._pool = Pool(limits.max_idle, limits.idle_limit)
+        self._pool: Pool[Process] = Pool(limits.max_idle, limits.idle_limit)
         self._spares = data / "spare"
         """The folders of processes that are kept."""
         self._running: dict[str, Running] = {}
@@ -57,7 +55,7 @@ class LocalExecutor:
 
     async def start(self) -> None:
         """Remove what an earlier agent left, and begin to watch what runs take."""
-        await run_in_threadpool(remove, self._spares)
+        await asyncio.to_thread(remove, self._spares)
         self._spares.mkdir(mode=folders.MODE, parents=True)
         self._chores = [asyncio.create_task(chore()) for chore in (self._watch, self._sweep)]
 
@@ -124,7 +122,7 @@ class LocalExecutor:
                 return
         else:
             await process.close()
-        await run_in_threadpool(folders.tidy, run)
+        await asyncio.to_thread(folders.tidy, run)
 
     async def _carry_out(self, process: Process, message: bytes, log: Path, running: Running) -> Outcome:
         """Have a process run something, watched, until it has or the run is cancelled."""
@@ -186,7 +184,7 @@ class LocalExecutor:
             before = set(self._watched)
             if not lasting:
                 continue
-            seen = await run_in_threadpool(watch.processes)
+            seen = await asyncio.to_thread(watch.processes)
             for log, process in lasting.items():
                 if self._watched.get(log) is process and (reason := watch.excess(seen, process.id, log, self._limits)):
                     process.end(Outcome(error_type="action_crashed", detail=reason))
@@ -195,7 +193,7 @@ class LocalExecutor:
         """Remove environments that are not kept any longer."""
         while True:
             try:
-                await run_in_threadpool(self._environments.sweep, self._limits, time.time())
+                await asyncio.to_thread(self._environments.sweep, self._limits, time.time())
             except OSError as error:  # such as a full disk: the next time it may work
                 LOG.warning("Environments that are not kept any longer cannot be removed: %s", error)
             await asyncio.sleep(self._limits.sweep_interval)

@@ -10,8 +10,9 @@ import socket
 import struct
 import subprocess
 import time
+from collections.abc import Hashable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from synapse_local_agent.executor import Outcome
 from synapse_local_agent.runs import remove
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from synapse_local_agent.environments import Environment
 
 WORKER = Path(__file__).with_name("synapse_worker") / "__main__.py"
-Kind = tuple[str | None, str, tuple[tuple[str, str], ...]]
+Kind = tuple[str | None, Hashable, Hashable]
 """What runs must have in common to share a process: the release's files, the Python, and the variables."""
 LENGTH = struct.Struct(">Q")
 ANSWER = struct.Struct(">??Q")
@@ -138,16 +139,32 @@ def cause_of_death(code: int | None) -> str:
     return f"The action's process ended by itself, with exit code {code}."
 
 
-class Pool:
-    """Processes that wait for their next run, each for runs of one kind alone, the one used last at the end."""
+class Kept(Protocol):
+    """What is kept for its next run: a process, or what stands for one elsewhere."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it can take a job."""
+        ...
+
+    async def close(self) -> object:
+        """End it."""
+        ...
+
+
+K = TypeVar("K", bound=Kept)
+
+
+class Pool(Generic[K]):
+    """What waits for its next run, each for runs of one kind alone, the one used last at the end."""
 
     def __init__(self, max_idle: int, idle_limit: float) -> None:
         self._max_idle = max_idle
         self._idle_limit = idle_limit
-        self._idle: list[tuple[Kind, Process, asyncio.TimerHandle]] = []
-        self._ending: set[asyncio.Task[int | None]] = set()
+        self._idle: list[tuple[Kind, K, asyncio.TimerHandle]] = []
+        self._ending: set[asyncio.Task[object]] = set()
 
-    def take(self, kind: Kind) -> Process | None:
+    def take(self, kind: Kind) -> K | None:
         """A process for a run of that kind, the one used last, or None."""
         for place in reversed(range(len(self._idle))):
             if self._idle[place][0] == kind:
@@ -158,7 +175,7 @@ class Pool:
                 self.end(process)
         return None
 
-    def give(self, kind: Kind, process: Process) -> None:
+    def give(self, kind: Kind, process: K) -> None:
         """Keep a process for its next run; where there are too many, the one used least lately ends."""
         if self._idle_limit <= 0:
             self.end(process)
@@ -174,7 +191,14 @@ class Pool:
             if kind[0] == digest:
                 self._expire(process)
 
-    def end(self, process: Process) -> None:
+    def make_room(self, kind: Kind) -> None:
+        """End the process of another kind that was used least lately, if there is one."""
+        for other, process, _ in self._idle:
+            if other != kind:
+                self._expire(process)
+                return
+
+    def end(self, process: K) -> None:
         """End a process, without waiting for it."""
         task = asyncio.get_running_loop().create_task(process.close())
         self._ending.add(task)
@@ -186,7 +210,7 @@ class Pool:
             self._expire(process)
         await asyncio.gather(*self._ending)
 
-    def _expire(self, process: Process) -> None:
+    def _expire(self, process: K) -> None:
         for entry in self._idle:
             if entry[1] is process:
                 self._idle.remove(entry)

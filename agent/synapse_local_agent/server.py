@@ -241,7 +241,7 @@ class LocalAgent:
             stack.callback(setattr, server, "should_exit", True)
             ready.wait()
             if not server.started:
-                msg = "The agent did not start"
+                msg = f"The agent did not start: {failures[0]}" if failures else "The agent did not start"
                 raise RuntimeError(msg) from (failures[0] if failures else None)
             self._url = server.url
             self._cleanup = stack.pop_all()

@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from synapse_local_agent import LocalAgent
+from synapse_local_agent.cluster.executor import OnRay
 
-from tests.agent.helpers import client_of, create, write_plugin
+from tests.agent.helpers import client_of, create, wheel, write_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,3 +106,37 @@ def serve(registry: Path, tmp_path: Path) -> Iterator[Serve]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="session")
+def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of wheels, which is all that installers can reach that start later."""
+    folder = tmp_path_factory.mktemp("wheels")
+    wheel(folder, "washer", "1.0")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("UV_FIND_LINKS", "PIP_FIND_LINKS"):
+            patch.setenv(name, str(folder))
+        for name in ("UV_NO_INDEX", "UV_OFFLINE", "UV_NO_CONFIG", "PIP_NO_INDEX"):
+            patch.setenv(name, "1")
+        patch.setenv("RUNTIME_ENV_RETRY_TIMES", "1")  # Ray copies the whole virtual environment for each try
+        patch.setenv("UV_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def cluster(offline: Path) -> Iterator[Any]:
+    """A Ray cluster of three nodes of one CPU each, on this machine, whose installers see the wheels alone."""
+    utils = pytest.importorskip("ray.cluster_utils", reason="Ray is not installed: make test-heavy installs it")
+    cluster = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        for _ in range(2):
+            cluster.add_node(num_cpus=1)
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+@pytest.fixture(scope="session")
+def on_ray(cluster: Any) -> OnRay:
+    """Makes an executor on the cluster."""
+    return OnRay(cluster.address)

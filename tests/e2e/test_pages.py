@@ -30,11 +30,15 @@ ELSEWHERE = {
 """Pages whose blocks are no reader's commands, and what holds them."""
 PAGES = sorted({path.name for path in DOCUMENTS.glob("*.md")} - ELSEWHERE.keys())
 DEMO = DOCUMENTS / "pictures" / "demo.svg"
+HEAVY = {"scaling.md"}
+"""Pages that need Ray."""
 FROM_NOTHING = {"tutorial.md"}
 """Pages whose reader has nothing yet; on all others there is an agent, named in the environment."""
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.heavy) if page in HEAVY else page for page in PAGES]
+)
 def test_blocks_do_what_the_page_says(page: str, tmp_path: Path, environment: dict[str, str]) -> None:
     """Who follows a page, block by block, sees what it says."""
     reader = tmp_path / "reader"

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import signal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 DAY = 86_400
 MIB = 2**20
+ON_A_CLUSTER = 1000
+"""Actions that run at the same time where the cluster is what limits them."""
 
 
 class LogLevel(StrEnum):
@@ -21,6 +27,13 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+class ExecutorName(StrEnum):
+    """What runs the actions."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 def serve(
@@ -41,7 +54,8 @@ def serve(
     ] = None,
     run_timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that an action may run.")] = 86_400,
     max_running: Annotated[
-        int | None, typer.Option(min=1, help="Actions that run at the same time. One a core where left out.")
+        int | None,
+        typer.Option(min=1, help="Actions that run at the same time. One a core where left out; 1000 with Ray."),
     ] = None,
     max_queue: Annotated[int, typer.Option(min=0, help="Runs that wait; further ones are answered with 429.")] = 1000,
     max_memory: Annotated[
@@ -62,6 +76,13 @@ def serve(
         list[str] | None,
         typer.Option(help="Name that callers use for the agent, beside localhost; repeatable. Needed with 0.0.0.0."),
     ] = None,
+    executor: Annotated[
+        ExecutorName, typer.Option(help="What runs the actions: processes of this machine, or a Ray cluster.")
+    ] = ExecutorName.LOCAL,
+    ray_address: Annotated[
+        str,
+        typer.Option(help="Cluster: auto for this machine's, host:port, ray://host:port, or local to start one."),
+    ] = "auto",
     grace: Annotated[float, typer.Option(min=0, help="Seconds for running actions to end when it is stopped.")] = 3,
     log_level: Annotated[LogLevel, typer.Option(help="Log at least this; info has a line a request.")] = LogLevel.INFO,
 ) -> None:
@@ -70,12 +91,13 @@ def serve(
     Without a token one is made, and kept in a file in the data folder that only you can read.
     """
     import logging
-    import sqlite3
 
     from platformdirs import user_data_path
 
     try:
-        from synapse_local_agent import DataInUseError, HostError, Limits, RegistryError, TokenError, tokens
+        from synapse_local_agent import Limits, tokens
+        from synapse_local_agent.cluster.executor import OnRay
+        from synapse_local_agent.local import LocalExecutor
         from synapse_local_agent.server import Server
     except ImportError as error:
         _fail(f"The local agent needs further packages: pip install 'synapse-agent-sdk[agent]' ({error})")
@@ -85,6 +107,9 @@ def serve(
     data = data or user_data_path("synapse-agent")
     if token_file is not None:
         token = _read(token_file)
+    is_on_ray = executor is ExecutorName.RAY
+    if is_on_ray:
+        max_running = max_running or ON_A_CLUSTER
     limits = Limits(
         **({} if max_running is None else {"max_running": max_running}),
         run_timeout=run_timeout,
@@ -100,7 +125,7 @@ def serve(
         keep_environments=keep_environments * DAY,
         keep_environments_size=keep_environments_size * MIB,
     )
-    try:
+    with _refusals(data, host, port):
         server = Server(
             registry=registry,
             data=data,
@@ -112,8 +137,29 @@ def serve(
             allowed_hosts=allowed_host or [],
             grace=grace,
             on_started=lambda url: typer.echo(f"Agent listening on {url}"),
+            executor=OnRay(ray_address) if is_on_ray else LocalExecutor,
         )
-    except (DataInUseError, HostError, RegistryError, TokenError) as error:
+        if token is None:
+            typer.echo(f"The agent token is in {data / tokens.FILE}", err=True)
+        for number in (signal.SIGINT, signal.SIGTERM):  # which uvicorn raises again once it has stopped
+            signal.signal(number, signal.default_int_handler)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            typer.echo("Stopped.", err=True)
+
+
+@contextlib.contextmanager
+def _refusals(data: Path, host: str, port: int) -> Iterator[None]:
+    """Say in a line why an agent does not start."""
+    import sqlite3
+
+    from synapse_local_agent import DataInUseError, HostError, RegistryError, TokenError
+    from synapse_local_agent.cluster.executor import ClusterError
+
+    try:
+        yield
+    except (ClusterError, DataInUseError, HostError, RegistryError, TokenError) as error:
         _fail(str(error))
     except sqlite3.Error as error:
         _fail(f"The data folder {data} cannot be used, give another --data: {error}")
@@ -121,14 +167,6 @@ def serve(
         if error.errno == errno.EADDRINUSE:
             _fail(f"Port {port} of {host} is in use: stop what listens there, or give another --port (0 is a free one)")
         _fail(f"Cannot start: {error}")
-    if token is None:
-        typer.echo(f"The agent token is in {data / tokens.FILE}", err=True)
-    for number in (signal.SIGINT, signal.SIGTERM):  # which uvicorn raises again once it has stopped
-        signal.signal(number, signal.default_int_handler)
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        typer.echo("Stopped.", err=True)
 
 
 def _read(token_file: Path) -> str:

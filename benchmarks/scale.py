@@ -1,0 +1,87 @@
+"""How the throughput of actions that compute grows with workers: on this machine, and on a cluster of one-CPU nodes.
+
+    .venv/bin/python -m benchmarks.scale             # prints the numbers as JSON, takes about two minutes
+
+An action computes for a while on one core. Eight callers keep each number of workers busy; what is counted is actions
+a second, as the callers see them. All nodes are on this machine, so it is its cores that end the growth.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ray.cluster_utils import Cluster
+from synapse_local_agent import Limits, LocalAgent
+from synapse_local_agent.cluster.executor import OnRay
+from synapse_local_agent.local import LocalExecutor
+from synapse_sdk.clients.agent import AgentClient
+
+if TYPE_CHECKING:
+    from synapse_local_agent.executor import MakeExecutor
+
+CALLERS = 8
+WORKERS = (1, 2, 4)
+COMPUTE = """
+def run(params):
+    total = 0
+    for number in range(params["steps"]):
+        total += number * number % 7
+    return total
+"""
+CONFIG = "code: compute\nversion: 1.0.0\nactions: {run: {entrypoint: 'plugin:run'}}\n"
+
+
+def throughput(registry: Path, executor: MakeExecutor, workers: int, *, steps: int, seconds: float) -> float:
+    """Actions a second, with all workers warm."""
+    limits = Limits(max_running=workers)
+    with (
+        LocalAgent(registry, executor=executor, limits=limits) as agent,
+        AgentClient(agent.url, agent.token) as client,
+        ThreadPoolExecutor(CALLERS) as pool,
+    ):
+        release = client.create_plugin_release("compute", "1.0.0")
+
+        def call(until: float) -> int:
+            done = 0
+            while time.monotonic() < until:
+                client.run_plugin_release(release, "run", {"steps": steps})
+                done += 1
+            return done
+
+        sum(pool.map(call, [time.monotonic() + seconds / 2] * CALLERS))  # warms them up
+        begun = time.monotonic()
+        done = sum(pool.map(call, [begun + seconds] * CALLERS))
+        return done / (time.monotonic() - begun)
+
+
+def scale(*, steps: int = 1_000_000, seconds: float = 8.0) -> dict[str, Any]:
+    """Throughput by workers, of processes of this machine and of a cluster."""
+    found: dict[str, dict[int, float]] = {"local": {}, "Ray": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        registry = Path(folder)
+        (registry / "compute").mkdir()
+        (registry / "compute" / "plugin.py").write_text(COMPUTE, encoding="utf-8")
+        (registry / "compute" / "config.yaml").write_text(CONFIG, encoding="utf-8")
+        for workers in WORKERS:
+            found["local"][workers] = throughput(registry, LocalExecutor, workers, steps=steps, seconds=seconds)
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        try:
+            for workers in WORKERS:
+                while len(cluster.worker_nodes) < workers:
+                    cluster.add_node(num_cpus=1)
+                on_ray = OnRay(cluster.address)
+                found["Ray"][workers] = throughput(registry, on_ray, workers, steps=steps, seconds=seconds)
+        finally:
+            cluster.shutdown()
+    return {"cores": os.cpu_count(), "steps": steps, "actions_per_second": found}
+
+
+if __name__ == "__main__":
+    json.dump(scale(), sys.stdout, indent=2)

@@ -1,0 +1,234 @@
+"""What a cluster adds: work on all nodes, and what happens when one of them, or the head, goes away."""
+
+from __future__ import annotations
+
+import collections
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from synapse_local_agent import Limits, LocalAgent
+from synapse_local_agent.cluster.executor import OnRay
+
+from tests.agent.helpers import client_of, create, detail, result_of, run_source, until, write_plugin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(180)]
+NODE = "import os, time\nfrom pathlib import Path\n"
+COUNTED = """
+import os
+
+def run(params):
+    with open(params["file"], "a") as file:  # appends of a few bytes are whole
+        file.write(f"{params['number']}\\n")
+    return [params["number"], os.getppid()]
+"""
+DIES = """
+import os, pathlib, signal
+
+def run(params):
+    seen = pathlib.Path(params["file"])
+    with seen.open("a") as file:
+        file.write("x")
+    if len(seen.read_text()) < params["tries"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return len(seen.read_text())
+"""
+
+
+@pytest.fixture
+def ray_agent(on_ray: OnRay, registry: Path, tmp_path: Path) -> Iterator[LocalAgent]:
+    """An agent on the cluster."""
+    with LocalAgent(
+        registry, data=tmp_path / "data", limits=Limits(max_running=64, max_queue=1000), executor=on_ray
+    ) as agent:
+        yield agent
+
+
+@pytest.fixture
+def ray_http(ray_agent: LocalAgent) -> Iterator[httpx.Client]:
+    """A client of the agent on the cluster."""
+    with client_of(ray_agent) as http:
+        http.timeout = httpx.Timeout(120)
+        yield http
+
+
+def configured(http: httpx.Client, source: str, params: dict[str, Any], **config: Any) -> httpx.Response:
+    """Run the action `run` of a source whose config has further entries."""
+    whole = {"code": "sent", "version": "0.1", "actions": {"run": {"entrypoint": "plugin:run"}}, **config}
+    body = {"action": "run", "params": params, "config": whole, "modules": {"plugin": source}}
+    return http.post("/plugin_releases/run_debug/", json=body)
+
+
+def test_all_nodes_work(ray_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
+    """Three runs that wait for each other end, since each of the three nodes has one of them."""
+    source = """
+import os, pathlib, time
+
+def run(params):
+    pathlib.Path(params["folder"], str(params["number"])).touch()
+    while len(list(pathlib.Path(params["folder"]).iterdir())) < 3:
+        time.sleep(0.01)
+    return os.environ["RAY_RAYLET_PID"]
+"""
+    write_plugin(registry, "meeting", {"plugin.py": source})
+    create(ray_http, "meeting")
+    (tmp_path / "met").mkdir()
+
+    def run(number: int) -> Any:
+        params = {"number": number, "folder": str(tmp_path / "met")}
+        return result_of(ray_http.post("/plugin_releases/meeting@1.0.0/run/", json={"action": "run", "params": params}))
+
+    with ThreadPoolExecutor(3) as pool:
+        assert len(set(pool.map(run, range(3)))) == 3
+
+
+def test_500_runs_are_carried_out_once_each(ray_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
+    """Of 500 runs, 50 at a time, none is lost, and none is carried out twice."""
+    write_plugin(registry, "counted", {"plugin.py": COUNTED})
+    create(ray_http, "counted")
+
+    def run(number: int) -> Any:
+        params = {"number": number, "file": str(tmp_path / "file")}
+        return result_of(ray_http.post("/plugin_releases/counted@1.0.0/run/", json={"action": "run", "params": params}))
+
+    with ThreadPoolExecutor(50) as pool:
+        results = list(pool.map(run, range(500)))
+    assert [number for number, _ in results] == list(range(500))
+    assert len({process for _, process in results}) >= 3
+    assert collections.Counter((tmp_path / "file").read_text().split()) == {str(number): 1 for number in range(500)}
+
+
+def test_gpu_that_is_not_there(ray_http: httpx.Client) -> None:
+    """A run that asks for a GPU where no node has one is 503 gpu_unavailable at once, with what there is."""
+    response = configured(ray_http, "def run(params): return 1", {}, num_gpus=1)
+    assert (response.status_code, response.json()["error_type"]) == (503, "gpu_unavailable")
+    assert detail(response) == (
+        "The action needs 1 CPU, 1 GPU on one node. The cluster has 3 nodes, which have 1 CPU, 0 GPU."
+    )
+
+
+def test_runtime_env_of_the_config_is_respected(ray_http: httpx.Client) -> None:
+    """What the config says of runtime_env holds for its actions, and not for others."""
+    source = "import os\ndef run(params): return os.environ.get('COLOUR')"
+    assert result_of(configured(ray_http, source, {}, runtime_env={"env_vars": {"COLOUR": "red"}})) == "red"
+    assert result_of(configured(ray_http, source, {})) is None
+
+
+def test_config_that_makes_no_sense(ray_http: httpx.Client) -> None:
+    """A resource that is no number is 422, and named."""
+    response = configured(ray_http, "def run(params): return 1", {}, num_cpus="many")
+    assert response.status_code == 422
+    assert "num_cpus in the plugin's config must be a number" in detail(response)
+
+
+def test_process_that_dies_is_repeated_as_the_config_says(ray_http: httpx.Client, tmp_path: Path) -> None:
+    """A run whose process dies is carried out again up to max_retries times, and never where the config has none."""
+    params = {"file": str(tmp_path / "file"), "tries": 3}
+    assert result_of(configured(ray_http, DIES, params, max_retries=2)) == 3
+    (tmp_path / "file").unlink()
+    response = configured(ray_http, DIES, params)
+    assert (response.status_code, response.json()["error_type"]) == (500, "action_crashed")
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_idle_actor_makes_room(ray_http: httpx.Client, registry: Path) -> None:
+    """Actors that are kept for their release do not keep others from running where all nodes are taken."""
+    for number in range(5):
+        write_plugin(registry, f"plugin{number}", {"plugin.py": f"def run(params): return {number}"})
+        create(ray_http, f"plugin{number}")
+        response = ray_http.post(f"/plugin_releases/plugin{number}@1.0.0/run/", json={"action": "run"})
+        assert result_of(response) == number
+
+
+def test_nodes_need_nothing_of_the_agent_installed() -> None:
+    """What an actor imports is of Python, Ray and packaging alone."""
+    code = (
+        "import sys, json\nsys.modules['ray'] = None\nimport synapse_local_agent.cluster.actor\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own program
+    third = {name for name in done.stdout.split() if not name.startswith("_")}
+    assert third <= {"ray", "packaging", "synapse_local_agent", "sitecustomize", "editables"}
+
+
+def test_no_cluster_ends_the_agent_that_was_to_start(registry: Path, tmp_path: Path) -> None:
+    """An agent whose cluster is not there does not start, and says why."""
+    agent = LocalAgent(registry, data=tmp_path / "data", executor=OnRay("127.0.0.1:1"))
+    with pytest.raises(RuntimeError, match=r"There is no Ray cluster at 127\.0\.0\.1:1: "):
+        agent.start()
+
+
+def test_node_that_dies_during_a_run(cluster: Any, ray_http: httpx.Client, tmp_path: Path) -> None:
+    """A run whose node dies is 500 action_crashed and says so; with max_retries it is carried out on another node."""
+    node = cluster.add_node(num_cpus=1, resources={"only": 1})
+    source = (
+        NODE
+        + """
+def run(params):
+    file = Path(params["file"])
+    first = not file.exists()
+    file.write_text(str(os.getpid()))
+    if first:
+        time.sleep(60)
+    return "second"
+"""
+    )
+    lost, repeated = tmp_path / "lost", tmp_path / "repeated"
+    with ThreadPoolExecutor(2) as pool:
+        # Two of the four nodes are taken, so fill the others until the new one has both kinds of run in turn.
+        answer = pool.submit(
+            configured,
+            ray_http,
+            source,
+            {"file": str(lost)},
+            runtime_env={"env_vars": {"A": "1"}},
+            resources={"only": 1},
+        )
+        until(lost.exists, 60)
+        cluster.remove_node(node, allow_graceful=False)
+        response = answer.result()
+        assert (response.status_code, response.json()["error_type"]) == (500, "action_crashed")
+        assert "died" in detail(response)
+        node = cluster.add_node(num_cpus=1, resources={"only": 1})
+        answer = pool.submit(
+            configured, ray_http, source, {"file": str(repeated)}, max_retries=1, resources={"only": 1}
+        )
+        until(repeated.exists, 60)
+        cluster.remove_node(node, allow_graceful=False)
+        node = cluster.add_node(num_cpus=1, resources={"only": 1})
+        assert result_of(answer.result()) == "second"
+    cluster.remove_node(node)
+
+
+def test_head_that_goes_away_and_comes_back(registry: Path, tmp_path: Path) -> None:
+    """Without its head the agent answers 503, and works again when it is back, without being restarted."""
+    utils = pytest.importorskip("ray.cluster_utils", reason="Ray is not installed: make test-heavy installs it")
+    own = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    port = int(own.address.rpartition(":")[2])
+    try:
+        with (
+            LocalAgent(registry, data=tmp_path / "data", executor=OnRay(own.address)) as agent,
+            client_of(agent) as http,
+        ):
+            http.timeout = httpx.Timeout(120)
+            assert result_of(run_source(http, "def run(params): return 1")) == 1
+            own.shutdown()
+            until(lambda: run_source(http, "def run(params): return 2").status_code == 503, 60)
+            response = run_source(http, "def run(params): return 2")
+            assert response.status_code == 503
+            assert "cannot be reached, try again later" in detail(response)
+            assert http.get("/health/").status_code == 200
+            own = utils.Cluster(
+                initialize_head=True,
+                head_node_args={"num_cpus": 1, "include_dashboard": False, "gcs_server_port": port},
+            )
+            until(lambda: run_source(http, "def run(params): return 3").status_code == 200, 60)
+    finally:
+        own.shutdown()
