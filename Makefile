@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NPM_CONFIG_UPDATE_NOTIFIER := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-heavy lint format types spec-lint generate check-generated contract spec-diff update promises docs pictures mutate build test-pythons clean
+.PHONY: help setup demo test test-heavy lint format types spec-lint generate check-generated contract spec-diff update promises bench docs pictures mutate build test-pythons clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,7 +63,7 @@ format: setup  ## Mend style and formatting.
 	$(BIN)/ruff format
 
 types: setup  ## Check types, with mypy and pyright.
-	$(BIN)/mypy wrapper generated agent tests tools examples/*.py
+	$(BIN)/mypy wrapper generated agent tests tools benchmarks examples/*.py
 	$(BIN)/pyright
 
 spec-lint: setup  ## Check the contract's style.
@@ -102,6 +102,10 @@ docs: $(VENV)/docs-ready  ## Build the documents' site.
 pictures: setup  ## Make the pictures of the documents.
 	@$(BIN)/python -m tools.recording
 	@$(BIN)/python -m tools.cli_pictures
+
+bench: setup  ## Measure all of it; PUBLISHED=<python of synapse-sdk>.
+	@$(BIN)/python -m pip install --quiet --requirement benchmarks/requirements.txt
+	@$(BIN)/python -m benchmarks docs/performance --published '$(PUBLISHED)'
 
 build: setup  ## Build sdist and wheel, and try them.
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt build twine

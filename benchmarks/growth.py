@@ -1,0 +1,116 @@
+"""How cost grows: with the callers at once, with the size of an answer, and with the number of releases."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+
+from benchmarks.clients import HEADERS, LIST, TOKEN, async_gets
+from benchmarks.measure import interleaved, timed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from benchmarks.measure import Taken
+
+MOST_MEASURED = 500_000
+"""From how many releases on a list is read once and not several times."""
+
+
+def curve(title: str, xlabel: str, ylabel: str, points: dict[int, Taken]) -> dict[str, Any]:
+    """A plot: the best of the rounds of each that is compared, at each point."""
+    names = list(dict.fromkeys(name for taken in points.values() for name in taken))
+    return {
+        "title": title,
+        "x": xlabel,
+        "y": ylabel,
+        "points": {name: [[x, min(taken[name])] for x, taken in points.items() if name in taken] for name in names},
+    }
+
+
+def callers(agent: str, numbers: Sequence[int], calls: int, rounds: int) -> dict[str, Any]:
+    """Microseconds a get, while so many callers ask at once."""
+    points = {}
+    for number in numbers:
+        taken = interleaved(async_gets(agent, max(calls, number), number), rounds)
+        points[number] = {
+            name: [value / max(calls, number) * 1e6 for value in values] for name, values in taken.items()
+        }
+    return curve("Callers at once, async", "callers", "µs a get", points)
+
+
+def payload(agent: str, sizes: Sequence[int], rounds: int) -> dict[str, Any]:
+    """Milliseconds a get, whose answer has so many bytes."""
+    points = {}
+    with (
+        AgentClient(agent, TOKEN, trust_env=False) as ours,
+        httpx.Client(base_url=agent, headers=HEADERS, timeout=60, trust_env=False) as raw,
+        asyncio.Runner() as runner,
+    ):
+        client = AsyncAgentClient(agent, TOKEN, trust_env=False)
+
+        def awaited(lookup: str) -> object:
+            return runner.run(client.get_plugin_release(lookup))
+
+        def get(path: str) -> object:
+            return raw.get(path).json()
+
+        for size in sizes:
+            times = max(1, 100_000 // size)
+            lookup = f"of@{size}"
+            taken = interleaved(
+                {
+                    "SDK": timed(partial(ours.get_plugin_release, lookup), times),
+                    "SDK, async": timed(partial(awaited, lookup), times),
+                    "httpx": timed(partial(get, f"/plugin_releases/{lookup}"), times),
+                },
+                rounds,
+            )
+            points[size] = {name: [value * 1e3 for value in values] for name, values in taken.items()}
+        runner.run(client.aclose())
+    return curve("Size of an answer", "bytes", "ms a get", points)
+
+
+def releases(server: str, numbers: Sequence[int], rounds: int) -> dict[str, Any]:
+    """Microseconds a release, while a list of so many is iterated over."""
+    points = {}
+    for number in numbers:
+        agent = f"{server}/{number}/0"
+        with (
+            AgentClient(agent, TOKEN, trust_env=False) as ours,
+            httpx.Client(base_url=agent, headers=HEADERS, trust_env=False) as raw,
+        ):
+            taken = interleaved(
+                {
+                    "SDK": timed(partial(exhaust, ours.iter_plugin_releases())),
+                    "httpx": timed(partial(exhaust, Followed(raw, agent))),
+                },
+                rounds if number < MOST_MEASURED else 1,
+            )
+        points[number] = {name: [value / number * 1e6 for value in values] for name, values in taken.items()}
+    return curve("Releases listed", "releases", "µs a release", points)
+
+
+def exhaust(values: Iterable[object]) -> None:
+    """Iterate over all."""
+    for _ in values:
+        pass
+
+
+class Followed:
+    """All releases, by following the links one by one."""
+
+    def __init__(self, client: httpx.Client, agent: str) -> None:
+        self._client = client
+        self._agent = agent
+
+    def __iter__(self) -> Iterator[object]:
+        link = LIST
+        while link:
+            page = self._client.get(link).json()
+            yield from page["results"]
+            link = (page["next"] or "").removeprefix(self._agent)
