@@ -72,7 +72,7 @@ def measure(published: str | None, scale: float) -> dict[str, Any]:
         say("growth")
         grown = {
             "callers": growth.callers(
-                f"{listed}/0", [1, 2, 5, 10, 20, 50, 100, 200, 500][: some(9, 3)], some(1000, 20), some(3)
+                f"{listed}/0", [1, 2, 5, 10, 20, 50, 100, 200, 500][: some(9, 3)], some(1000, 20), some(2)
             ),
             "payload": growth.payload(f"{listed}/0", [10**n for n in range(3, 3 + some(6, 3))], some(5)),
             "releases": growth.releases(server, [10**n for n in range(2, 2 + some(5, 2))], some(3)),

@@ -42,7 +42,7 @@ client = AgentClient(sys.argv[1], sys.argv[2])
 calls = {
     "get": lambda: client.get_plugin_release("7"),
     "run": lambda: client.run_plugin_release("7", "analyze", {"path": "/data/images", "top": 5}),
-    "list": lambda: client.list_plugin_releases({"page_size": 100}, list_all=True),
+    "list": lambda: len(list(client.list_plugin_releases({"page_size": 100}, list_all=True)[0])),
 }
 for line in sys.stdin:
     name, times = line.split()

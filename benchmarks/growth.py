@@ -90,6 +90,7 @@ def releases(server: str, numbers: Sequence[int], rounds: int) -> dict[str, Any]
                     "httpx": timed(partial(exhaust, Followed(raw, agent))),
                 },
                 rounds if number < MOST_MEASURED else 1,
+                warm_up=1 if number < MOST_MEASURED else 0,
             )
         points[number] = {name: [value / number * 1e6 for value in values] for name, values in taken.items()}
     return curve("Releases listed", "releases", "µs a release", points)

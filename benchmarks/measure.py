@@ -28,16 +28,16 @@ def timed(work: Callable[[], object], times: int = 1) -> Sample:
     return sample
 
 
-def interleaved(samples: Mapping[str, Sample], rounds: int) -> Taken:
-    """What each sample took in each round; a first round, which warms up, does not count."""
+def interleaved(samples: Mapping[str, Sample], rounds: int, warm_up: int = 1) -> Taken:
+    """What each sample took in each round; the first one, which warms up, does not count."""
     names = list(samples)
     taken: Taken = {name: [] for name in names}
-    for number in range(rounds + 1):
+    for number in range(rounds + warm_up):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
             gc.collect()
             value = samples[name]()
-            if number:
+            if number >= warm_up:
                 taken[name].append(value)
     return taken
 

@@ -41,7 +41,7 @@ def encode(body: Any) -> bytes:
 
 
 def _dump(value: Any) -> bytes:
-    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_plain).encode()
+    return ENCODER.encode(value).encode()
 
 
 def _plain(value: Any) -> Any:
@@ -50,6 +50,10 @@ def _plain(value: Any) -> Any:
         return dict(value)
     msg = f"a {type(value).__name__}"
     raise TypeError(msg)
+
+
+ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_plain)
+"""Made once: `json.dumps` makes one at each call."""
 
 
 def _find(value: Any) -> tuple[str, Any]:
