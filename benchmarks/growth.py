@@ -13,7 +13,7 @@ from benchmarks.clients import HEADERS, LIST, TOKEN, async_gets
 from benchmarks.measure import interleaved, timed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from benchmarks.measure import Taken
 
@@ -86,8 +86,8 @@ def releases(server: str, numbers: Sequence[int], rounds: int) -> dict[str, Any]
         ):
             taken = interleaved(
                 {
-                    "SDK": timed(partial(exhaust, ours.iter_plugin_releases())),
-                    "httpx": timed(partial(exhaust, Followed(raw, agent))),
+                    "SDK": timed(partial(iterate, ours)),
+                    "httpx": timed(partial(follow, raw, agent)),
                 },
                 rounds if number < MOST_MEASURED else 1,
                 warm_up=1 if number < MOST_MEASURED else 0,
@@ -96,22 +96,17 @@ def releases(server: str, numbers: Sequence[int], rounds: int) -> dict[str, Any]
     return curve("Releases listed", "releases", "µs a release", points)
 
 
-def exhaust(values: Iterable[object]) -> None:
-    """Iterate over all."""
-    for _ in values:
+def iterate(client: AgentClient) -> None:
+    """Iterate over all releases."""
+    for _ in client.iter_plugin_releases():
         pass
 
 
-class Followed:
-    """All releases, by following the links one by one."""
-
-    def __init__(self, client: httpx.Client, agent: str) -> None:
-        self._client = client
-        self._agent = agent
-
-    def __iter__(self) -> Iterator[object]:
-        link = LIST
-        while link:
-            page = self._client.get(link).json()
-            yield from page["results"]
-            link = (page["next"] or "").removeprefix(self._agent)
+def follow(client: httpx.Client, agent: str) -> None:
+    """The same, by following the links one by one."""
+    link = LIST
+    while link:
+        page = client.get(link).json()
+        for _ in page["results"]:
+            pass
+        link = (page["next"] or "").removeprefix(agent)
