@@ -35,14 +35,14 @@ class Steps:
             httpx.InvalidURL: If no URL can carry the call's path and query.
         """
         url = httpx.URL(self.root + call.url, **({"params": call.params} if call.params else {}))
-        own = {**(call.headers or {})}
+        own = [(name.encode(), value.encode()) for name, value in (call.headers or {}).items()]
         if call.content is not None:
-            own["Content-Length"] = str(len(call.content))
+            own.append((b"Content-Length", str(len(call.content)).encode()))
         headers = self.headers  # type: ignore[attr-defined]  # both of httpx's clients have it
-        names = {name.lower().encode() for name in own}
+        names = {name.lower() for name, _ in own}
         given = [pair for pair in headers.raw if pair[0].lower() not in names] if own else headers.raw
         host = [] if "Host" in headers else [(b"Host", url.netloc)]
-        headers = httpx.Headers([*host, *given, *own.items()])
+        headers = httpx.Headers([*host, *given, *own])
         stream = httpx.ByteStream(call.content or b"")
         extensions = {"timeout": timeout.as_dict()}
         request = httpx.Request(call.method, url, headers=headers, stream=stream, extensions=extensions)
