@@ -165,3 +165,9 @@ def test_links_lead_somewhere(repository: Path, name: str) -> None:
     text = re.sub(r"```.*?```", "", (repository / name).read_text(encoding="utf-8"), flags=re.DOTALL)
     links = re.findall(r"\]\s?\(([^)#:]+)\)", text)
     assert [link for link in links if not (repository / link).exists()] == []
+
+
+def test_every_page_is_named(repository: Path) -> None:
+    """The README leads to each page of docs/, but for the site's first one and the list that `make mutate` reads."""
+    pages = {path.name for path in (repository / "docs").glob("*.md")} - {"index.md", "mutants.md"}
+    assert pages - set(re.findall(r"\(docs/([\w-]+\.md)\)", README)) == set()
