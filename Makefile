@@ -103,7 +103,7 @@ pictures: setup  ## Make the pictures of the documents.
 	@$(BIN)/python -m tools.recording
 	@$(BIN)/python -m tools.cli_pictures
 
-bench: setup  ## Measure; PUBLISHED=<python of synapse-sdk>.
+bench: setup  ## Measure; PUBLISHED=<python> to compare.
 	@$(BIN)/python -m pip install --quiet --requirement benchmarks/requirements.txt
 	@$(BIN)/python -m benchmarks docs/performance --published '$(PUBLISHED)'
 
