@@ -158,6 +158,18 @@ def test_every_page_is_in_the_navigation(tmp_path: Path) -> None:
     assert documents.not_in_navigation(tmp_path) == {"forgotten.md"}
 
 
+@pytest.mark.parametrize("link", ["nowhere.md", "retries.md#nowhere"])
+def test_a_dead_link_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: str) -> None:
+    """A link to a page or an anchor that is not there ends the build, and is named with its place."""
+    docs = tmp_path / "docs"
+    shutil.copytree(documents.DOCUMENTS, docs)
+    with (docs / "async.md").open("a", encoding="utf-8") as page:
+        page.write(f"\n[dead]({link})\n")
+    monkeypatch.setattr(documents, "DOCUMENTS", docs)
+    with pytest.raises(documents.DocumentsError, match=r"async\.md:\d+"):
+        documents.build(tmp_path / "build")
+
+
 def test_first_page_shows_the_quickstart() -> None:
     """The program of the first page is the text of examples/quickstart.py."""
     program = (documents.ROOT / "examples" / "quickstart.py").read_text(encoding="utf-8")
