@@ -168,27 +168,72 @@ def test_what_an_agent_sends_does_nothing_to_the_terminal(terminal: Open, open_s
             assert sequence not in screen.raw
 
 
+MANY: list[dict[str, Any]] = [
+    {"id": number, "plugin": "ocr", "version": f"1.0.{number}", "size": None, "note": "in words of their own " * 3}
+    for number in range(12)
+]
+
+
+def slow(connection: socket.socket) -> bool:
+    """Let a page take a moment."""
+    time.sleep(0.05)
+    return True
+
+
+@pytest.fixture
+def many(open_server: OpenServer) -> str:
+    """The URL of an agent that lists `MANY`, each on a page that takes a moment."""
+    links = [f"?cursor={number}" for number in range(11)]
+    pages = [page([release], 12, following=link) for release, link in zip(MANY, [*links, None], strict=True)]
+    return open_server(*(then(slow, reply(each)) for each in pages)).url
+
+
 @WIDTHS
-def test_bar_while_listing_many(terminal: Open, open_server: OpenServer, columns: int) -> None:
+def test_bar_while_listing_many(terminal: Open, many: str, columns: int) -> None:
     """While many pages are read a bar shows how many of how many, and the rate; then the table alone stays."""
-    releases: list[dict[str, Any]] = [
-        {"id": number, "plugin": "ocr", "version": f"1.0.{number}"} for number in range(12)
-    ]
-
-    def slow(connection: socket.socket) -> bool:
-        time.sleep(0.05)
-        return True
-
-    pages = [
-        then(slow, reply(page([release], 12, following=f"?cursor={release['id']}" if release["id"] < 11 else None)))
-        for release in releases
-    ]
-    screen = terminal("list", columns=columns, SYNAPSE_AGENT_URL=open_server(*pages).url)
+    screen = terminal("list", columns=columns, SYNAPSE_AGENT_URL=many)
     shown = screen.until(lambda text: re.search(r"\d+/12 releases [1-9][\d,]*/s", text) is not None)
     assert [line for line in shown.splitlines() if len(line) > columns] == []
     assert screen.wait() == 0
     assert len(screen.text.splitlines()) == 13
     assert "/s" not in screen.text
+
+
+def test_bar_beside_a_file(terminal: Open, many: str, tmp_path: Path) -> None:
+    """Where stdout is a file, the bar is on the terminal, and the file has the whole list."""
+    with (tmp_path / "list.json").open("w+b") as file:
+        screen = terminal("list", columns=60, stdout=file.fileno(), SYNAPSE_AGENT_URL=many)
+        screen.until("/12 releases")
+        assert screen.wait() == 0
+        assert screen.text == ""
+        file.seek(0)
+        assert json.load(file) == MANY
+
+
+def test_list_in_a_pipe_of_a_terminal(terminal: Open, many: str) -> None:
+    """A pipe gets the whole list, and the next program has the terminal for itself."""
+    reading, writing = os.pipe()
+    screen = terminal("list", "-q", stdout=writing, SYNAPSE_AGENT_URL=many)
+    os.close(writing)
+    assert screen.wait() == 0
+    with os.fdopen(reading) as pipe:
+        assert pipe.read().split() == [f"ocr@1.0.{number}" for number in range(12)]
+    assert screen.raw == b""
+
+
+def test_long_list_as_json_on_a_terminal(terminal: Open, many: str) -> None:
+    """A list of many pages as JSON is on a terminal what it is in a pipe: no line break, no bar between."""
+    screen = terminal("list", "--json", columns=60, SYNAPSE_AGENT_URL=many)
+    assert screen.wait() == 0
+    assert json.loads(screen.raw) == MANY
+
+
+def test_bar_ends_at_the_limit(terminal: Open, many: str) -> None:
+    """Where a limit ends a list before its last page, the bar is gone before the table is drawn."""
+    screen = terminal("list", "--limit", "3", SYNAPSE_AGENT_URL=many)
+    assert screen.wait() == 0
+    assert [line.split()[2] for line in screen.text.splitlines()] == ["VERSION", "1.0.0", "1.0.1", "1.0.2"]
+    assert screen.raw.rfind(b"\x1b[?25h") < screen.raw.rfind(b"VERSION")
 
 
 @WIDTHS

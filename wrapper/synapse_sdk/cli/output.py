@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import re
+import stat
 import sys
 import textwrap
 import threading
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from synapse_sdk.cli import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from rich.console import Console, RenderableType
     from rich.progress import Progress
@@ -159,6 +160,14 @@ def _is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
+def _may_be_seen(stream: TextIO) -> bool:
+    """Whether what a stream gets may show on a terminal at once: it is one, or a pipe to another program."""
+    try:
+        return stream.isatty() or stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 def _is_unicode(stream: TextIO) -> bool:
     return (stream.encoding or "").lower().replace("-", "").startswith("utf")
 
@@ -194,21 +203,29 @@ def _spin(text: str, done: threading.Event) -> None:
     name = "dots" if _is_unicode(sys.stderr) else "line"
     columns = (SpinnerColumn(name), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     console = _console(sys.stderr)
-    with Progress(*columns, console=console, transient=True, get_time=time.monotonic) as progress:
+    with Progress(
+        *columns, console=console, transient=True, get_time=time.monotonic, redirect_stdout=False
+    ) as progress:
         task = progress.add_task(text, total=None)
         progress.tasks[task].start_time = started
         done.wait()
 
 
 class Bar:
-    """A bar with count and rate, on a terminal, once there is more than one page to read."""
+    """A bar with count and rate, on a terminal, once there is more than one page to read.
 
-    def __init__(self) -> None:
+    Args:
+        is_streamed: Whether what is read is written to stdout meanwhile. Then there is no bar where both, or another
+            program that reads it, would write to the same terminal.
+    """
+
+    def __init__(self, *, is_streamed: bool) -> None:
+        self._is_shown = draws_on_stderr() and not (is_streamed and _may_be_seen(sys.stdout))
         self._progress: Progress | None = None
         self._started = time.monotonic()
 
-    def over(self, pages: Iterable[Any]) -> Iterator[Any]:
-        """The releases of some pages, one by one."""
+    def over(self, pages: Iterable[Any]) -> Generator[Any, None, None]:
+        """The releases of some pages, one by one; closed, there is no bar any more."""
         read = 0
         try:
             for page in pages:
@@ -222,7 +239,7 @@ class Bar:
 
     def _show(self, read: int, count: Any, *, is_more: bool) -> None:
         if self._progress is None:
-            if not is_more or not draws_on_stderr():
+            if not is_more or not self._is_shown:
                 return
             self._progress = _bar()
             self._progress.add_task("releases", total=None, rate="")
@@ -236,4 +253,5 @@ def _bar() -> Progress:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (BarColumn(bar_width=None), MofNCompleteColumn(), TextColumn("{task.description} {task.fields[rate]}"))
-    return Progress(*columns, console=_console(sys.stderr), transient=True, expand=True)
+    # Redirected, what is written to stdout meanwhile would be drawn above the bar, and so on stderr.
+    return Progress(*columns, console=_console(sys.stderr), transient=True, expand=True, redirect_stdout=False)

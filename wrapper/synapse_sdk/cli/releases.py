@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,15 +38,20 @@ def list_(
     params = _filters(filter_ or [], plugin)
     if limit is not None:
         params["page_size"] = min(limit, PAGE_SIZE)
+    is_table = not (quiet or session.output.is_json)
     with session.client() as client:
-        releases = itertools.islice(output.Bar().over(client.iter_plugin_releases(params).pages()), limit)
-        if quiet:
-            for release in releases:
-                session.output.line(f"{release['plugin']}@{release['version']}")
-        elif session.output.is_json:
-            session.output.json_list(releases)
-        else:
-            _show(session, list(releases))
+        found = output.Bar(is_streamed=not is_table).over(client.iter_plugin_releases(params).pages())
+        with contextlib.closing(found):
+            releases = itertools.islice(found, limit)
+            if quiet:
+                for release in releases:
+                    session.output.line(f"{release['plugin']}@{release['version']}")
+            elif session.output.is_json:
+                session.output.json_list(releases)
+            else:
+                rows = list(releases)
+    if is_table:
+        _show(session, rows)
 
 
 def _filters(given: Sequence[str], plugin: str | None) -> dict[str, Any]:
