@@ -258,6 +258,23 @@ def test_reader_that_has_read_enough(variables: dict[str, str], arguments: list[
     assert (ended.returncode, ended.stderr) == (141, b"")
 
 
+@pytest.mark.parametrize("quiet", [[], ["-q"]], ids=str)
+def test_reader_of_a_long_list(variables: dict[str, str], open_server: OpenServer, quiet: list[str]) -> None:
+    """It is the same where there is more to write than a buffer holds."""
+    releases = [{**RELEASE, "id": number, "version": f"1.0.{number}+{'b' * 200}"} for number in range(100)]
+    writing = closed_pipe()
+    ended = subprocess.run(  # noqa: S603 - our own program
+        [PROGRAM, "list", *quiet],
+        env={**variables, "SYNAPSE_AGENT_URL": open_server(reply(page(releases, 100))).url},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=50,
+    )
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
 def test_output_that_cannot_be_written(variables: dict[str, str]) -> None:
     """A full disk is one line, and exit code 1."""
     with Path("/dev/full").open("w") as full:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synapse_sdk.cli import completion, output, profiles
-from synapse_sdk.cli.failures import DOCTOR, FAILED, INTERRUPTED, Failure, one_line
+from synapse_sdk.cli.failures import CLOSED_PIPE, DOCTOR, FAILED, INTERRUPTED, Failure, one_line
 from synapse_sdk.cli.profiles import SECRETS, Options
 
 if TYPE_CHECKING:
@@ -213,7 +213,9 @@ def failing(session: Session) -> Iterator[None]:
     except (KeyboardInterrupt, typer.Abort):
         output.say("Interrupted.")
         raise typer.Exit(INTERRUPTED) from None
-    except (BrokenPipeError, typer.Exit):
+    except BrokenPipeError:  # typer would make a failure of it
+        raise typer.Exit(CLOSED_PIPE) from None
+    except typer.Exit:
         raise
     except Exception as error:  # noqa: BLE001 - a fault of ours must be one line too
         kind = "" if isinstance(error, OSError) else f"synapse-agent failed, {type(error).__name__}: "
