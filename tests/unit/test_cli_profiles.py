@@ -129,6 +129,19 @@ def test_options_before_the_command_stand_below_those_behind_it() -> None:
     )
 
 
+def test_empty_option_behind_a_command_was_given() -> None:
+    """A zero or an empty text behind a command is not what stands before it, nor what the environment has."""
+    assert Options(timeout=0).over(Options(timeout=3)).timeout == 0
+    assert Options(url="").over(Options(url="http://one.example.com")).url == ""
+
+
+@pytest.mark.parametrize(("flag", "options"), [("--url", Options(url="")), ("--profile", Options(profile=" "))])
+def test_empty_flag(flag: str, options: Options) -> None:
+    """An empty flag, as of a variable that is not set, is refused: another agent than was meant would be called."""
+    with pytest.raises(Failure, match=f"{flag} is empty"):
+        profiles.resolve(options, {"SYNAPSE_AGENT_URL": "http://one.example.com"}, CONFIG, None)
+
+
 def write(path: Path, text: str, mode: int = 0o600) -> Path:
     """Write a file with a mode."""
     path.write_text(text, encoding="utf-8")

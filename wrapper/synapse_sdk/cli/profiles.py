@@ -46,7 +46,9 @@ class Options:
 
     def over(self, below: Options) -> Options:
         """These laid over others: those of the command over those before it."""
-        return Options(*(getattr(self, name) or getattr(below, name) for name in self.__slots__))
+        pairs = ((getattr(self, name), getattr(below, name)) for name in self.__slots__)
+        # What is empty or zero was given all the same, and is refused later.
+        return Options(*(low if mine is None or mine is False else mine for mine, low in pairs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,11 @@ def resolve(options: Options, environment: Mapping[str, str], config: Config, to
         token: The token that flags gave, by a file or by standard input.
 
     Raises:
-        Failure: If there is no such profile, or the timeout is none.
+        Failure: If there is no such profile, a flag is empty, or the timeout is none.
     """
+    for flag, given in (("--url", options.url), ("--profile", options.profile)):
+        if given is not None and not given.strip():
+            raise Failure(f"{flag} is empty.", "Leave it out where none is meant: an empty variable may stand there.")
     if options.timeout is not None and not 0 < options.timeout <= LONGEST_SECONDS:
         raise Failure(f"--timeout takes seconds, more than 0 and at most {LONGEST_SECONDS}, not {options.timeout:g}.")
     named = options.profile or environment.get("SYNAPSE_PROFILE")
