@@ -50,8 +50,8 @@ def list_(
                 session.output.json_list(releases)
             else:
                 rows = list(releases)
-    if is_table:
-        _show(session, rows)
+                found.close()  # and the bar with it, before the table comes
+                _show(session, rows)
 
 
 def _filters(given: Sequence[str], plugin: str | None) -> dict[str, Any]:
