@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NPM_CONFIG_UPDATE_NOTIFIER := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-heavy lint format types spec-lint generate check-generated contract spec-diff update promises bench docs pictures mutate build test-pythons clean
+.PHONY: help setup demo test test-heavy lint format types spec-lint generate check-generated contract spec-diff update promises bench bench-scale docs pictures mutate build test-pythons clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,6 +106,9 @@ pictures: setup  ## Make the pictures of the documents.
 bench: setup  ## Measure; PUBLISHED=<python> to compare.
 	@$(BIN)/python -m pip install --quiet --requirement benchmarks/requirements.txt
 	@$(BIN)/python -m benchmarks docs/performance --published '$(PUBLISHED)'
+
+bench-scale: setup $(VENV)/ray-ready  ## Measure what more workers give.
+	@$(BIN)/python -m benchmarks.scale docs/performance
 
 build: setup  ## Build sdist and wheel, and try them.
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt build twine

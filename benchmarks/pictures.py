@@ -15,6 +15,8 @@ COLOURS = {
     "SDK, async": "#8250df",
     "httpx": "#e5534b",
     "aiohttp": "#2da44e",
+    "processes": "#2f81f7",
+    "Ray": "#2da44e",
     "network and server": "#8b949e",
     "h11": "#e5534b",
     "httpcore's connection": "#d4842a",

@@ -1,6 +1,6 @@
 """How the throughput of actions that compute grows with workers: on this machine, and on a cluster of one-CPU nodes.
 
-    .venv/bin/python -m benchmarks.scale             # prints the numbers as JSON, takes about two minutes
+    .venv/bin/python -m benchmarks.scale docs/performance     # writes scale.json and scale.svg, in about two minutes
 
 An action computes for a while on one core. Eight callers keep each number of workers busy; what is counted is actions
 a second, as the callers see them. All nodes are on this machine, so it is its cores that end the growth.
@@ -22,6 +22,8 @@ from synapse_local_agent import Limits, LocalAgent
 from synapse_local_agent.cluster.executor import OnRay
 from synapse_local_agent.local import LocalExecutor
 from synapse_sdk.clients.agent import AgentClient
+
+from benchmarks import pictures
 
 if TYPE_CHECKING:
     from synapse_local_agent.executor import MakeExecutor
@@ -63,25 +65,37 @@ def throughput(registry: Path, executor: MakeExecutor, workers: int, *, steps: i
 
 def scale(*, steps: int = 1_000_000, seconds: float = 8.0) -> dict[str, Any]:
     """Throughput by workers, of processes of this machine and of a cluster."""
-    found: dict[str, dict[int, float]] = {"local": {}, "Ray": {}}
+    here, there = "processes", "Ray"
+    found: dict[str, list[tuple[int, float]]] = {here: [], there: []}
     with tempfile.TemporaryDirectory() as folder:
         registry = Path(folder)
         (registry / "compute").mkdir()
         (registry / "compute" / "plugin.py").write_text(COMPUTE, encoding="utf-8")
         (registry / "compute" / "config.yaml").write_text(CONFIG, encoding="utf-8")
         for workers in WORKERS:
-            found["local"][workers] = throughput(registry, LocalExecutor, workers, steps=steps, seconds=seconds)
+            rate = throughput(registry, LocalExecutor, workers, steps=steps, seconds=seconds)
+            found[here].append((workers, rate))
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         try:
             for workers in WORKERS:
                 while len(cluster.worker_nodes) < workers:
                     cluster.add_node(num_cpus=1)
                 on_ray = OnRay(cluster.address)
-                found["Ray"][workers] = throughput(registry, on_ray, workers, steps=steps, seconds=seconds)
+                found[there].append((workers, throughput(registry, on_ray, workers, steps=steps, seconds=seconds)))
         finally:
             cluster.shutdown()
-    return {"cores": os.cpu_count(), "steps": steps, "actions_per_second": found}
+    title = f"Actions that compute, on {os.cpu_count()} cores"
+    return {"title": title, "x": "workers", "y": "actions a second", "points": found}
+
+
+def main(folder: Path) -> None:
+    """Measure, and write the numbers and the picture."""
+    curve = scale()
+    (folder / "scale.json").write_text(json.dumps(curve, indent=2) + "\n", encoding="utf-8")
+    (folder / "scale.svg").write_text(pictures.plot(curve), encoding="utf-8")
+    for name, line in curve["points"].items():
+        print(name, ", ".join(f"{workers} workers: {rate:.1f} a second" for workers, rate in line))
 
 
 if __name__ == "__main__":
-    json.dump(scale(), sys.stdout, indent=2)
+    main(Path(sys.argv[1]))
