@@ -6,6 +6,7 @@ Every argument is given a value of its own, so that one which is dropped or put 
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -15,7 +16,7 @@ from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import answers
 
 from tests.contract.conftest import DOCUMENT, bodies, operations, resolve
-from tests.wire.faults import reply
+from tests.wire.faults import reply, silence
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Operation
@@ -215,6 +216,16 @@ def test_data_is_sent_as_it_is(open_client: OpenClient, open_server: OpenServer,
     assert [request.json for request in server.requests] == [data, data]
     assert server.requests[0].path == OPERATIONS["run_plugin_release"].path.replace("{lookup}", "ocr%401")
     assert server.requests[1].path == OPERATIONS["run_debug_plugin_release"].path
+
+
+@pytest.mark.parametrize("name", [name for name, (arguments, *_) in FULL.items() if "action" in arguments])
+def test_the_timeout_of_a_run_is_its_own(open_client: OpenClient, open_server: OpenServer, name: str) -> None:
+    """A run takes a timeout, which goes before that of the client."""
+    client = open_client(open_server(silence).url, timeout=5)
+    started = time.monotonic()
+    with pytest.raises(exceptions.ClientTimeoutError):
+        getattr(client, name)(**LEAST[name][0], timeout=0.05)
+    assert time.monotonic() - started < 4
 
 
 def successes() -> list[tuple[str, int, Any]]:

@@ -220,9 +220,10 @@ def test_parameters(name: str) -> None:
 
 @each_fact
 def test_statuses(name: str) -> None:
-    """An operation has all answers that can really come, and an error's answer is the one of its status."""
+    """An operation has all answers that can really come, no further success, and to an error's status its answer."""
     responses = OPERATIONS[name].content["responses"]
     assert FACTS[name]["statuses"] <= responses.keys()
+    assert {status for status in responses if status[0] in "123"} == FACTS[name]["answers"].keys()
     found = {status: responses[status].get("$ref") for status in RESPONSES if status in responses}
     assert found == {status: f"#/components/responses/{RESPONSES[status]}" for status in found}
 
@@ -239,6 +240,7 @@ def test_bodies(name: str) -> None:
         assert {kind: shape(media["schema"]) for kind, media in body["content"].items()} == {
             "application/json": FACTS[name]["body"]
         }
+        assert {key for media in body["content"].values() for key in media} <= {"schema", *ANNOTATIONS}
     for status, expected in FACTS[name]["answers"].items():
         answer = resolve(content["responses"][status]).get("content", {})
         if expected is None:
