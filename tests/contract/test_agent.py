@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from synapse_local_agent import LocalAgent
+from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AgentClient
 
 from tests.contract.conftest import DOCUMENT, ROOT
@@ -56,6 +57,14 @@ def test_pages_have_every_field(client: AgentClient) -> None:
 def test_health_has_every_field(client: AgentClient) -> None:
     """The health check has every field of the contract, and no other."""
     assert client.health_check().keys() == SCHEMAS["Health"]["properties"].keys()
+
+
+def test_issues_have_every_field(client: AgentClient) -> None:
+    """An issue with a request has every field of the contract, and no other."""
+    with pytest.raises(exceptions.ValidationError) as caught:
+        client.run_plugin_release("teller@1.0", data={"action": "tell", "params": []})
+    (issue,) = caught.value.detail
+    assert issue.keys() == SCHEMAS["ValidationIssue"]["properties"].keys()
 
 
 def test_runs_read_every_field(client: AgentClient) -> None:

@@ -283,3 +283,8 @@ def test_the_client_reads_every_header_of_an_answer() -> None:
     """The headers that the contract has for answers are those that the client makes use of."""
     responses = [resolve(each) for operation in OPERATIONS.values() for each in operation.content["responses"].values()]
     assert {name for response in responses for name in response.get("headers", {})} == {"Retry-After"}
+
+
+def test_the_client_reads_every_field_of_an_error() -> None:
+    """The fields that the contract has for errors are those that an exception of the client shows."""
+    assert DOCUMENT["components"]["schemas"]["Error"]["properties"].keys() == {"detail", "error_type"}
