@@ -245,6 +245,7 @@ def test_list_pages_are_linked(own_http: httpx.Client, registry: Path) -> None:
     middle = own_http.get(page["previous"]).json()
     assert [release["version"] for release in middle["results"]] == seen[1]
     assert own_http.get(middle["previous"]).json()["previous"] is None
+    assert own_http.get("/plugin_releases/?page_size=5").json()["next"] is None
 
 
 @pytest.mark.parametrize(
