@@ -184,4 +184,5 @@ async def _gone(_: Request, error: ClientDisconnect) -> Response:
 
 async def _fail(_: Request, error: Exception) -> Response:
     """An answer for a fault of the agent itself; the server logs its traceback."""
-    return _json(500, {"detail": f"The agent failed: {type(error).__name__}. Its log has the traceback."})
+    body = {"detail": f"The agent failed: {type(error).__name__}. Its log has the traceback."}
+    return _json(500, body, {"Connection": "close"})  # the server closes it, and a run must not be sent into that

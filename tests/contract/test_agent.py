@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from synapse_local_agent import LocalAgent
+from synapse_local_agent.store import Store
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AgentClient
 
@@ -65,6 +66,23 @@ def test_issues_have_every_field(client: AgentClient) -> None:
         client.run_plugin_release("teller@1.0", data={"action": "tell", "params": []})
     (issue,) = caught.value.detail
     assert issue.keys() == SCHEMAS["ValidationIssue"]["properties"].keys()
+
+
+def test_errors_have_every_field(client: AgentClient) -> None:
+    """An error whose kind the agent names has both fields of the contract."""
+    with pytest.raises(exceptions.ValidationError) as caught:
+        client.run_plugin_release("teller@1.0", "tell", requirements=["no requirement !"])
+    assert caught.value.error_type == "requirements_failed"
+    assert str(caught.value.detail).startswith("requirements: ")
+
+
+def test_a_fault_of_the_agent_is_described(client: AgentClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of the agent itself is an error of the contract, which names the exception."""
+    monkeypatch.setattr(Store, "page", lambda *_: 1 / 0)
+    with pytest.raises(exceptions.ServerError) as caught:
+        client.list_plugin_releases()
+    assert caught.value.status_code == 500
+    assert caught.value.detail == "The agent failed: ZeroDivisionError. Its log has the traceback."
 
 
 def test_runs_read_every_field(client: AgentClient) -> None:
