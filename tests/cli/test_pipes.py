@@ -240,6 +240,15 @@ def test_list_whose_pages_break_off(call: Run, open_server: OpenServer) -> None:
         json.loads(ended.stdout)
 
 
+def test_agent_that_ignores_the_filter(call: Run, open_server: OpenServer) -> None:
+    """--plugin lists that plugin's alone where the agent ignores the filter, and --limit counts those."""
+    releases = [{**RELEASE, "id": number, "plugin": ("other", "ocr_plugin")[number % 2]} for number in range(6)]
+    server = open_server(reply(page(releases, 6)))
+    listed = result_of(call("list", "--plugin", "ocr_plugin", "--limit", "2", SYNAPSE_AGENT_URL=server.url))
+    assert [release["id"] for release in listed] == [1, 3]
+    assert "plugin=ocr_plugin" in server.requests[0].target
+
+
 def closed_pipe() -> int:
     """The end to write to, of a pipe that nobody reads."""
     reading, writing = os.pipe()

@@ -42,7 +42,8 @@ def list_(
     with session.client() as client:
         found = output.Bar(is_streamed=not is_table).over(client.iter_plugin_releases(params).pages())
         with contextlib.closing(found):
-            releases = itertools.islice(found, limit)
+            # An agent may ignore a filter; what is listed here may be piped into `delete`.
+            releases = itertools.islice((each for each in found if plugin in {None, each["plugin"]}), limit)
             if quiet:
                 for release in releases:
                     session.output.line(f"{release['plugin']}@{release['version']}")
