@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import synapse_sdk
+from synapse_sdk import _program
 from synapse_sdk.cli import doctor
 from synapse_sdk.cli.profiles import Config, Connection
 
 from tests.wire.faults import body, page, reply
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.cli.conftest import OpenServer, Run
 
 WELL = reply({"status": "ok", "version": "2.3.4"})
@@ -166,3 +171,30 @@ def test_contract_version_is_that_of_the_document() -> None:
     from synapse_local_agent import contract as document
 
     assert doctor.contract_version() == document.load()["info"]["version"]
+
+
+def test_published_package_installed_over_ours(tmp_path: Path) -> None:
+    """Where the published package has replaced files of ours, the program says so, and what to do, in two lines."""
+    ours = Path(synapse_sdk.__file__).parent
+    shutil.copytree(ours, tmp_path / "synapse_sdk", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("__init__.py", "cli/__init__.py", "cli/doctor.py", "exceptions.py"):  # which both have
+        (tmp_path / "synapse_sdk" / name).write_text('"""Another."""\n')
+    (tmp_path / "synapse_sdk-2026.2.17.dist-info").mkdir()
+    ended = subprocess.run(
+        [sys.executable, "-c", "from synapse_sdk._program import main; main()", "doctor"],
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    said, hint = ended.stderr.splitlines()
+    assert said.startswith(f"Error: synapse-sdk was installed in {tmp_path} over synapse-agent-sdk")
+    assert hint.startswith("Hint: pip uninstall -y synapse-sdk synapse-agent-sdk && ")
+
+
+def test_program_starts_where_nothing_replaces_it() -> None:
+    """The installed program is the one that can say so."""
+    project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
+    assert project["scripts"] == {"synapse-agent": f"{_program.__name__}:main"}

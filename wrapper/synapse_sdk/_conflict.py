@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+REPAIR = "pip uninstall -y synapse-sdk synapse-agent-sdk && pip install synapse-agent-sdk"
+
 
 def find_published_package(folders: Iterable[str]) -> str | None:
     """The folder in which the published package is installed, of those on the import path, or None."""
@@ -33,8 +35,7 @@ def warn_of_published_package() -> None:
     if folder is not None:
         warnings.warn(
             f"The package synapse-sdk is installed in {folder} beside synapse-agent-sdk. Both own the import name "
-            "synapse_sdk, so their files are mixed. Keep one: "
-            "pip uninstall -y synapse-sdk synapse-agent-sdk && pip install synapse-agent-sdk",
+            f"synapse_sdk, so their files are mixed. Keep one: {REPAIR}",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synapse_sdk._conflict import find_published_package
+from synapse_sdk._conflict import REPAIR, find_published_package
 from synapse_sdk._version import __version__
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ NOTE = "note"
 WRONG = "wrong"
 SKIPPED = "skipped"
 VERSION = re.compile(r"(\d+)\.(\d+)")
-REPAIR = "pip uninstall -y synapse-sdk synapse-agent-sdk && pip install synapse-agent-sdk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,7 @@ def settings(config: Config, connection: Connection) -> Finding:
 
 def url(connection: Connection, config: Config) -> Finding:
     """Whether there is a URL, and whether it is one."""
+    from synapse_sdk.cli.command import in_words
     from synapse_sdk.clients.agent.settings import check_base_url
 
     if connection.url is None:
@@ -76,7 +76,7 @@ def url(connection: Connection, config: Config) -> Finding:
     try:
         checked = check_base_url(connection.url)
     except ValueError as error:
-        return Finding("url", WRONG, f"{error} (from {source})", "Write it as http://127.0.0.1:8600.")
+        return Finding("url", WRONG, f"{in_words(str(error))} (from {source})", "Write it as http://127.0.0.1:8600.")
     return Finding("url", OK, f"{checked} (from {source})")
 
 
