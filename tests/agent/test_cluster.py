@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import collections
+import os
+import signal
 import subprocess
 import sys
+import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +17,15 @@ import pytest
 from synapse_local_agent import Limits, LocalAgent
 from synapse_local_agent.cluster.executor import OnRay
 
-from tests.agent.helpers import client_of, create, detail, result_of, run_source, until, write_plugin
+from tests.agent.helpers import PROC, client_of, create, detail, is_alive, result_of, run_source, until, write_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(180)]
+FRESH_SECONDS = 1.1
+"""After this an idle actor is asked whether it is there, before it is given a run."""
 NODE = "import os, time\nfrom pathlib import Path\n"
 COUNTED = """
 import os
@@ -42,12 +48,22 @@ def run(params):
 """
 
 
-@pytest.fixture
-def ray_agent(on_ray: OnRay, registry: Path, tmp_path: Path) -> Iterator[LocalAgent]:
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry that the tests of this module share."""
+    return tmp_path_factory.mktemp("registry")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of their agent."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def ray_agent(on_ray: OnRay, registry: Path, data: Path) -> Iterator[LocalAgent]:
     """An agent on the cluster."""
-    with LocalAgent(
-        registry, data=tmp_path / "data", limits=Limits(max_running=64, max_queue=1000), executor=on_ray
-    ) as agent:
+    with LocalAgent(registry, data=data, limits=Limits(max_running=64, max_queue=1000), executor=on_ray) as agent:
         yield agent
 
 
@@ -145,6 +161,82 @@ def test_idle_actor_makes_room(ray_http: httpx.Client, registry: Path) -> None:
         create(ray_http, f"plugin{number}")
         response = ray_http.post(f"/plugin_releases/plugin{number}@1.0.0/run/", json={"action": "run"})
         assert result_of(response) == number
+
+
+def processes_of(part: str) -> list[int]:
+    """The processes with this in their command line."""
+    return [
+        int(path.parent.name)
+        for path in PROC.glob("[0-9]*/cmdline")
+        if part in path.read_bytes().decode(errors="replace")
+    ]
+
+
+def test_actor_that_died_while_it_was_idle(ray_http: httpx.Client, registry: Path) -> None:
+    """A run whose actor died before it began is carried out by another one."""
+    source = """
+import pathlib
+
+def run(params):
+    number = "self"
+    while True:
+        stat = pathlib.Path("/proc", number, "stat").read_text()
+        if "ray::" in pathlib.Path("/proc", number, "cmdline").read_text():
+            return int(stat.split()[0])
+        number = stat.rpartition(")")[2].split()[1]
+"""
+    write_plugin(registry, "idle", {"plugin.py": source})
+    create(ray_http, "idle")
+
+    def run() -> Any:
+        return result_of(ray_http.post("/plugin_releases/idle@1.0.0/run/", json={"action": "run"}))
+
+    first = run()
+    os.kill(first, signal.SIGKILL)
+    late = time.monotonic() + FRESH_SECONDS
+    until(lambda: time.monotonic() > late, 10)
+    assert run() != first
+
+
+def test_log_of_a_run_that_crashed_is_whole(ray_http: httpx.Client, data: Path) -> None:
+    """What a run has printed before it crashed is all there, in its order."""
+    source = """
+import os
+
+def run(params):
+    for number in range(40_000):
+        print(f"line {number:06d}", "x" * 90)
+    os.kill(os.getpid(), 9)
+"""
+    response = configured(ray_http, source, {})
+    assert response.json()["error_type"] == "action_crashed"
+    (log,) = [path for path in data.glob("runs/*/log") if path.stat().st_size > 4_000_000]
+    assert [line[5:11] for line in log.read_text().splitlines()] == [f"{number:06d}" for number in range(40_000)]
+
+
+def test_gateway_that_is_killed(ray_http: httpx.Client, data: Path, tmp_path: Path) -> None:
+    """A run whose gateway is killed is action_crashed, not repeated for its key, and ends; the agent recovers."""
+    file = tmp_path / "process"
+    source = f"{NODE}def run(params):\n    Path(params['file']).write_text(str(os.getpid()))\n    time.sleep(60)\n"
+    body = {
+        "action": "run",
+        "params": {"file": str(file)},
+        "config": {"actions": {"run": {"entrypoint": "plugin:run"}}},
+        "modules": {"plugin": source},
+    }
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ray_http.post, "/plugin_releases/run_debug/", json=body, headers=headers)
+        until(lambda: file.exists() and bool(file.read_text()), 60)
+        (gateway,) = processes_of(str(data / "gateway"))
+        os.kill(gateway, signal.SIGKILL)
+        response = answer.result()
+    assert (response.status_code, response.json()["error_type"]) == (500, "action_crashed")
+    until(lambda: not is_alive(int(file.read_text())), 30)
+    file.unlink()
+    assert ray_http.post("/plugin_releases/run_debug/", json=body, headers=headers).json() == response.json()
+    assert not file.exists()
+    until(lambda: run_source(ray_http, "def run(params): return 1").status_code == 200, 60)
 
 
 def test_nodes_need_nothing_of_the_agent_installed() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import collections
 import logging
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -17,10 +19,22 @@ if TYPE_CHECKING:
     from synapse_local_agent.limits import Limits
     from synapse_local_agent.processes import Kind
 
+    Make = Callable[[], Coroutine[Any, Any, "Held"]]
+
 LOG = logging.getLogger(__name__)
 CROWDED_SECONDS = 0.5
-"""How long a new actor waits for room before one that is idle ends for it."""
+"""How long a run waits before an idle actor of another kind ends for it where there is no room; then twice as long."""
+LONG_SECONDS = 8.0
+"""The longest of these pauses. After it one ends even where there seems to be room: no single node may have enough."""
+FAIR_SECONDS = 5.0
+"""How long runs of one kind go without an actor before one of a busy kind ends for them, if it has worked for as long;
+then twice as long."""
+FRESH_SECONDS = 1.0
+"""How long an actor that was just used counts as there without being asked."""
+ANSWER_SECONDS = 5.0
 ENDING_SECONDS = 15.0
+MOST_MADE = 64
+"""How many actors of one kind are made at a time."""
 
 
 class Held:
@@ -30,9 +44,20 @@ class Held:
         self.handle = handle
         self.is_waiting = True
         """Whether it can take a job."""
+        self.made = self.used = time.monotonic()
+
+    async def is_there(self) -> bool:
+        """Whether it still answers; its node may have gone while it was idle."""
+        if time.monotonic() - self.used > FRESH_SECONDS:
+            try:
+                await asyncio.wait_for(of(self.handle.ready.remote()), ANSWER_SECONDS)
+            except (ray.exceptions.RayError, TimeoutError) as error:
+                LOG.info("An idle actor is gone: %s", error)
+                self.is_waiting = False
+        return self.is_waiting
 
     async def close(self) -> None:
-        """End it with all that it has."""
+        """End it with all that it has, also with a run."""
         try:
             if self.is_waiting:
                 await asyncio.wait_for(of(self.handle.close.remote()), ENDING_SECONDS)
@@ -43,47 +68,81 @@ class Held:
             ray.kill(self.handle)
 
 
+@dataclass(slots=True)
+class Line:
+    """The runs that wait for actors of one kind, in the order of asking, and the actors that are made for them."""
+
+    make: Make
+    asked: collections.deque[asyncio.Future[Held]] = field(default_factory=collections.deque)
+    making: list[asyncio.Task[None]] = field(default_factory=list)
+    served: float = field(default_factory=time.monotonic)
+    """When a run of this line last got an actor, or one of another kind ended for it."""
+    patience: float = field(default_factory=lambda: FAIR_SECONDS)
+
+
 class Actors:
     """The actors of one gateway. A run takes the first that is there, whether it was made for this run or not."""
 
     def __init__(self, limits: Limits) -> None:
         self._idle: Pool[Held] = Pool(limits.max_idle, limits.idle_limit)
-        self._asked: dict[Kind, collections.deque[asyncio.Future[Held]]] = collections.defaultdict(collections.deque)
-        """Who waits for an actor, by its kind, in the order of asking."""
-        self._making: dict[Kind, list[asyncio.Task[None]]] = collections.defaultdict(list)
+        self._lines: dict[Kind, Line] = {}
 
-    async def take(self, kind: Kind, make: Callable[[], Coroutine[Any, Any, Held]]) -> Held:
-        """An actor of a kind: one that is idle, one that another run gives back, or a new one."""
-        if held := self._idle.take(kind):
+    async def take(self, kind: Kind, make: Make, has_room: Callable[[], Awaitable[bool]]) -> Held:
+        """An actor of a kind: one that is idle, one that another run gives back, or a new one.
+
+        Args:
+            kind: The kind.
+            make: Makes one, and waits until it is there.
+            has_room: Whether the cluster seems to have room for one.
+        """
+        if held := await self._take_idle(kind):
             return held
+        line = self._lines.setdefault(kind, Line(make))
         asked: asyncio.Future[Held] = asyncio.get_running_loop().create_future()
-        self._asked[kind].append(asked)
-        self._making[kind].append(asyncio.create_task(self._make(kind, make, asked)))
+        line.asked.append(asked)
+        self._make_more(kind, line)
+        pause = CROWDED_SECONDS
         try:
-            while not (await asyncio.wait([asked], timeout=CROWDED_SECONDS))[0]:
-                self._idle.make_room(kind)
+            while not (await asyncio.wait([asked], timeout=pause))[0]:
+                if pause >= LONG_SECONDS or not await has_room():
+                    self._idle.make_room(kind)
+                pause = min(2 * pause, LONG_SECONDS)
             return asked.result()
         except asyncio.CancelledError:
-            if asked.done() and not asked.cancelled() and asked.exception() is None:
+            if asked.done() and asked.exception() is None:
                 self.give(kind, asked.result())
             raise
         finally:
-            if asked in self._asked[kind]:
-                self._asked[kind].remove(asked)
+            if asked in line.asked:
+                line.asked.remove(asked)
             # What is still being made for nobody is given up, the last first.
-            while len(self._making[kind]) > len(self._asked[kind]):
-                self._making[kind].pop().cancel()
-            if not self._asked[kind]:
-                del self._asked[kind], self._making[kind]
+            while len(line.making) > len(line.asked):
+                line.making.pop().cancel()
+            if not line.asked and self._lines.get(kind) is line:
+                del self._lines[kind]
+
+    async def _take_idle(self, kind: Kind) -> Held | None:
+        while held := self._idle.take(kind):
+            try:
+                if await held.is_there():
+                    return held
+            except asyncio.CancelledError:
+                self.give(kind, held)
+                raise
+            self.end(held)
+        return None
 
     def give(self, kind: Kind, held: Held) -> None:
         """Give an actor to the next run that waits for one, or keep it for a later one."""
-        while waiting := self._asked.get(kind):
-            asked = waiting.popleft()
-            if not asked.done():
-                asked.set_result(held)
-                return
-        self._idle.give(kind, held)
+        held.used = time.monotonic()
+        line = self._lines.get(kind)
+        if held.used - held.made > FAIR_SECONDS and self._is_owed_to_others(kind):
+            self.end(held)
+        elif line is None or not line.asked:
+            self._idle.give(kind, held)
+        else:
+            line.served, line.patience = time.monotonic(), FAIR_SECONDS
+            line.asked.popleft().set_result(held)
 
     def end(self, held: Held) -> None:
         """End an actor, without waiting for it."""
@@ -94,23 +153,35 @@ class Actors:
         self._idle.forget(digest)
 
     async def close(self) -> None:
-        """End the actors that are idle, and wait until they are gone."""
+        """End the actors that are idle, and wait until all that were ended are gone."""
         await self._idle.close()
 
-    async def _make(
-        self, kind: Kind, make: Callable[[], Coroutine[Any, Any, Held]], asked: asyncio.Future[Held]
-    ) -> None:
+    def _is_owed_to_others(self, kind: Kind) -> bool:
+        """Whether runs of another kind have waited for so long that an actor of this one is to end for them."""
+        now = time.monotonic()
+        for other, line in self._lines.items():
+            if other != kind and now - line.served > line.patience:
+                line.served, line.patience = now, 2 * line.patience
+                return True
+        return False
+
+    def _make_more(self, kind: Kind, line: Line) -> None:
+        while len(line.making) < min(len(line.asked), MOST_MADE):
+            line.making.append(asyncio.create_task(self._make(kind, line)))
+
+    async def _make(self, kind: Kind, line: Line) -> None:
+        """Make an actor for the run that has waited for longest, or tell that one why there is none."""
         try:
-            held = await make()
+            held = await line.make()
         except Exception as error:  # noqa: BLE001 - it is the asker's to say what it means
-            if not asked.done():
-                asked.set_exception(error)
+            if line.asked:
+                line.asked.popleft().set_exception(error)
         else:
             self.give(kind, held)
         finally:
-            making, task = self._making.get(kind, []), asyncio.current_task()
-            if task in making:
-                making.remove(task)
+            if (task := asyncio.current_task()) in line.making:
+                line.making.remove(task)
+                self._make_more(kind, line)
 
 
 async def of(reference: Awaitable[Any]) -> Any:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from synapse_local_agent.cluster.link import Link
 from synapse_local_agent.executor import Outcome, RequirementsError, UnavailableError
 from synapse_local_agent.folders import MODE
+from synapse_local_agent.runs import remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from synapse_local_agent.runs import Run
 
 LOG = logging.getLogger(__name__)
+GATEWAY = "synapse_local_agent.cluster.gateway"
 LOG_FILE = "ray.log"
+LOG_BYTES = 10 * 2**20
+"""A file that has grown larger is begun anew by the next gateway."""
 LOST = ("", "failed", f"the gateway ended by itself, see {LOG_FILE} in the data folder")
 CONNECT_SECONDS = 60.0
 LONGEST_PAUSE = 5.0
@@ -64,6 +68,7 @@ class RayExecutor:
     def __init__(self, address: str, data: Path, variables: Mapping[str, str], limits: Limits) -> None:
         self._address = address
         self._log = data / LOG_FILE
+        self._scratch = data / "gateway"
         self._variables = {**variables, "RAY_USAGE_STATS_ENABLED": "0"}
         self._limits = limits
         self._link: Link | None = None
@@ -98,13 +103,14 @@ class RayExecutor:
                         if not has_started:  # otherwise it is repeated
                             on_start()
                         has_started = True
+                        link.send("start", run.name, None)
                     case "log":
                         _append(run, value)
                     case "outcome":
                         outcome: Outcome = value
                         return outcome
-                    case "requirements":
-                        raise RequirementsError(value)
+                    case "requirements" if not has_started:
+                        raise RequirementsError(*value)
                     case "unavailable" if not has_started:
                         raise UnavailableError(*value)
                     case _:
@@ -142,24 +148,37 @@ class RayExecutor:
                     self._waiting[name].put_nowait((what, value))
             self._link = None
             link.close()
-            self._why = "its head was lost"
+            self._why = "the connection to it was lost"
             LOG.warning("The Ray cluster at %s is lost: runs are refused until it is back", self._address)
             for told in self._waiting.values():
                 told.put_nowait(("unavailable", (f"The Ray cluster at {self._address} was lost.", None)))
             await self._end()
-            while (found := await self._connect()) is None:
+            while (found := await self._try()) is None:
                 pause = min(max(2 * pause, 0.5), LONGEST_PAUSE)
                 await asyncio.sleep(pause)
             pause = 0.0
             LOG.warning("The Ray cluster at %s is back", self._address)
             link = found
 
+    async def _try(self) -> Link | None:
+        """Connect, and take it as no connection where this machine has no room for a gateway."""
+        try:
+            return await self._connect()
+        except OSError as error:
+            self._why = f"its gateway cannot be started: {error}"
+            LOG.warning("The gateway to Ray cannot be started: %s", error)
+            return None
+
     async def _connect(self) -> Link | None:
         """Start a gateway, and wait until it has reached the cluster; None where it does not."""
+        await asyncio.to_thread(remove, self._scratch)
+        self._scratch.mkdir(mode=MODE)
         ours, theirs = socket.socketpair()
-        with theirs, self._log.open("wb") as output:
+        with theirs, self._log.open("ab") as output:
+            if output.tell() > LOG_BYTES:
+                output.truncate(0)
             self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program, started in a millisecond
-                [sys.executable, "-m", "synapse_local_agent.cluster.gateway", str(theirs.fileno()), self._address],
+                [sys.executable, "-m", GATEWAY, str(theirs.fileno()), self._address, self._scratch],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -174,22 +193,21 @@ class RayExecutor:
             _, what, self._why = await asyncio.wait_for(link.receive(), CONNECT_SECONDS) or LOST
         except TimeoutError:
             self._why = f"it did not answer within {CONNECT_SECONDS:g} s"
-            self._process.kill()
         finally:
             if what != "ready":
                 link.close()
-                await self._end()
+                await self._end(0 if what == "" else ENDING_SECONDS)
         return link if what == "ready" else None
 
-    async def _end(self) -> None:
-        """End the gateway, and wait until it is gone."""
+    async def _end(self, patience: float = ENDING_SECONDS) -> None:
+        """End the gateway, and wait until it is gone; that long, before it is killed."""
         if self._link is not None:
             self._link.close()
             self._link = None
         process = self._process
         if process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                await asyncio.to_thread(process.wait, ENDING_SECONDS)
+                await asyncio.to_thread(process.wait, patience)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # with a cluster of its own, where that did not end
             process.wait()

@@ -2,7 +2,7 @@
 
 It is a process of its own since Ray ends a driver that has lost its cluster, at once and from within. The agent then
 starts another one, which finds the cluster again when it is back. It is started as `python -m
-synapse_local_agent.cluster.gateway FD ADDRESS`, and ends when the agent closes its end of FD.
+synapse_local_agent.cluster.gateway FD ADDRESS SCRATCH`, and ends when the agent closes its end of FD.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ import logging
 import os
 import socket
 import sys
-import tempfile
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray._private.runtime_env.packaging import upload_package_if_needed
 
 import synapse_local_agent
 from synapse_local_agent import sources
-from synapse_local_agent.cluster import placement
-from synapse_local_agent.cluster.actor import Actor
+from synapse_local_agent.cluster import packages, placement
+from synapse_local_agent.cluster.actor import CHUNK, Actor
 from synapse_local_agent.cluster.actors import Actors, Held, of
 from synapse_local_agent.cluster.link import Link
 from synapse_local_agent.executor import Outcome, RequirementsError, UnavailableError
@@ -39,6 +38,8 @@ LOG_SECONDS = 0.5
 PULSE_SECONDS = 1.0
 PULSE_LIMIT = 5.0
 """How long the head may take to answer before it counts as lost."""
+TRIES = 5
+"""How many actors are made for a run, where they die before they are used."""
 ENDING_SECONDS = 15.0
 
 
@@ -47,6 +48,8 @@ class Running:
     """A run that goes on: what works for it, and how it is to end where it was cancelled."""
 
     task: asyncio.Task[None]
+    may_start: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the agent has noted that it starts, so that it is not asked for again."""
     held: Held | None = None
     """The actor that was given the job."""
     verdict: Outcome | None = None
@@ -72,9 +75,16 @@ class Gateway:
             if what == "run":
                 self._running[name] = Running(asyncio.create_task(self._run(name, value)))
             elif what == "cancel":
-                self._cancel(name, value)
-            else:
+                # A task that is cancelled before its first step would never tell how it ended.
+                asyncio.get_running_loop().call_soon(self._cancel, name, value)
+            elif what == "start" and name in self._running:
+                self._running[name].may_start.set()
+            elif what == "forget":
                 self._actors.forget(name)
+        left = [running.task for running in self._running.values()]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
         await self._actors.close()
 
     def _cancel(self, name: str, outcome: Outcome) -> None:
@@ -85,7 +95,7 @@ class Gateway:
         if running.held is None:
             running.task.cancel()
         else:
-            running.held.handle.cancel.remote(outcome)
+            running.held.handle.cancel.remote(name, outcome)
             # A node that does not answer is no reason to wait.
             running.ending = asyncio.get_running_loop().call_later(ENDING_SECONDS, running.task.cancel)
 
@@ -99,7 +109,7 @@ class Gateway:
                 raise
             self._link.send(name, "outcome", running.verdict)
         except RequirementsError as error:
-            self._link.send(name, "requirements", str(error))
+            self._link.send(name, "requirements", (str(error),))
         except UnavailableError as error:
             self._link.send(name, "unavailable", (str(error), error.error_type))
         except Exception as error:  # whatever Ray raises, the agent must hear of it
@@ -119,7 +129,13 @@ class Gateway:
         # An actor starts a new process for each run that is not of a release, and is kept all the same.
         kind = (digest, tuple(map(str, job.requirements)), repr(placed))
         for tries_left in range(placed.max_retries, -1, -1):
-            held = await self._actors.take(kind, lambda: self._new(job, placed, digest))
+            held = await self._actors.take(kind, lambda: self._new(job, placed, digest), lambda: self._has_room(placed))
+            try:
+                self._link.send(name, "started", None)
+                await running.may_start.wait()
+            except asyncio.CancelledError:
+                self._actors.give(kind, held)
+                raise
             outcome = await self._attempt(name, job, running, held)
             has_died = outcome.exit is not None or not held.is_waiting
             if running.verdict is None and held.is_waiting:
@@ -135,12 +151,15 @@ class Gateway:
     async def _attempt(self, name: str, job: Job, running: Running, held: Held) -> Outcome:
         """Have an actor run a job once, and pass on what it prints."""
         running.held = held
-        self._link.send(name, "started", None)
-        # What is large goes through Ray's object store by itself.
-        answer = asyncio.ensure_future(of(held.handle.run.remote(job, name)))
+        # What is large goes through Ray's object store by itself. The requirements are met, and nodes may have another
+        # version of what reads them.
+        answer = asyncio.ensure_future(of(held.handle.run.remote(replace(job, requirements=()), name)))
         try:
-            while not (await asyncio.wait([answer], timeout=LOG_SECONDS))[0]:
-                self._log(name, await of(held.handle.read_log.remote()))
+            pause = LOG_SECONDS
+            while not (await asyncio.wait([answer], timeout=pause))[0]:
+                log = await of(held.handle.read_log.remote(name))
+                self._log(name, log)
+                pause = 0 if len(log) == CHUNK else LOG_SECONDS
             outcome: Outcome
             outcome, log = await answer
             self._log(name, log)
@@ -166,22 +185,34 @@ class Gateway:
         placement.check(placed, nodes)
         runtime_env = dict(placed.runtime_env)
         if job.sources is not None:
-            runtime_env["working_dir"] = await asyncio.to_thread(self._upload, job.sources, digest)
-        while True:
+            runtime_env["working_dir"] = await asyncio.to_thread(
+                packages.upload, job.sources, str(digest), self._scratch
+            )
+        for tries_left in reversed(range(TRIES)):
             held = self._ask(placed, runtime_env)
             try:
-                await of(held.handle.ready.remote())
+                await of(held.handle.start.remote())
             except ray.exceptions.RuntimeEnvSetupError as error:
                 ray.kill(held.handle)
                 raise RequirementsError(_last_lines(str(error))) from None
-            except ray.exceptions.RayActorError as error:  # of a node that is gone, or was when it was chosen
-                LOG.info("An actor died before it was used, another one is made: %s", error)
+            except ray.exceptions.RayError as error:  # of a node that is gone, or was when it was chosen
+                LOG.info("An actor died before it was used: %s", error)
+                ray.kill(held.handle)
+                if not tries_left:
+                    msg = f"Actors on the Ray cluster end before they are used: {_last_lines(str(error))}"
+                    raise UnavailableError(msg) from None
                 await asyncio.sleep(PULSE_SECONDS)
             except BaseException:
                 ray.kill(held.handle)
                 raise
             else:
                 return held
+        raise AssertionError  # the last try returned or raised
+
+    async def _has_room(self, placed: Placement) -> bool:
+        """Whether what is free in the cluster, all nodes together, is enough for a placement."""
+        free = await asyncio.to_thread(ray.available_resources)
+        return placement.fits(placed, free)
 
     def _ask(self, placed: Placement, runtime_env: dict[str, Any]) -> Held:
         """Ask Ray for an actor; it is made when there is room for it."""
@@ -193,13 +224,12 @@ class Gateway:
             "resources": amounts,
             "runtime_env": runtime_env,
         }
-        return Held(self._actor_class.options(**options).remote(self._limits))
-
-    def _upload(self, folder: Path, digest: str | None) -> str:
-        """Put a folder of sources where all nodes find it, under the hash of its content, unless it is there."""
-        uri = f"gcs://_ray_pkg_{digest}.zip"
-        upload_package_if_needed(uri, str(self._scratch), str(folder), include_gitignore=False, excludes=[])
-        return uri
+        try:
+            actor_class = self._actor_class.options(**options)
+        except (TypeError, ValueError) as error:
+            msg = f"Ray does not take what the plugin's config asks for: {error}"
+            raise RequirementsError(msg) from None
+        return Held(actor_class.remote(self._limits))
 
 
 def _loss(error: ray.exceptions.RayError) -> str:
@@ -222,10 +252,11 @@ def reach(address: str) -> None:
 
 async def pulse() -> None:
     """Return once the head of the cluster is lost."""
+    own = ThreadPoolExecutor(1)  # which no upload keeps waiting
     while True:
         await asyncio.sleep(PULSE_SECONDS)
         try:
-            await asyncio.wait_for(asyncio.to_thread(ray.nodes), PULSE_LIMIT)
+            await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(own, ray.nodes), PULSE_LIMIT)
         except Exception as error:  # noqa: BLE001 - whatever it is, the cluster does not answer
             LOG.warning("The head of the cluster does not answer: %s", str(error) or type(error).__name__)
             return
@@ -250,7 +281,7 @@ async def main(end: socket.socket, address: str, scratch: Path) -> None:
         )
     except Exception as error:  # noqa: BLE001 - whatever it is, the agent tells it to a person
         LOG.warning("There is no cluster at %s: %s", address, error)
-        link.send("", "failed", f"{error!s:.1000}")
+        link.send("", "failed", f"{error!s:.1000} (ray.log in the data folder may say more)")
         await asyncio.sleep(0.1)
         return
     serving = asyncio.create_task(Gateway(link, limits, scratch).serve())
@@ -263,5 +294,4 @@ async def main(end: socket.socket, address: str, scratch: Path) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    with tempfile.TemporaryDirectory(prefix="synapse-gateway-") as folder:
-        asyncio.run(main(socket.socket(fileno=int(sys.argv[1])), sys.argv[2], Path(folder)))
+    asyncio.run(main(socket.socket(fileno=int(sys.argv[1])), sys.argv[2], Path(sys.argv[3])))

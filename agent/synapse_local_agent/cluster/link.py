@@ -31,6 +31,8 @@ class Link:
 
     def send(self, *message: Any) -> None:
         """Send a message; one that cannot arrive any more is lost."""
+        if self._writer.is_closing():
+            return
         data = pickle.dumps(message)
         self._writer.writelines((LENGTH.pack(len(data)), data))
 

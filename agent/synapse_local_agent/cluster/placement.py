@@ -64,12 +64,17 @@ def check(placed: Placement, nodes: Sequence[Mapping[str, float]]) -> None:
         UnavailableError: If no node has that much; it says what there is.
     """
     asked = {name: amount for name, amount in placed.resources.items() if amount}
-    if any(all(node.get(name, 0) >= amount for name, amount in asked.items()) for node in nodes):
+    if any(fits(placed, node) for node in nodes):
         return
     most_gpus = max((node.get("GPU", 0) for node in nodes), default=0)
     found = "; ".join(sorted({_shown({name: node.get(name, 0) for name in asked}) for node in nodes}))
     msg = f"The action needs {_shown(asked)} on one node. The cluster has {len(nodes)} nodes, which have {found}."
     raise UnavailableError(msg, "gpu_unavailable" if asked.get("GPU", 0) > most_gpus else None)
+
+
+def fits(placed: Placement, free: Mapping[str, float]) -> bool:
+    """Whether what is free is enough for a placement."""
+    return all(free.get(name, 0) >= amount for name, amount in placed.resources.items())
 
 
 def _number(name: str, value: Any) -> float:

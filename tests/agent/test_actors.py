@@ -1,0 +1,199 @@
+"""How a gateway hands its actors out: who gets which, and when one ends for another. Ray makes none of these."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from synapse_local_agent import Limits
+from synapse_local_agent.cluster.actor import NEW_SECONDS, PREFIX, sweep
+from synapse_local_agent.lock import Lock
+
+pytest.importorskip("ray", reason="Ray is not installed: make test-heavy installs it")
+
+from synapse_local_agent.cluster import actors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from pathlib import Path
+
+pytestmark = pytest.mark.heavy
+A: Any = ("a", (), "")
+B: Any = ("b", (), "")
+
+
+class Held(actors.Held):
+    """Stands for an actor."""
+
+    def __init__(self, *, is_there: bool = True) -> None:
+        super().__init__(None)
+        self.has_ended = False
+        self._is_there = is_there
+
+    async def is_there(self) -> bool:
+        """Whether it still answers."""
+        return self._is_there
+
+    async def close(self) -> None:
+        """End it."""
+        self.has_ended = True
+
+
+def making(*steps: asyncio.Future[Held]) -> Callable[[], Coroutine[Any, Any, Held]]:
+    """Makes what each future comes to in turn, and waits for ever after the last."""
+    left = list(steps)
+
+    async def make() -> Held:
+        return await (left.pop(0) if left else asyncio.get_running_loop().create_future())
+
+    return make
+
+
+async def room() -> bool:
+    """There is room."""
+    return True
+
+
+async def no_room() -> bool:
+    """There is no room."""
+    return False
+
+
+async def settle() -> None:
+    """Let all that can go on do so."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a scenario, which must not hang."""
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+
+
+def test_one_that_fails_leaves_nobody_waiting() -> None:
+    """A run whose actor went to an earlier run hears of the failure of the one that was made for that."""
+
+    async def scenario() -> None:
+        first, second = (asyncio.get_running_loop().create_future() for _ in range(2))
+        pool, make = actors.Actors(Limits()), making(first, second)
+        asked = [asyncio.create_task(pool.take(A, make, room)) for _ in range(2)]
+        await settle()
+        held = Held()
+        second.set_result(held)
+        assert await asked[0] is held
+        first.set_exception(ValueError("no"))
+        with pytest.raises(ValueError, match="no"):
+            await asked[1]
+
+    run(scenario)
+
+
+def test_actor_of_a_run_that_was_cancelled_goes_to_the_next() -> None:
+    """What comes at the moment when a run is cancelled is not lost, and what is made for it alone is given up."""
+
+    async def scenario() -> None:
+        made = asyncio.get_running_loop().create_future()
+        pool = actors.Actors(Limits())
+        asked = asyncio.create_task(pool.take(A, making(made), room))
+        await settle()
+        held = Held()
+        pool.give(A, held)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        await settle()
+        assert made.cancelled()
+        assert await pool.take(A, making(), room) is held
+
+    run(scenario)
+
+
+def test_idle_actor_that_is_gone_is_not_given_out() -> None:
+    """An idle actor that does not answer is ended, and the run gets another one."""
+
+    async def scenario() -> None:
+        gone, new = Held(is_there=False), asyncio.get_running_loop().create_future()
+        new.set_result(Held())
+        pool = actors.Actors(Limits())
+        pool.give(A, gone)
+        assert await pool.take(A, making(new), room) is new.result()
+        assert gone.has_ended
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("has_room", "ends"), [(room, False), (no_room, True)])
+def test_idle_actor_ends_for_want_of_room_alone(
+    monkeypatch: pytest.MonkeyPatch, has_room: Callable[[], Coroutine[Any, Any, bool]], *, ends: bool
+) -> None:
+    """An idle actor of another release ends where the cluster is full, and not where a new actor takes its time."""
+    monkeypatch.setattr(actors, "CROWDED_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        idle, pool = Held(), actors.Actors(Limits())
+        pool.give(A, idle)
+        asked = asyncio.create_task(pool.take(B, making(), has_room))
+        for _ in range(500 if ends else 5):
+            await asyncio.sleep(0.01)
+            if idle.has_ended:
+                break
+        assert idle.has_ended is ends
+        asked.cancel()
+
+    run(scenario)
+
+
+def test_busy_release_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One actor of a release whose runs follow each other ends for another release that has waited for long."""
+    monkeypatch.setattr(actors, "FAIR_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        busy, pool = [Held(), Held()], actors.Actors(Limits())
+        waiting = [asyncio.create_task(pool.take(kind, making(), room)) for kind in (B, A, A)]
+        await asyncio.sleep(0.02)
+        for held in busy:
+            pool.give(A, held)
+        await settle()
+        assert [held.has_ended for held in busy] == [True, False]
+        assert await waiting[1] is busy[1]
+        for task in waiting:
+            task.cancel()
+
+    run(scenario)
+
+
+def test_no_more_are_made_at_a_time_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many runs of a release have a few actors made at a time, and each gets one in the end."""
+    monkeypatch.setattr(actors, "MOST_MADE", 3)
+
+    async def scenario() -> None:
+        being, most, pool = 0, 0, actors.Actors(Limits())
+
+        async def make() -> Held:
+            nonlocal being, most
+            being += 1
+            most = max(most, being)
+            await settle()
+            being -= 1
+            return Held()
+
+        got = await asyncio.gather(*(pool.take(A, make, room) for _ in range(20)))
+        assert len(set(got)) == 20
+        assert most == 3
+
+    run(scenario)
+
+
+def test_folders_of_killed_actors_are_removed(tmp_path: Path) -> None:
+    """The folder of an actor that is gone is removed by a later one; that of a living or a new one is not."""
+    left, new, other = (tmp_path / name for name in (f"{PREFIX}left", f"{PREFIX}new", "other"))
+    held = tmp_path / f"{PREFIX}held"
+    for folder in (left, new, other, held):
+        (folder / "runs").mkdir(parents=True)
+    with Lock(held):
+        for folder in (left, other, held):
+            os.utime(folder, (0, time.time() - NEW_SECONDS - 1))
+        sweep(tmp_path)
+        assert sorted(tmp_path.iterdir()) == sorted([new, other, held])
