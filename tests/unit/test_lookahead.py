@@ -451,7 +451,9 @@ def test_two_steps_at_once_are_refused() -> None:
     walk = Reader(Agent(20, 2)).walk
     first = walk.step()
     next(first)
-    with pytest.raises(RuntimeError, match="read already"):
+    with pytest.raises(RuntimeError, match="read already") as caught:
         next(walk.step())
+    advice = "This list is being read already: give each thread or task an iterator of its own"
+    assert str(caught.value) == advice
     first.close()
     assert next(walk.step())

@@ -30,14 +30,33 @@ LINKS = (
 )
 
 
+class Noted(LookAhead):
+    """Fetches pages; it remembers by which numbers, and what it was told of them."""
+
+    numbers: list[int]
+    learnt: list[tuple[Any, Any, int, Any]]
+
+    def page(self, call: Call[Any], number: int) -> Generator[Any, Any, Any]:
+        """Get the page whose turn it is."""
+        self.numbers.append(number)
+        return super().page(call, number)
+
+    def learn(self, first: Call[Any], following: Call[Any] | None, number: int, page: Any) -> None:
+        """Take note of a page that was read."""
+        self.learnt.append((first, following, number, page))
+        super().learn(first, following, number, page)
+
+
 class Book:
     """Pages that are read one after the other; it remembers what was asked for."""
 
     def __init__(self, *pages: Any, params: dict[str, Any] | None = None, base: str = BASE) -> None:
         self.asked: list[httpx.QueryParams] = []
         self._pages = list(pages)
-        ahead = LookAhead(self._fetch, 1, lazily=False)
-        self.walk = Walk(operations.list_plugin_releases(params, page_size=100), ahead, base)
+        self.ahead = Noted(self._fetch, 1, lazily=False)
+        self.ahead.numbers, self.ahead.learnt = [], []
+        self.first = operations.list_plugin_releases(params, page_size=100)
+        self.walk = Walk(self.first, self.ahead, base)
 
     def _fetch(self, call: Call[Any]) -> Generator[Any, Any, Any]:
         self.asked.append(httpx.QueryParams(call.params or call.url.partition("?")[2]))
@@ -289,3 +308,109 @@ def test_a_circle_is_named_as_one() -> None:
     with pytest.raises(exceptions.PaginationError) as caught:
         Book(page([1], "?page=2"), page([2], "?page=2")).all()
     assert caught.value.detail == "its link to the next page leads back to a page already read"
+
+
+@pytest.mark.parametrize(
+    ("params", "number"),
+    [
+        (None, 1),
+        ({"plugin": "a"}, 1),
+        ({"page": 3}, 3),
+        ({"page": "12"}, 12),
+        ({"page": "999999999"}, 999_999_999),
+        ({"page": "9999999999"}, 0),
+        ({"page": "last"}, 0),
+        ({"page": "-1"}, 0),
+        ({"page": "\N{SUPERSCRIPT TWO}"}, 0),
+        ({"page": "\N{ARABIC-INDIC DIGIT THREE}"}, 0),
+    ],
+    ids=ascii,
+)
+def test_pages_are_counted_from_the_one_asked_for(params: Any, number: int) -> None:
+    """A walk counts from the page that the caller names; from 0 where that is no plain number."""
+    book = Book(page([1], "?cursor=a"), page([2], "?cursor=b"), page([3, 4]), params=params)
+    book.all()
+    assert book.ahead.numbers == [number, number + 1, number + 2]
+
+
+def test_what_fetches_the_pages_learns_of_each() -> None:
+    """What fetches the pages is told of each the first call, the call after it, that one's number, and the page."""
+    pages = [page([1], "?page=2"), page([2], "?page=3"), page([3, 4])]
+    book = Book(*pages)
+    followers = []
+    while book.walk.call is not None:
+        finish(book.walk.step())
+        followers.append(book.walk.call)
+    assert book.ahead.learnt == [
+        (book.first, follower, number, each) for follower, number, each in zip(followers, (2, 3, 4), pages, strict=True)
+    ]
+    assert followers[0] is not None
+    assert followers[-1] is None
+
+
+def at(links: Sequence[str], params: dict[str, Any] | None) -> Walk:
+    """A walk that has read the pages with these links."""
+    book = Book(*(page([1], link) for link in links), None, params=params)
+    for _ in links:
+        finish(book.walk.step())
+    return book.walk
+
+
+@pytest.mark.parametrize(
+    ("links", "link", "params"),
+    [
+        (["?page=2"], "?page=3", None),
+        (["?page=2", "?page=3"], "?page=4", None),
+        (["?page=9"], "?page=10", {"page": 8}),
+        (["?page=1", "?page=2"], "?page=3", {"page": "first"}),
+        (["/team/plugin_releases/?page=2&page_size=2"], "/team/plugin_releases/?page=3&page_size=2", {"plugin": "a"}),
+        (["http://agent:8600/page=2/?a=%C3%A4&page=2"], "http://agent:8600/page=2/?a=%C3%A4&page=3", None),
+        (["?page=2&a=\xe4?b"], "?page=3&a=\xe4?b", None),
+    ],
+    ids=ascii,
+)
+def test_links_that_count_on_need_no_second_look(links: list[str], link: str, params: Any) -> None:
+    """A link that is the one before it with the next number leads where following it would."""
+    walk = at(links, params)
+    assert walk._counted_on(link) == walk._followed(link)
+
+
+@pytest.mark.parametrize(
+    ("links", "link", "params"),
+    [
+        ([], "?page=2", None),
+        (["?page=2"], "?page=2", None),
+        (["?page=2"], "?page=4", None),
+        (["?page=2"], "?page=3&a=1", None),
+        (["?page=2"], "/other/?page=3", None),
+        (["?page=2"], "//evil/?page=3", None),
+        (["?page=2"], "?page=3#", None),
+        (["?cursor=a"], "?cursor=b", None),
+        (["?page=2&page=2"], "?page=3&page=3", None),
+        (["?page=2&mypage=2"], "?page=3&mypage=3", None),
+        (["?page=2"], "?page=3", {"mypage": 2}),
+        (["?a=1#page=2"], "?a=1#page=3", {"mypage": 2}),
+        (["#a?page=2"], "#a?page=3", {"mypage": 2}),
+    ],
+    ids=ascii,
+)
+def test_other_links_are_followed(links: list[str], link: str, params: Any) -> None:
+    """A link with any other change, or a number that may be another's, is followed."""
+    assert at(links, params)._counted_on(link) is None
+
+
+PARTS = st.sampled_from(
+    ["page={}", "mypage={}", "page=2", "a=1", "#", "?", "\xe4", "%20", "page_size=2", "page={}0", "/"]
+)
+
+
+@given(
+    st.sampled_from(["?", "#?", "/page={}?", f"{BASE}/?"]),
+    st.lists(PARTS, min_size=1, max_size=4).map("&".join),
+    st.sampled_from([None, {"mypage": 2}, {"plugin": "page=2"}, {"page": 1}]),
+)
+def test_counting_on_is_following(place: str, query: str, params: Any) -> None:
+    """Whatever a link looks like, counting on leads where following it would, or nowhere."""
+    before, now = ((place + query).replace("{}", str(number)) for number in (2, 3))
+    walk = at([before], params)
+    assert walk._counted_on(now) in {None, walk._followed(now)}

@@ -122,7 +122,7 @@ class Walk:
         before, now = (f"page={self._start + self._steps + more}" for more in (0, 1))
         url = self.call.url if self.call is not None else ""
         place, _, query = self._link.partition("?")
-        is_counted = query.count(before) == url.count(before) == 1 and "#" not in query
+        is_counted = query.count(before) == url.count(before) == 1 and "#" not in link
         return url.replace(before, now) if is_counted and f"{place}?{query.replace(before, now)}" == link else None
 
     def _followed(self, link: str) -> str:
