@@ -310,6 +310,11 @@ def test_a_circle_is_named_as_one() -> None:
     assert caught.value.detail == "its link to the next page leads back to a page already read"
 
 
+def named(value: object) -> str:
+    """The name of a parameter; mutmut hands it to pytest, which finds none with a backslash."""
+    return ascii(value).replace("\\", "")
+
+
 @pytest.mark.parametrize(
     ("params", "number"),
     [
@@ -324,7 +329,7 @@ def test_a_circle_is_named_as_one() -> None:
         ({"page": "\N{SUPERSCRIPT TWO}"}, 0),
         ({"page": "\N{ARABIC-INDIC DIGIT THREE}"}, 0),
     ],
-    ids=ascii,
+    ids=named,
 )
 def test_pages_are_counted_from_the_one_asked_for(params: Any, number: int) -> None:
     """A walk counts from the page that the caller names; from 0 where that is no plain number."""
@@ -367,7 +372,7 @@ def at(links: Sequence[str], params: dict[str, Any] | None) -> Walk:
         (["http://agent:8600/page=2/?a=%C3%A4&page=2"], "http://agent:8600/page=2/?a=%C3%A4&page=3", None),
         (["?page=2&a=\xe4?b"], "?page=3&a=\xe4?b", None),
     ],
-    ids=ascii,
+    ids=named,
 )
 def test_links_that_count_on_need_no_second_look(links: list[str], link: str, params: Any) -> None:
     """A link that is the one before it with the next number leads where following it would."""
@@ -392,7 +397,7 @@ def test_links_that_count_on_need_no_second_look(links: list[str], link: str, pa
         (["?a=1#page=2"], "?a=1#page=3", {"mypage": 2}),
         (["#a?page=2"], "#a?page=3", {"mypage": 2}),
     ],
-    ids=ascii,
+    ids=named,
 )
 def test_other_links_are_followed(links: list[str], link: str, params: Any) -> None:
     """A link with any other change, or a number that may be another's, is followed."""
