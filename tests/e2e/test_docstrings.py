@@ -22,20 +22,28 @@ from synapse_sdk.clients import agent as clients
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+    from types import ModuleType
 
-MODULES = [
-    importlib.import_module(info.name)
-    for package in (synapse_sdk, synapse_local_agent)
-    for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-]
+
+def modules() -> Iterator[ModuleType]:
+    """Every module of the SDK and of the local agent; where Ray is not installed, those that need it are left out."""
+    for package in (synapse_sdk, synapse_local_agent):
+        yield package
+        for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            try:
+                yield importlib.import_module(info.name)
+            except ModuleNotFoundError as error:
+                if error.name != "ray":
+                    raise
 
 
 def examples() -> list[doctest.DocTest]:
     """Every docstring that has examples, of the SDK and of the local agent."""
     finder = doctest.DocTestFinder(exclude_empty=True)
     found: list[doctest.DocTest] = []
-    for module in [synapse_sdk, synapse_local_agent, *MODULES]:
+    for module in modules():
         found += [test for test in finder.find(module) if test.examples]
     return found
 
