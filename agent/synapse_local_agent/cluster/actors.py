@@ -50,7 +50,7 @@ class Held:
         """Whether it still answers; its node may have gone while it was idle."""
         if time.monotonic() - self.used > FRESH_SECONDS:
             try:
-                await asyncio.wait_for(of(self.handle.ready.remote()), ANSWER_SECONDS)
+                await asyncio.wait_for(self.handle.ready.remote(), ANSWER_SECONDS)
             except (ray.exceptions.RayError, TimeoutError) as error:
                 LOG.info("An idle actor is gone: %s", error)
                 self.is_waiting = False
@@ -60,7 +60,7 @@ class Held:
         """End it with all that it has, also with a run."""
         try:
             if self.is_waiting:
-                await asyncio.wait_for(of(self.handle.close.remote()), ENDING_SECONDS)
+                await asyncio.wait_for(self.handle.close.remote(), ENDING_SECONDS)
         except (ray.exceptions.RayError, TimeoutError) as error:
             LOG.info("An actor did not close: %s", error)
         finally:
@@ -182,8 +182,3 @@ class Actors:
             if (task := asyncio.current_task()) in line.making:
                 line.making.remove(task)
                 self._make_more(kind, line)
-
-
-async def of(reference: Awaitable[Any]) -> Any:
-    """What a reference of Ray's comes to, as a coroutine."""
-    return await reference

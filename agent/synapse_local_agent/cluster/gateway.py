@@ -23,7 +23,7 @@ import synapse_local_agent
 from synapse_local_agent import sources
 from synapse_local_agent.cluster import packages, placement
 from synapse_local_agent.cluster.actor import CHUNK, Actor
-from synapse_local_agent.cluster.actors import Actors, Held, of
+from synapse_local_agent.cluster.actors import ENDING_SECONDS, Actors, Held
 from synapse_local_agent.cluster.link import Link
 from synapse_local_agent.executor import Outcome, RequirementsError, UnavailableError
 
@@ -40,7 +40,6 @@ PULSE_LIMIT = 5.0
 """How long the head may take to answer before it counts as lost."""
 TRIES = 5
 """How many actors are made for a run, where they die before they are used."""
-ENDING_SECONDS = 15.0
 
 
 @dataclass(slots=True)
@@ -153,11 +152,11 @@ class Gateway:
         running.held = held
         # What is large goes through Ray's object store by itself. The requirements are met, and nodes may have another
         # version of what reads them.
-        answer = asyncio.ensure_future(of(held.handle.run.remote(replace(job, requirements=()), name)))
+        answer = asyncio.ensure_future(held.handle.run.remote(replace(job, requirements=()), name))
         try:
             pause = LOG_SECONDS
             while not (await asyncio.wait([answer], timeout=pause))[0]:
-                log = await of(held.handle.read_log.remote(name))
+                log = await held.handle.read_log.remote(name)
                 self._log(name, log)
                 pause = 0 if len(log) == CHUNK else LOG_SECONDS
             outcome: Outcome
@@ -191,7 +190,7 @@ class Gateway:
         for tries_left in reversed(range(TRIES)):
             held = self._ask(placed, runtime_env)
             try:
-                await of(held.handle.start.remote())
+                await held.handle.start.remote()
             except ray.exceptions.RuntimeEnvSetupError as error:
                 ray.kill(held.handle)
                 raise RequirementsError(_last_lines(str(error))) from None
