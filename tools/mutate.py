@@ -122,6 +122,19 @@ def mutmut(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=folder, text=True, capture_output=True, check=True).stdout  # noqa: S603 - ours
 
 
+def collected(*selection: str) -> list[str]:
+    """The tests that pytest finds for files or names.
+
+    Raises:
+        SystemExit: If it does not find one of them; mutmut would count every mutant that this test sees as killed.
+    """
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *selection]
+    ended = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)  # noqa: S603 - ours
+    if ended.returncode:
+        sys.exit(f"{ended.stdout[-5000:]}{ended.stderr[-5000:]}\npytest cannot find these by name: rename them.")
+    return [line for line in ended.stdout.splitlines() if "::" in line]
+
+
 def run(folder: Path) -> None:
     """Make and test all mutants; whatever ends it, no process of it stays behind."""
     command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", str(os.cpu_count() or 2)]
@@ -145,6 +158,7 @@ def run(folder: Path) -> None:
 def main() -> None:
     """Run as a program."""
     print(f"Mutating {', '.join(MODULES)}: this takes several minutes.", flush=True)
+    collected(*collected(*TESTS))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve()
         prepare(folder)

@@ -62,3 +62,11 @@ def test_a_run_that_was_cut_off_is_none(status: str) -> None:
     """Mutants that were not tested are a fault, and so is a run without any."""
     assert "1 of 100" in mutate.faults({"a": status, **{str(n): "killed" for n in range(99)}}, set(), {})[0]
     assert mutate.faults({}, set(), {}) != []
+
+
+def test_tests_that_pytest_cannot_find_by_name_end_the_run() -> None:
+    """A test that pytest lists, and then does not find by that name, would make each mutant look noticed."""
+    (name,) = (name for name in mutate.collected("tests/unit/test_mutants.py") if name.endswith("test_a_page_is_read"))
+    assert mutate.collected(name) == [name]
+    with pytest.raises(SystemExit, match=r"not found: .*test_a_page_is_lost"):
+        mutate.collected(name, name.replace("read", "lost"))
