@@ -261,3 +261,14 @@ def test_content_that_is_set_is_the_responses_own() -> None:
         _ = response.content
     internals.set_content(response, b'{"id": 7}')
     assert (response.content, response.text, response.json()) == (b'{"id": 7}', '{"id": 7}', {"id": 7})
+
+
+def test_a_url_below_another_one_is_what_a_parser_makes() -> None:
+    """A URL that was put together out of parts is equal to the parsed one, and leaves the first as it was."""
+    base = httpx.URL("https://agent:8600/at")
+    for target in ("/a", "/a/?b=1", "/a?", "/a%2Fb?c=%20&d"):
+        url = internals.below(base, target)
+        assert url == httpx.URL(f"https://agent:8600/at{target}")
+        assert hash(url) == hash(httpx.URL(f"https://agent:8600/at{target}"))
+        assert repr(url) == repr(httpx.URL(f"https://agent:8600/at{target}"))
+    assert str(base) == "https://agent:8600/at"

@@ -179,6 +179,7 @@ class Configured(Generic[HttpT, ClientT, TransportT]):
         """The headers that need no contract."""
         headers = httpx.Headers(
             {
+                "Host": httpx.URL(self.base_url).netloc.decode("ascii"),
                 "User-Agent": f"synapse-agent-sdk/{__version__}",
                 "Accept": "application/json",
                 "Accept-Encoding": decoding.ACCEPTED,

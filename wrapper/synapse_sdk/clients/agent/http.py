@@ -7,6 +7,7 @@ twice.
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any, cast
 
@@ -14,6 +15,9 @@ import httpx
 
 from synapse_sdk.clients.agent import answers, decoding, flow, internals, origins, retries
 from synapse_sdk.clients.agent.operations import Call
+
+READY = re.compile(r"/[\w/.~%@:&=?+-]{,1000}", re.ASCII)
+"""Paths and queries that a parser would leave as they are, but for segments of dots."""
 
 
 class Steps:
@@ -26,7 +30,7 @@ class Steps:
         self.policy = policy
         self.max_response_bytes = max_response_bytes
         self.secrets = secrets
-        self.root = str(self.base_url).rstrip("/")  # type: ignore[attr-defined]  # both of httpx's clients have it
+        self.root = httpx.URL(str(self.base_url).rstrip("/"))  # type: ignore[attr-defined]  # both of httpx's clients have it
 
     def prepare(self, call: Call[Any], timeout: httpx.Timeout) -> httpx.Request:
         """The request of a call: what `build_request` makes, without merging anew what is the same for all calls.
@@ -34,20 +38,26 @@ class Steps:
         Raises:
             httpx.InvalidURL: If no URL can carry the call's path and query.
         """
-        url = httpx.URL(self.root + call.url, **({"params": call.params} if call.params else {}))
-        own = [(name.encode(), value.encode()) for name, value in (call.headers or {}).items()]
-        if call.content is not None:
-            own.append((b"Content-Length", str(len(call.content)).encode()))
+        url = self._url(call)
         headers = self.headers  # type: ignore[attr-defined]  # both of httpx's clients have it
-        names = {name.lower() for name, _ in own}
-        given = [pair for pair in headers.raw if pair[0].lower() not in names] if own else headers.raw
-        host = [] if "Host" in headers else [(b"Host", url.netloc)]
-        headers = httpx.Headers([*host, *given, *own])
+        own = dict(call.headers or {})
+        if call.content is not None:
+            own["Content-Length"] = str(len(call.content))
+        if own:
+            names = {name.lower().encode() for name in own}
+            headers = [pair for pair in headers.raw if pair[0].lower() not in names]
+            headers += [(name.encode(), value.encode()) for name, value in own.items()]
         stream = httpx.ByteStream(call.content or b"")
         extensions = {"timeout": timeout.as_dict()}
         request = httpx.Request(call.method, url, headers=headers, stream=stream, extensions=extensions)
         request.read()  # so that it has its content, for who looks at requests
         return request
+
+    def _url(self, call: Call[Any]) -> httpx.URL:
+        """The URL of a call. httpx's parser takes a tenth of the time of a call, and would find nothing to change."""
+        if not call.params and READY.fullmatch(call.url) and "/." not in call.url:
+            return internals.below(self.root, call.url)
+        return httpx.URL(f"{self.root}{call.url}", **({"params": call.params} if call.params else {}))
 
     def steps(self, request: httpx.Request, call: Call[Any], total: float | None) -> flow.Flow[httpx.Response]:
         """The flow of a call; its value is a success."""

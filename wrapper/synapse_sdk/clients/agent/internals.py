@@ -100,6 +100,20 @@ def abandon(connection: Any, *, forked: bool = False) -> None:
             outer.get_extra_info("socket").close()  # trio's have no transport
 
 
+def below(base: httpx.URL, target: str) -> httpx.URL:
+    """A URL below another one, without parsing it.
+
+    Args:
+        base: The URL that it begins with.
+        target: What follows it: a path, and a query if any, of characters that a URL may have.
+    """
+    path, mark, query = target.partition("?")
+    url = base.copy_with()
+    parsed = url._uri_reference
+    url._uri_reference = parsed._replace(path=parsed.path + path, query=query if mark else None)
+    return url
+
+
 def transport_of(client: httpx.Client | httpx.AsyncClient) -> Any:
     """The transport of a client, as instrumentation may have wrapped it."""
     return client._transport
