@@ -6,6 +6,7 @@ import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from synapse_sdk.clients.agent import AgentClient
 from synapse_sdk.clients.agent.http import Http
 from synapse_sdk.clients.agent.operations import Call
 from synapse_sdk.clients.agent.retries import RetryPolicy
@@ -71,3 +72,13 @@ def test_a_call_without_a_body_keeps_its_headers() -> None:
         request = sender.prepare(Call("GET", "/a", None, headers={"X-More": "more"}), httpx.Timeout(1))
     assert request.headers["X-More"] == "more"
     assert "Content-Length" not in request.headers
+
+
+def test_the_host_comes_first_and_nothing_is_asked_of_the_connection() -> None:
+    """Headers are in the order that RFC 9110, section 7.2, asks for; a Connection is sent where the caller gave one."""
+    with AgentClient("http://agent:8600/at", "token") as client:
+        names = [name for name, _ in client._http.headers.raw]
+    assert names[0] == b"Host"
+    assert b"Connection" not in names
+    with AgentClient("http://agent:8600", "token", headers={"connection": "close"}) as client:
+        assert client._http.headers["Connection"] == "close"

@@ -20,6 +20,7 @@ Answer = Callable[[socket.socket], bool]
 """Answers a request on its connection, and says whether the connection stays open."""
 
 CHUNK = 65536
+JOIN_SECONDS = 0.05
 MAX_HEAD_BYTES = 2**20
 SHOWN_CHARACTERS = 200
 SHOWN_HEADERS = {
@@ -170,13 +171,14 @@ class FaultServer:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept
         self._listener.close()
-        while threads := list(self._threads):
-            with self._lock:
+        while self._threads:
+            with self._lock:  # no thread is just being started, which could not be joined yet
+                threads = list(self._threads)
                 for connection in self.open_connections:
                     with contextlib.suppress(OSError):
                         socket.socket.shutdown(connection, socket.SHUT_RDWR)  # TLS would wait for the other side
             for thread in threads:
-                thread.join()
+                thread.join(JOIN_SECONDS)  # a connection that came meanwhile has yet to be closed
 
     def _start(self, target: Callable[..., None], *args: object) -> None:
         def run() -> None:
@@ -186,8 +188,9 @@ class FaultServer:
                 self._threads.discard(thread)
 
         thread = threading.Thread(target=run, name="fault-server", daemon=True)
-        self._threads.add(thread)
-        thread.start()
+        with self._lock:
+            self._threads.add(thread)
+            thread.start()
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
