@@ -47,15 +47,15 @@ class Keys:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._connection.executescript(SCHEMA)
-        self._running: dict[str, tuple[str, asyncio.Task[Reply]]] = {}
+        self._running: dict[str, tuple[str, asyncio.Future[Reply]]] = {}
 
     def running(self) -> frozenset[str]:
         """The keys whose call is carried out now."""
         return frozenset(self._running)
 
     async def finish(self) -> None:
-        """Wait for the calls that are still carried out, whose callers may have gone."""
-        await asyncio.gather(*(task for _, task in self._running.values()), return_exceptions=True)
+        """Wait for the calls that are still carried out."""
+        await asyncio.gather(*(reply for _, reply in self._running.values()), return_exceptions=True)
 
     async def once(self, key: str, call: str, carry_out: Callable[[Callable[[], None]], Awaitable[Reply]]) -> Reply:
         """Carry out a call, or answer with what became of it when it came first, be it still running.
@@ -70,26 +70,35 @@ class Keys:
             KeyReusedError: If the key came with another call.
         """
         key = key.lower()
-        if key not in self._running:
-            row = self._connection.execute("SELECT fingerprint, status, body FROM keys WHERE key = ?", (key,))
-            if known := row.fetchone():
-                first, status, body = known
-                _check(first, call)
-                return (500, json.dumps(DIED).encode()) if status is None else (status, body)
-            task = asyncio.create_task(self._first(key, call, carry_out))
-            self._running[key] = (call, task)
-            task.add_done_callback(lambda _: self._running.pop(key))
-        first, task = self._running[key]
+        if key in self._running:
+            first, reply = self._running[key]
+            _check(first, call)
+            return await asyncio.shield(reply)  # a repeat that goes away leaves the others waiting
+        row = self._connection.execute("SELECT fingerprint, status, body FROM keys WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return await self._first(key, call, carry_out)
+        first, status, body = row
         _check(first, call)
-        return await asyncio.shield(task)  # whoever waits may go away; the others still want the answer
+        return (500, json.dumps(DIED).encode()) if status is None else (status, body)
 
     async def _first(self, key: str, call: str, carry_out: Callable[[Callable[[], None]], Awaitable[Reply]]) -> Reply:
         def begin() -> None:
             values = (key, call, time.time())
             self._connection.execute("INSERT INTO keys (key, fingerprint, created) VALUES (?, ?, ?)", values)
 
-        status, body = await carry_out(begin)
-        self._connection.execute("UPDATE keys SET status = ?, body = ? WHERE key = ?", (status, body, key))
+        reply = asyncio.get_running_loop().create_future()
+        self._running[key] = (call, reply)
+        try:
+            status, body = await carry_out(begin)
+            self._connection.execute("UPDATE keys SET status = ?, body = ? WHERE key = ?", (status, body, key))
+            reply.set_result((status, body))
+        except Exception as failure:
+            reply.set_exception(failure)
+            reply.exception()  # nobody else may have asked for it
+            raise
+        finally:
+            del self._running[key]
+            reply.cancel()  # where this call was cancelled
         return status, body
 
 

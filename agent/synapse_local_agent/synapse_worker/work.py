@@ -30,13 +30,12 @@ def serve(channel: socket.socket) -> None:
         is_result, is_sound, answer = outcome(job)
         if os.getpid() != process:
             os._exit(0)  # a fork of the action's that came back here: the answer is its parent's to give
-        if is_sound:
-            signal.alarm(0)
-            if environment != dict(os.environ):
-                os.environ.clear()
-                os.environ.update(environment)
+        signal.alarm(0)
         is_reusable = is_sound and threading.active_count() == 1 and not has_children()
         channel.sendall(ANSWER.pack(is_result, is_reusable, len(answer)) + answer)
+        if environment != dict(os.environ):  # to compare takes as long as to run something, so nobody waits for it
+            os.environ.clear()
+            os.environ.update(environment)
 
 
 def redirect(log: str) -> None:
