@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from synapse_sdk.clients.agent import pruning
 from synapse_sdk.clients.agent.async_plugin import AsyncPluginClientMixin
 from synapse_sdk.clients.agent.cached import AsyncCachedRelease, CachedRelease
 from synapse_sdk.clients.agent.plugin import PluginClientMixin
@@ -88,6 +87,8 @@ class ComposedClientMixin(PluginClientMixin):
             >>> [release["version"] for release in client.prune_plugin_releases(older_than="30d", keep=2)]
             []
         """
+        from synapse_sdk.clients.agent import pruning  # few programs prune
+
         return self._run(
             pruning.prune(self._flow, self._walk, older_than=older_than, keep=keep, plugin=plugin, dry_run=dry_run)
         )
@@ -130,6 +131,8 @@ class AsyncComposedClientMixin(AsyncPluginClientMixin):
             >>> [release["version"] for release in await client.prune_plugin_releases(older_than="30d", keep=2)]
             []
         """
+        from synapse_sdk.clients.agent import pruning  # as above
+
         return await self._run(
             pruning.prune(self._flow, self._walk, older_than=older_than, keep=keep, plugin=plugin, dry_run=dry_run)
         )

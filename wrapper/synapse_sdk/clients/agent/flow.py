@@ -11,8 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import httpx
 
@@ -101,8 +100,7 @@ def exchange(
         yield wait
 
 
-@dataclass(frozen=True, slots=True)
-class Together:
+class Together(NamedTuple):
     """Flows to carry out at the same time. They neither wait nor raise, and keep to themselves what came of them."""
 
     flows: Iterator[Flow[None]]
@@ -111,18 +109,20 @@ class Together:
     """How many are carried out at once."""
 
 
-@dataclass(slots=True)
 class History:
     """What became of the attempts of one call so far."""
 
-    tries: int = 0
-    """How many attempts there were."""
-    attempts: int = 0
-    """How many of them left this machine."""
-    unreached_since: float | None = None
-    """Since when the agent cannot be reached."""
-    is_unknown: bool = False
-    """Whether one of them may have been carried out."""
+    __slots__ = ("attempts", "is_unknown", "tries", "unreached_since")
+
+    def __init__(self) -> None:
+        self.tries = 0
+        """How many attempts there were."""
+        self.attempts = 0
+        """How many of them left this machine."""
+        self.unreached_since: float | None = None
+        """Since when the agent cannot be reached."""
+        self.is_unknown = False
+        """Whether one of them may have been carried out."""
 
     def wait(
         self,

@@ -9,7 +9,7 @@ ahead, whatever went wrong: retries, waits and errors are those of a walk from l
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -192,7 +192,7 @@ class LookAhead:
         most = min(self._width, 2 * self._read) if self._lazily else self._width * WIDTHS_AT_ONCE
         most = min(most, MOST_BYTES // self._bytes)
         urls = map(numbering.url, range(number, min(number + most, numbering.last + 1)))
-        missing = [replace(numbering.call, url=url) for url in urls if url not in self._came]
+        missing = [numbering.call._replace(url=url) for url in urls if url not in self._came]
         return missing if self._width > 1 and len(missing) > 1 else []
 
     def _ahead(self, calls: list[Call[PluginReleasePage]]) -> Iterator[Flow[None]]:

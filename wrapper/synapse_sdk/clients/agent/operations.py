@@ -8,9 +8,8 @@ since the generated models cost more to import than the rest of the SDK: who onl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from synapse_sdk.clients.agent import jsonbody, legacy
 from synapse_sdk.clients.agent.lookup import Lookup, ReleaseLookup
@@ -27,8 +26,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[R]):
+class Call(NamedTuple, Generic[R]):
     """One call of an operation that has an R as its result, ready to be sent any number of times."""
 
     method: str

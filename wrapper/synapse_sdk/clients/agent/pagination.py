@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -115,7 +114,7 @@ class Walk:
         self._link = link
         if hash(url) in self._seen:
             raise exceptions.PaginationError(detail="its link to the next page leads back to a page already read")
-        return replace(self._first, url=url, params=None)
+        return self._first._replace(url=url, params=None)
 
     def _counted_on(self, link: str) -> str | None:
         """The URL of a link whose query is the one before it but for its number, so that nothing needs another look."""
