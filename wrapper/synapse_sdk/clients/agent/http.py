@@ -29,7 +29,7 @@ class Steps:
         super().__init__(**options)
         if "Connection" not in (options.get("headers") or {}):
             # httpx asks to keep connections, as HTTP/1.1 does unasked, and h11 keeps none of HTTP/1.0.
-            del self.headers["Connection"]  # type: ignore[attr-defined]  # both of httpx's clients have it
+            self.headers.pop("Connection", None)  # type: ignore[attr-defined]  # both of httpx's clients have it
         self.policy = policy
         self.max_response_bytes = max_response_bytes
         self.secrets = secrets
