@@ -13,7 +13,8 @@ from typing import Any, cast
 
 import httpx
 
-from synapse_sdk.clients.agent import answers, decoding, flow, internals, origins, retries
+from synapse_sdk.clients.agent import answers, flow, internals, origins, retries
+from synapse_sdk.clients.agent.body import Body
 from synapse_sdk.clients.agent.operations import Call
 
 READY = re.compile(r"/[\w/.~%@:&=?+-]{,1000}", re.ASCII)
@@ -79,52 +80,11 @@ class Steps:
             msg = "This client is closed: make a new one"
             raise RuntimeError(msg)
 
-    def settle(self, response: httpx.Response, chunks: list[bytes], failure: Exception | None) -> None:
-        """Give a response the body that arrived.
-
-        An error is one whatever became of its body: what there is of it is kept.
-
-        Args:
-            response: The response.
-            chunks: What arrived of its body, as it arrived.
-            failure: What ended it before its end.
-
-        Raises:
-            Exception: `failure`, if the response is a success.
-            DecodingError: If a success is not of its coding.
-            TooLarge: If a success is larger than the limit.
-        """
-        content = b"".join(chunks)
-        coding = response.headers.get("content-encoding", "")
-        try:
-            if failure is not None:
-                raise failure
-            content = decoding.decode(content, coding, self.max_response_bytes)
-        except decoding.TooLargeError:
-            if response.is_success:
-                raise self.too_large() from None
-        except decoding.DecodingError as error:
-            if response.is_success:
-                raise httpx.DecodingError(str(error)) from None
-        except flow.FAILURES:
-            if response.is_success:
-                raise
-        internals.set_content(response, content)
-
-    def too_large(self) -> flow.TooLarge:
-        """What becomes of an answer that is too large."""
-        return flow.TooLarge(f"the answer is larger than max_response_bytes={self.max_response_bytes}")
-
-    def room(self, response: httpx.Response) -> int:
-        """How many bytes the body of a response may have.
-
-        Raises:
-            TooLarge: If it announces more than that.
-        """
-        length = response.headers.get("content-length", "")
-        if length.isascii() and length.isdigit() and int(length[:20]) > self.max_response_bytes:
-            raise self.too_large()
-        return self.max_response_bytes
+    def body_of(self, request: httpx.Request, response: httpx.Response) -> Body:
+        """What takes the body of a response, which is told its request and what it must not show."""
+        response.request = request
+        response.extensions[answers.SECRETS] = self.secrets
+        return Body(response, self.max_response_bytes)
 
 
 class Http(Steps, httpx.Client):
@@ -140,25 +100,18 @@ class Http(Steps, httpx.Client):
         """Send a request once, and read its answer."""
         self.check_open()
         response: httpx.Response = internals.transport_of(self).handle_request(request)
-        response.request = request
-        response.extensions[answers.SECRETS] = self.secrets
+        body = self.body_of(request, response)
         if response.is_stream_consumed:
             return response  # a transport of the caller's own has read it
-        chunks: list[bytes] = []
-        failure: Exception | None = None
         try:
-            left = self.room(response)
+            body.begin()
             for chunk in cast("httpx.SyncByteStream", response.stream):
-                chunks.append(chunk)
-                left -= len(chunk)
-                if left < 0:
-                    raise self.too_large()
+                body.add(chunk)
         except flow.FAILURES as error:
-            failure = error
+            body.failure = error
         finally:
             response.close()
-        self.settle(response, chunks, failure)
-        return response
+        return body.end()
 
 
 class AsyncHttp(Steps, httpx.AsyncClient):
@@ -179,25 +132,18 @@ class AsyncHttp(Steps, httpx.AsyncClient):
         """Send a request once, and read its answer."""
         self.check_open()
         response: httpx.Response = await internals.transport_of(self).handle_async_request(request)
-        response.request = request
-        response.extensions[answers.SECRETS] = self.secrets
+        body = self.body_of(request, response)
         if response.is_stream_consumed:
             return response  # a transport of the caller's own has read it
-        chunks: list[bytes] = []
-        failure: Exception | None = None
         try:
-            left = self.room(response)
+            body.begin()
             async for chunk in cast("httpx.AsyncByteStream", response.stream):
-                chunks.append(chunk)
-                left -= len(chunk)
-                if left < 0:
-                    raise self.too_large()
+                body.add(chunk)
         except flow.FAILURES as error:
-            failure = error
+            body.failure = error
         finally:
             await response.aclose()
-        self.settle(response, chunks, failure)
-        return response
+        return body.end()
 
 
 class ClientTransport(httpx.BaseTransport):
