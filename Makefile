@@ -119,10 +119,13 @@ build: setup  ## Build sdist and wheel, and try them.
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/python tools/check_build.py
 
+# pyenv's commands are there for the versions that it is told of alone.
 test-pythons:  ## Run the tests on every Python here.
-	@for version in 3.11 3.12 3.13 3.14; do \
-		python$$version -c '' 2>/dev/null || { echo "No python$$version here."; continue; }; \
-		$(MAKE) test PYTHON=python$$version VENV=.venv-$$version || exit; \
+	@all=$$(pyenv versions --bare 2>/dev/null | paste -s -d: -); \
+	for version in 3.11 3.12 3.13 3.14; do \
+		python=$$(PYENV_VERSION=$$all python$$version -c 'import sys; print(sys.executable)' 2>/dev/null) \
+			|| { echo "No python$$version here."; continue; }; \
+		$(MAKE) test PYTHON=$$python VENV=.venv-$$version || exit; \
 	done
 
 clean:  ## Remove the environment and caches.

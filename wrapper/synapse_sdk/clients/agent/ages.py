@@ -53,8 +53,10 @@ def cutoff(older_than: Age, now: datetime) -> datetime:
     then = _time(older_than, now)
     try:
         then = then.astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        raise ValueError(_before_all_dates(older_than)) from None
+    except (ValueError, OverflowError, OSError):  # on the first day that there is, or on the last one
+        if then.year < now.year:
+            raise ValueError(_before_all_dates(older_than)) from None
+        then = now
     if then >= now:
         msg = f"older_than: {older_than!r:.100} does not lie in the past, so that everything would be older"
         raise ValueError(msg)
