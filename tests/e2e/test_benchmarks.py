@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.timeout(180)
+"""All is measured once, which takes 15 s on two cores that are idle."""
+
 AGENT = {
     "throughput": "runs_per_second",
     "cold_run": "cold_run_p50",
