@@ -42,6 +42,7 @@ def test_page_takes_nothing_from_elsewhere(agent: LocalAgent) -> None:
         policy = asset.headers["content-security-policy"]
         assert policy.startswith("default-src 'none'; script-src 'self';")
         assert "http" not in policy
+    assert '"/openapi.json"' in httpx.get(f"{agent.url}/docs/start.js").text
     assert httpx.get(f"{agent.url}/docs/swagger-ui.css").headers["content-type"].startswith("text/css")
 
 

@@ -46,7 +46,7 @@ RUN = "/plugin_releases/shared@1.0.0+lite/run/"
 def test_path_that_is_not_exact_is_not_found(agent: LocalAgent, method: str, target: str) -> None:
     """A path that is not exactly one of the contract is 404, with a detail, and never a redirect."""
     status, headers, body = raw_request(agent, method, target)
-    assert (status, "location" in headers) == (404, False)
+    assert (status, headers["content-type"], "location" in headers) == (404, "application/json", False)
     assert as_json(body).keys() == {"detail"}
 
 
@@ -72,9 +72,10 @@ def test_encoded_slash_stays_within_the_lookup(agent: LocalAgent) -> None:
     ],
 )
 def test_other_method_is_not_allowed(agent: LocalAgent, method: str, target: str, allowed: str) -> None:
-    """A method that the contract does not have for a path is 405, and all that it has are named."""
-    status, headers, _ = raw_request(agent, method, target)
-    assert status == 405
+    """A method that the contract does not have for a path is 405 with a detail, and all that it has are named."""
+    status, headers, body = raw_request(agent, method, target)
+    assert (status, headers["content-type"]) == (405, "application/json")
+    assert method == "HEAD" or as_json(body).keys() == {"detail"}
     assert sorted(headers["allow"].split(", ")) == sorted(allowed.split(", "))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from synapse_local_agent import LocalAgent
 from synapse_local_agent.store import Store
-from synapse_sdk import exceptions
+from synapse_sdk import __version__, exceptions
 from synapse_sdk.clients.agent import AgentClient
 
 from tests.contract.conftest import DOCUMENT, ROOT
@@ -50,6 +51,14 @@ def test_releases_have_every_field(client: AgentClient) -> None:
     assert client.list_plugin_releases()["results"][0].keys() == fields
 
 
+def test_releases_tell_when_they_were_cached(client: AgentClient) -> None:
+    """A release's time is that of its caching, since releases that are old get pruned."""
+    client.delete_plugin_release("teller@1.0")
+    begun = datetime.now(UTC) - timedelta(milliseconds=1)  # which is as precise as it is told
+    created = datetime.fromisoformat(client.create_plugin_release("teller", "1.0")["created"])
+    assert begun <= created <= datetime.now(UTC)
+
+
 def test_pages_have_every_field(client: AgentClient) -> None:
     """A page has every field of the contract, and no other."""
     assert client.list_plugin_releases().keys() == SCHEMAS["PluginReleasePage"]["properties"].keys()
@@ -57,7 +66,9 @@ def test_pages_have_every_field(client: AgentClient) -> None:
 
 def test_health_has_every_field(client: AgentClient) -> None:
     """The health check has every field of the contract, and no other."""
-    assert client.health_check().keys() == SCHEMAS["Health"]["properties"].keys()
+    health = client.health_check()
+    assert health.keys() == SCHEMAS["Health"]["properties"].keys()
+    assert health == {"status": "ok", "version": __version__}
 
 
 def test_issues_have_every_field(client: AgentClient) -> None:

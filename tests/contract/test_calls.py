@@ -1,6 +1,7 @@
 """What the clients send and return, held against the contract: off the wire, in both flavours.
 
-Every argument is given a value of its own, so that one which is dropped or put elsewhere is missed here.
+Every argument is given a value of its own, so that one which is dropped or put elsewhere is missed here. Texts have
+capitals, spaces at their ends and parts that come twice, so that one which is tidied on its way is missed as well.
 """
 
 from __future__ import annotations
@@ -27,33 +28,33 @@ OPERATIONS = {operation.id: operation for operation in operations()}
 REGISTRY = jsonschema_rs.Registry([("urn:contract", DOCUMENT)])
 KEY = "7f3f0e0a-6f1c-4c6b-9d52-2a4d8c1b7e90"
 RUN = {
-    "action": "train",
-    "params": {"epochs": 10, "deep": [None, {"x": 1.5}]},
-    "requirements": ["pillow>=9.0.0", "numpy"],
-    "job_id": "job-1",
-    "language": "ko",
+    "action": " Train ",
+    "params": {" Epochs ": 10, "deep": [None, {"x": 1.5}]},
+    "requirements": ["Pillow >=9.0.0 ", "numpy", "numpy"],
+    "job_id": " Job-1 ",
+    "language": " ko-KR ",
 }
 DEBUG = {
     **RUN,
-    "plugin_path": "/path/to/plugin",
-    "config": {"debug": True},
-    "modules": {"my_plugin.processor": "class Processor: ..."},
+    "plugin_path": "../Path/to//plugin/. ",
+    "config": {" Debug ": True},
+    "modules": {"My_plugin.processor": " class Processor: ...\n"},
 }
 # Each operation with every argument: what is given, and what has to arrive as query and as body.
 FULL: dict[str, tuple[dict[str, Any], list[tuple[str, str]], Any]] = {
     "list_plugin_releases": (
-        {"params": {"page": 2, "page_size": 50, "plugin": "ocr", "anything": True}},
-        [("page", "2"), ("page_size", "50"), ("plugin", "ocr"), ("anything", "true")],
+        {"params": {"page": 2, "page_size": 50, "plugin": " Ocr ", "anything": True}},
+        [("page", "2"), ("page_size", "50"), ("plugin", " Ocr "), ("anything", "true")],
         None,
     ),
     "create_plugin_release": (
-        {"plugin": "ocr", "version": "2.0.0+lig"},
+        {"plugin": " Ocr ", "version": " 2.0.0+Lig "},
         [],
-        {"plugin": "ocr", "version": "2.0.0+lig"},
+        {"plugin": " Ocr ", "version": " 2.0.0+Lig "},
     ),
-    "get_plugin_release": ({"lookup": "ocr@2.0.0+lig"}, [], None),
-    "delete_plugin_release": ({"lookup": "ocr@2.0.0+lig"}, [], None),
-    "run_plugin_release": ({"lookup": "ocr@2.0.0+lig", **RUN, "idempotency_key": KEY}, [], RUN),
+    "get_plugin_release": ({"lookup": " Ocr@2.0.0+Lig "}, [], None),
+    "delete_plugin_release": ({"lookup": " Ocr@2.0.0+Lig "}, [], None),
+    "run_plugin_release": ({"lookup": " Ocr@2.0.0+Lig ", **RUN, "idempotency_key": KEY}, [], RUN),
     "run_debug_plugin_release": ({**DEBUG, "idempotency_key": KEY}, [], DEBUG),
     "health_check": ({}, [], None),
 }
@@ -208,12 +209,14 @@ def test_pruning_calls_what_the_contract_has(open_client: OpenClient, open_serve
 
 @pytest.mark.parametrize("data", [{}, {"action": "train", "anything": [1]}, {"params": None}])
 def test_data_is_sent_as_it_is(open_client: OpenClient, open_server: OpenServer, data: dict[str, Any]) -> None:
-    """The body of a call of old is the caller's, and the rest of the request is the contract's."""
+    """The body of a call of old is the caller's, whatever else is given, and the rest of the request the contract's."""
     server = open_server(reply("done"))
     client = open_client(server.url)
-    client.run_plugin_release("ocr@1", data=data)
-    client.run_debug_plugin_release(data=data)
+    ignored = {"action": "other", "params": "none", "requirements": "none", "job_id": 7, "language": 7}
+    client.run_plugin_release("ocr@1", data=data, **ignored, idempotency_key=KEY)
+    client.run_debug_plugin_release(data=data, **ignored, plugin_path=7, config=7, modules=7, idempotency_key=KEY)
     assert [request.json for request in server.requests] == [data, data]
+    assert [request.headers["idempotency-key"] for request in server.requests] == [KEY, KEY]
     assert server.requests[0].path == OPERATIONS["run_plugin_release"].path.replace("{lookup}", "ocr%401")
     assert server.requests[1].path == OPERATIONS["run_debug_plugin_release"].path
 
@@ -225,6 +228,16 @@ def test_the_timeout_of_a_run_is_its_own(open_client: OpenClient, open_server: O
     started = time.monotonic()
     with pytest.raises(exceptions.ClientTimeoutError):
         getattr(client, name)(**LEAST[name][0], timeout=0.05)
+    assert time.monotonic() - started < 4
+
+
+def test_the_timeout_of_a_cached_release_is_its_own(open_client: OpenClient, open_server: OpenServer) -> None:
+    """A release for a block takes the timeout of a run, as the client does."""
+    server = open_server(reply({"id": 7, "plugin": "ocr", "version": "1"}, 201), silence)
+    started = time.monotonic()
+    client = open_client(server.url, timeout=5)
+    with client.plugin_release("ocr", "1") as cached, pytest.raises(exceptions.ClientTimeoutError):
+        cached.run("train", timeout=0.05)
     assert time.monotonic() - started < 4
 
 

@@ -10,7 +10,7 @@ import pytest
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import RawResponse, RetryPolicy
 
-from tests.wire.faults import RELEASE, hang_up, page, reply, then
+from tests.wire.faults import RELEASE, body, hang_up, page, reply, then
 
 if TYPE_CHECKING:
     import socket
@@ -36,7 +36,13 @@ def test_a_raw_response_is_the_answer(open_client: OpenClient, open_server: Open
     assert (response.status_code, response.attempts, response.request_id) == (201, 1, "r-1")
     assert (response.headers["x-other"], response.headers["X-OTHER"]) == ("1", "1")
     assert response.parse() == {**RELEASE, "extra": [1]} == client.create_plugin_release("ocr_plugin", "2.0.0")
-    assert response.content.startswith(b'{"id": 7')
+
+
+def test_content_is_the_body(open_client: OpenClient, open_server: OpenServer) -> None:
+    """The content of a raw response is the answer's body byte for byte, whatever its value."""
+    sent = b' {"id": 7.0, "id":\t7}' + b" " * 5000 + b"\r\n"
+    response = open_client(open_server(body(sent)).url).with_raw_response.get_plugin_release(7)
+    assert (response.content, response.parse()) == (sent, {"id": 7})
 
 
 def test_a_value_is_read_anew_each_time(open_client: OpenClient, open_server: OpenServer) -> None:

@@ -384,11 +384,12 @@ def test_each_run_has_a_key_of_its_own(open_client: OpenClient, open_server: Ope
         ("7F3F0E0A-6F1C-4C6B-9D52-2A4D8C1B7E90", "7F3F0E0A-6F1C-4C6B-9D52-2A4D8C1B7E90"),
         ("7f3f0e0a6f1c4c6b9d522a4d8c1b7e90", "7f3f0e0a-6f1c-4c6b-9d52-2a4d8c1b7e90"),
         ("{7f3f0e0a-6f1c-4c6b-9d52-2a4d8c1b7e90}", "7f3f0e0a-6f1c-4c6b-9d52-2a4d8c1b7e90"),
+        (uuid.UUID("7f3f0e0a-6f1c-4c6b-9d52-2a4d8c1b7e90"), "7f3f0e0a-6f1c-4c6b-9d52-2a4d8c1b7e90"),
     ],
 )
 @EVERY_RUN
 def test_a_key_that_is_given_is_kept(
-    open_client: OpenClient, open_server: OpenServer, name: str, given: str, sent: str
+    open_client: OpenClient, open_server: OpenServer, name: str, given: str | uuid.UUID, sent: str
 ) -> None:
     """A caller's own UUID is the key of the run, in the form that the contract asks for."""
     server = open_server()
