@@ -81,6 +81,8 @@ contract: check-generated  ## Check that all sides agree.
 	$(BIN)/pytest -m 'not heavy' --numprocesses 2 --dist worksteal tests/contract tests/unit/test_parity.py \
 		tests/wire/test_requests.py tests/wire/test_raw.py tests/wire/test_cached.py tests/wire/test_pruning.py \
 		tests/wire/test_answers.py tests/wire/test_errors.py tests/wire/test_sending_again.py \
+		tests/wire/test_time.py::test_the_read_timeout_holds \
+		tests/wire/test_time.py::test_runs_wait_as_long_as_they_must \
 		tests/agent/test_requests.py tests/agent/test_releases.py tests/agent/test_idempotency.py \
 		tests/agent/test_queue.py tests/agent/test_debug_runs.py tests/agent/test_executor.py \
 		tests/agent/test_docs_page.py tests/agent/test_both_executors.py::test_how_actions_fail \
@@ -88,6 +90,7 @@ contract: check-generated  ## Check that all sides agree.
 		tests/agent/test_requirements.py::test_requirements_that_cannot_be_had \
 		tests/agent/test_runs.py::test_context_says_what_the_run_is \
 		tests/agent/test_runs.py::test_context_of_a_bare_run \
+		tests/agent/test_runs.py::test_result_that_is_not_json_is_named \
 		tests/agent/test_security.py::test_other_names_are_refused \
 		tests/e2e/test_documents.py::test_changelog_has_this_version_and_its_contract
 

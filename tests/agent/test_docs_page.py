@@ -33,6 +33,7 @@ def test_page_takes_nothing_from_elsewhere(agent: LocalAgent) -> None:
     page = httpx.get(f"{agent.url}/docs")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert '<meta charset="utf-8">' in page.text
+    assert f"<title>{DOCUMENT['info']['title']}</title>" in page.text
     loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert len(loaded) == 4
     for path in loaded:

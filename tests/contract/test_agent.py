@@ -88,12 +88,13 @@ def test_errors_have_every_field(client: AgentClient) -> None:
 
 
 def test_a_fault_of_the_agent_is_described(client: AgentClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault of the agent itself is an error of the contract, which names the exception."""
+    """A fault of the agent itself is an error of the contract, which names the exception, and ends the connection."""
     monkeypatch.setattr(Store, "page", lambda *_: 1 / 0)
     with pytest.raises(exceptions.ServerError) as caught:
         client.list_plugin_releases()
     assert caught.value.status_code == 500
     assert caught.value.detail == "The agent failed: ZeroDivisionError. Its log has the traceback."
+    assert caught.value.headers["connection"] == "close"  # or the next run could be sent into its end
 
 
 def test_runs_read_every_field(client: AgentClient) -> None:

@@ -233,7 +233,7 @@ def test_the_timeout_of_a_run_is_its_own(open_client: OpenClient, open_server: O
 
 def test_the_timeout_of_a_cached_release_is_its_own(open_client: OpenClient, open_server: OpenServer) -> None:
     """A release for a block takes the timeout of a run, as the client does."""
-    server = open_server(reply({"id": 7, "plugin": "ocr", "version": "1"}, 201), silence)
+    server = open_server(reply({"id": 7, "plugin": "ocr", "version": "1"}, 201), silence, reply(None, 204))
     started = time.monotonic()
     client = open_client(server.url, timeout=5)
     with client.plugin_release("ocr", "1") as cached, pytest.raises(exceptions.ClientTimeoutError):

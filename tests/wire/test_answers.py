@@ -23,11 +23,14 @@ NOT_JSON: dict[str, bytes] = {
     "blank": b"  \n",
     "cut": b'{"id": 7, "plug',
     "two values": b"{} {}",
+    "no number": b'{"id": NaN}',
+    "endless number": b'{"id": -Infinity}',
     "deep": b"[" * 100_000 + b"]" * 100_000,
     "a number of 10,000 digits": b"9" * 10_000,
     "not UTF-8": b'{"id": "\xff\xfe"}',
     "bytes": bytes(range(256)),
 }
+PLAIN = json.dumps(RELEASE).encode()
 NOT_OBJECTS: dict[str, bytes] = {"list": b"[]", "text": b'"done"', "number": b"1", "null": b"null", "bool": b"true"}
 
 
@@ -171,12 +174,20 @@ def test_an_endless_answer_is_refused_while_it_arrives(open_client: OpenClient, 
         open_client(server.url, max_response_bytes=1000).get_plugin_release(7)
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-def test_compressed_answers_are_read(open_client: OpenClient, open_server: OpenServer, encoding: str) -> None:
+@pytest.mark.parametrize(
+    ("coding", "packed"),
+    [
+        ("gzip", gzip.compress(PLAIN)),
+        ("deflate", zlib.compress(PLAIN)),
+        ("deflate", zlib.compress(PLAIN, wbits=-zlib.MAX_WBITS)),
+    ],
+    ids=["gzip", "deflate", "deflate without the wrapper of zlib"],
+)
+def test_compressed_answers_are_read(
+    open_client: OpenClient, open_server: OpenServer, coding: str, packed: bytes
+) -> None:
     """Compressed answers are decompressed."""
-    content = json.dumps(RELEASE).encode()
-    packed = gzip.compress(content) if encoding == "gzip" else zlib.compress(content)
-    server = open_server(body(packed, headers={"Content-Encoding": encoding}))
+    server = open_server(body(packed, headers={"Content-Encoding": coding}))
     assert open_client(server.url).get_plugin_release(7) == RELEASE
 
 

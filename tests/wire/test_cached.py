@@ -47,6 +47,14 @@ def test_a_block_caches_on_entry_and_keeps(open_client: OpenClient, open_server:
     assert server.requests[1].json == {"action": "train", "params": {"epochs": 1}, "job_id": "job-1"}
 
 
+def test_a_code_may_have_an_at_sign(open_client: OpenClient, open_server: OpenServer) -> None:
+    """The version is what stands behind the last @, as it is in a lookup."""
+    server = open_server(CREATED)
+    with open_client(server.url).plugin_release("team@ocr@2.0.0"):
+        pass
+    assert server.requests[0].json == {"plugin": "team@ocr", "version": "2.0.0"}
+
+
 def test_a_block_can_be_entered_again(open_client: OpenClient, open_server: OpenServer) -> None:
     """Each time that a block is entered the release is cached, which is harmless, and deleted where that was asked."""
     server = open_server(CREATED, GONE, CREATED, GONE)

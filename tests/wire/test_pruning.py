@@ -50,6 +50,14 @@ def test_old_releases_are_deleted_by_id(open_client: OpenClient, open_server: Op
     assert deletions(server) == ["/plugin_releases/2", "/plugin_releases/3"]
 
 
+def test_both_criteria_must_say_so(open_client: OpenClient, open_server: OpenServer) -> None:
+    """With an age and a number, what is deleted is old and not among the newest of its plugin."""
+    server = open_server(listed(*map(release, (1, 2, 3, 20)), release(4, "seg")), GONE)
+    deleted = open_client(server.url).prune_plugin_releases(older_than="2020-01-10T00:00Z", keep=2)
+    assert deleted == [release(1), release(2)]
+    assert deletions(server) == ["/plugin_releases/1", "/plugin_releases/2"]
+
+
 def test_the_whole_list_is_read_first(open_client: OpenClient, open_server: OpenServer) -> None:
     """All pages are read before anything is deleted."""
     pages = [
