@@ -59,6 +59,19 @@ def test_every_reference_leads_somewhere() -> None:
             waiting += part
 
 
+DESCRIBING = {"summary", "description", "externalDocs", "tags"}
+
+
+def test_nothing_is_promised_that_nobody_reads() -> None:
+    """Neither generator, wrapper nor agent knows webhooks, callbacks or deprecation: what a contract has, they know."""
+    assert set(DOCUMENT) - DESCRIBING <= {"openapi", "info", "servers", "security", "paths", "components"}
+    for path, item in DOCUMENT["paths"].items():
+        assert set(item) - DESCRIBING <= {"parameters", "get", "post", "put", "patch", "delete"}, path
+    read = {"operationId", "parameters", "requestBody", "responses", "security"}
+    for operation in OPERATIONS:
+        assert set(operation.content) - DESCRIBING <= read, operation.id
+
+
 @each_operation
 def test_operation_is_described(operation: Operation) -> None:
     """An operation says in a line and in full what it does."""
