@@ -15,7 +15,9 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-OUTPUT = Path("generated/synapse_agent_api")
+OUTPUT = Path("generated")
+PACKAGE = OUTPUT / "synapse_agent_api"
+EXECUTABLE = 0o111
 INPUTS = ("openapi", "generator-config.yaml")
 
 
@@ -24,11 +26,11 @@ def generate(workspace: Path) -> Path:
     for name in INPUTS:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         copy(ROOT / name, workspace / name)
-    (workspace / OUTPUT).parent.mkdir()
+    (workspace / OUTPUT).mkdir()
     # The post hooks are found on PATH: those of this interpreter come first.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     command = ["openapi-python-client", "generate", "--path", "openapi/agent.yaml", "--config", "generator-config.yaml"]
-    command += ["--meta", "none", "--output-path", str(OUTPUT), "--overwrite", "--fail-on-warning"]
+    command += ["--meta", "none", "--output-path", str(PACKAGE), "--overwrite", "--fail-on-warning"]
     # `command` is fixed, and found beside this interpreter.
     run = subprocess.run(  # noqa: S603 - a fixed command
         command, cwd=workspace, env={**os.environ, "PATH": path}, text=True, capture_output=True, check=False
@@ -39,12 +41,22 @@ def generate(workspace: Path) -> Path:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Every file below `folder` by its relative path, but for Python's caches."""
+    """Every file below `folder` by its relative path, but for what Python compiled."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
     }
+
+
+def oddities(folder: Path) -> list[str]:
+    """What no generator makes, as lines for a person: links, and files that can be executed."""
+    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
+    lines = [f"a link, and no file of its own: {name}" for name, path in paths.items() if path.is_symlink()]
+    modes = {name: path.stat().st_mode & EXECUTABLE for name, path in paths.items() if path.is_file()}
+    if not all(modes.values()):  # as on a file system that keeps no modes
+        lines += [f"can be executed: {name}" for name, mode in modes.items() if mode]
+    return lines
 
 
 def differences(fresh: dict[str, bytes], committed: dict[str, bytes]) -> list[str]:
@@ -66,14 +78,14 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         fresh = generate(Path(folder))
         if arguments == ["--check"]:
-            if lines := differences(files(fresh), files(ROOT / OUTPUT)):
+            if lines := differences(files(fresh), files(ROOT / OUTPUT)) + oddities(ROOT / OUTPUT):
                 print(*lines, sep="\n")
-                sys.exit(f"{OUTPUT} is not what the contract gives: run `make generate`.")
-            print(f"{OUTPUT} is what the contract gives.")
+                sys.exit(f"{OUTPUT}/ is not what the contract gives: run `make generate`.")
+            print(f"{OUTPUT}/ is what the contract gives.")
         else:
             shutil.rmtree(ROOT / OUTPUT, ignore_errors=True)
             shutil.copytree(fresh, ROOT / OUTPUT, ignore=shutil.ignore_patterns("__pycache__"))
-            print(f"Wrote {OUTPUT}.")
+            print(f"Wrote {OUTPUT}/.")
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ import pytest
 import synapse_agent_api.models
 from openapi_spec_validator import validate
 
-from tests.contract.conftest import DOCUMENT, bodies, examples, operations, resolve
+from tests.contract.conftest import DOCUMENT, Example, bodies, examples, operations, resolve
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Example, Operation
+    from collections.abc import Iterator
+
+    from tests.contract.conftest import Operation
 
 OPERATIONS = list(operations())
 EXAMPLES = list(examples())
@@ -122,12 +124,6 @@ def test_every_body_has_an_example() -> None:
     assert [where for where, media in bodies() if not media.get("examples")] == []
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.where)
-def test_example_matches_its_schema(example: Example) -> None:
-    """An example is what its schema describes."""
-    validator(example.schema).validate(example.value)
-
-
 @pytest.mark.parametrize("example", MODEL_EXAMPLES, ids=lambda example: example.where)
 def test_example_passes_through_its_model(example: Example) -> None:
     """An example that is read into its generated model and written again is unchanged, but for how dates are spelt."""
@@ -153,9 +149,59 @@ def test_create_is_strict() -> None:
     assert not validator({"$ref": "#/components/schemas/CreatePluginReleaseRequest"}).is_valid(request)
 
 
+@each_operation
+def test_parameters_are_declared_once(operation: Operation) -> None:
+    """No parameter of an operation is declared both for its path and for itself: sides differ in which one counts."""
+    declared = [resolve(part) for part in [*operation.item.get("parameters", []), *operation.content["parameters"]]]
+    places = [(part["in"], part["name"]) for part in declared]
+    assert sorted(places) == sorted(set(places))
+
+
+def parts(where: str, part: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object in a part of the document, and where it stands, but for what is inside of examples."""
+    if isinstance(part, dict):
+        yield where, part
+        for name, inner in part.items():
+            if name not in {"example", "examples"} or where.endswith("/properties"):
+                yield from parts(f"{where}/{name}", inner)
+    elif isinstance(part, list):
+        for index, inner in enumerate(part):
+            yield from parts(f"{where}/{index}", inner)
+
+
+def all_examples() -> Iterator[Example]:
+    """Every example of a parameter, a header, a body, a schema or a field."""
+    for where, part in parts("#", DOCUMENT):
+        given = part.get("examples", [])
+        if where.endswith("/properties") or where == "#/components":
+            continue
+        values = [resolve(each)["value"] for each in given.values()] if isinstance(given, dict) else list(given)
+        values += [part["example"]] if "example" in part else []
+        yield from (Example(where, part.get("schema", part), value) for value in values)
+
+
+@pytest.mark.parametrize("example", list(all_examples()), ids=lambda example: example.where)
+def test_every_example_matches_its_schema(example: Example) -> None:
+    """An example of a parameter, a header, a body, a schema or a field is what its schema describes."""
+    validator(example.schema).validate(example.value)
+
+
 def test_links_lead_to_operations() -> None:
-    """Every link of a response names an operation that there is, and a parameter of it."""
-    for link in DOCUMENT["components"]["links"].values():
-        target = next(operation for operation in OPERATIONS if operation.id == link["operationId"])
-        names = {resolve(part)["name"] for part in [*target.item.get("parameters", []), *target.content["parameters"]]}
-        assert link["parameters"].keys() <= names
+    """Every link names an operation that there is, a parameter of it, and a field of the answer that it stands in."""
+    for operation in OPERATIONS:
+        for status, response in operation.content["responses"].items():
+            for name, link in resolve(response).get("links", {}).items():
+                where = f"{operation.id} {status} {name}"
+                check_link(where, resolve(link), resolve(response))
+
+
+def check_link(where: str, link: dict[str, Any], response: dict[str, Any]) -> None:
+    """Hold a link against the operation that it leads to, and the answer that it takes its values from."""
+    assert link.keys() <= {"operationId", "parameters", "description"}, where
+    targets = [operation for operation in OPERATIONS if operation.id == link["operationId"]]
+    assert targets, f"{where}: there is no operation {link['operationId']}"
+    declared = [*targets[0].item.get("parameters", []), *targets[0].content["parameters"]]
+    assert link["parameters"].keys() <= {resolve(part)["name"] for part in declared}, where
+    fields = resolve(response["content"]["application/json"]["schema"])["properties"]
+    for value in link["parameters"].values():
+        assert value.removeprefix("$response.body#/") in fields, f"{where}: the answer has no field for {value}"

@@ -163,7 +163,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 }
 # What describes and does not constrain: it may change at any time.
 ANNOTATIONS = {"description", "summary", "deprecated", "example", "examples", "externalDocs", "$comment"}
-SHAPED = {"$ref", "anyOf", "type", "format", "minLength", "items", "additionalProperties"}
+SHAPED = {"type", "format", "minLength", "items", "additionalProperties"}
+COMBINED = {"$ref", "anyOf"}
 each_fact = pytest.mark.parametrize("name", FACTS)
 
 
@@ -179,8 +180,9 @@ def shape(schema: dict[str, Any]) -> str:
         words += f" {schema['format']}"
     if "minLength" in schema:
         words += " not empty" if schema["minLength"] == 1 else f" of {schema['minLength']} or more"
-    # A constraint that is none of these is shown as it is, so that none slips in.
-    words += "".join(f" {key}={schema[key]}" for key in sorted(schema.keys() - SHAPED - ANNOTATIONS))
+    # A constraint that is none of these is shown as it is, so that none slips in, and so is any beside a reference.
+    shown = COMBINED if COMBINED & schema.keys() else SHAPED
+    words += "".join(f" {key}={schema[key]}" for key in sorted(schema.keys() - shown - ANNOTATIONS))
     if schema.get("additionalProperties") is False:
         words += " closed"
     inner = schema.get("items") or schema.get("additionalProperties")
@@ -297,14 +299,20 @@ def test_errors_are_described_alike() -> None:
 
 def test_a_cached_release_links_to_what_can_be_done_with_it() -> None:
     """Both answers of create link to get, run and delete by the release's id."""
+    targets = {
+        "getRelease": "get_plugin_release",
+        "runRelease": "run_plugin_release",
+        "deleteRelease": "delete_plugin_release",
+    }
+    expected = {
+        name: {"operationId": target, "parameters": {"lookup": "$response.body#/id"}}
+        for name, target in targets.items()
+    }
     responses = OPERATIONS["create_plugin_release"].content["responses"]
     for status in ("200", "201"):
-        links = {
-            resolve(link)["operationId"]: resolve(link)["parameters"] for link in responses[status]["links"].values()
-        }
-        lookup = {"lookup": "$response.body#/id"}
-        names = ("get_plugin_release", "run_plugin_release", "delete_plugin_release")
-        assert {name: links.get(name) for name in names} == dict.fromkeys(names, lookup)
+        links = {name: resolve(link) for name, link in responses[status]["links"].items()}
+        found = {name: {key: link[key] for key in link if key != "description"} for name, link in links.items()}
+        assert {name: found.get(name) for name in expected} == expected
 
 
 def test_the_server_is_the_agent_itself() -> None:

@@ -15,7 +15,8 @@ from tools import generate
 if TYPE_CHECKING:
     from pathlib import Path
 
-MODEL = "models/health.py"
+MODEL = "synapse_agent_api/models/health.py"
+ERROR = "synapse_agent_api/models/error.py"
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +62,7 @@ def test_missing_file_is_reported(fresh: dict[str, bytes]) -> None:
 
 def test_extra_file_is_reported(fresh: dict[str, bytes]) -> None:
     """A file that the contract does not give is named."""
-    assert generate.differences(fresh, {**fresh, "models/by_hand.py": b""}) == [
-        "not from the contract: models/by_hand.py"
-    ]
+    assert generate.differences(fresh, {**fresh, "by_hand.py": b""}) == ["not from the contract: by_hand.py"]
 
 
 def test_changed_file_is_reported(fresh: dict[str, bytes]) -> None:
@@ -80,18 +79,32 @@ def test_cut_off_file_is_reported(fresh: dict[str, bytes]) -> None:
     assert generate.differences(fresh, {**fresh, MODEL: fresh[MODEL].rstrip(b"\n")}) != []
 
 
+def test_what_python_compiled_is_no_change(repository: Path) -> None:
+    """What Python writes beside the code that it runs is not held against the contract."""
+    output = repository / generate.OUTPUT
+    (output / MODEL).with_suffix(".pyc").write_bytes(b"")
+    (output / "__pycache__").mkdir()
+    (output / "__pycache__" / "by_hand.py").write_text("")
+    assert generate.differences(generate.files(ROOT / generate.OUTPUT), generate.files(output)) == []
+
+
 def test_check_reports_all_and_touches_nothing(repository: Path) -> None:
-    """The check of a damaged tree names every damage, says what to do, fails, and leaves all files as they are."""
+    """The check of a damaged tree names every damage, links and modes too, and what to do, and touches nothing."""
     output = repository / generate.OUTPUT
     (output / MODEL).write_text("changed = True\n")
-    (output / "models" / "error.py").unlink()
+    (output / ERROR).unlink()
     (output / "by_hand.py").write_text("")
+    shutil.move(output / "synapse_agent_api" / "types.py", repository / "elsewhere.py")
+    (output / "synapse_agent_api" / "types.py").symlink_to(repository / "elsewhere.py")
+    (output / "synapse_agent_api" / "errors.py").chmod(0o755)
     before = snapshot(repository)
     run = check(repository)
     assert run.returncode == 1
-    assert "missing: models/error.py\n" in run.stdout
+    assert f"missing: {ERROR}\n" in run.stdout
     assert "not from the contract: by_hand.py\n" in run.stdout
     assert "-changed = True\n" in run.stdout
+    assert "a link, and no file of its own: synapse_agent_api/types.py\n" in run.stdout
+    assert "can be executed: synapse_agent_api/errors.py\n" in run.stdout
     assert "make generate" in run.stderr
     assert snapshot(repository) == before
 
