@@ -81,6 +81,12 @@ contract: check-generated  ## Check that all sides agree.
 	$(BIN)/pytest -m 'not heavy' --numprocesses 2 --dist worksteal tests/contract tests/unit/test_parity.py \
 		tests/wire/test_requests.py tests/wire/test_raw.py tests/wire/test_cached.py tests/wire/test_pruning.py \
 		tests/wire/test_answers.py tests/wire/test_errors.py tests/wire/test_sending_again.py \
+		tests/wire/test_pages.py::test_all_pages_are_read_in_order \
+		tests/wire/test_pages.py::test_the_page_size_is_the_callers \
+		tests/wire/test_pages.py::test_one_page_is_asked_for_as_given \
+		tests/wire/test_trust.py::test_redirects_within_the_origin_are_followed \
+		tests/wire/test_trust.py::test_a_post_follows_redirects_that_keep_it \
+		tests/wire/test_trust.py::test_a_post_does_not_become_a_get \
 		tests/wire/test_time.py::test_the_read_timeout_holds \
 		tests/wire/test_time.py::test_runs_wait_as_long_as_they_must \
 		tests/agent/test_requests.py tests/agent/test_releases.py tests/agent/test_idempotency.py \
