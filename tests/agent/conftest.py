@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
-from synapse_local_agent import LocalAgent
 from synapse_local_agent.cluster.executor import OnRay
 
 from tests.agent.helpers import client_of, create, wheel, write_plugin
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,18 +29,18 @@ def run(params):
 
 
 @pytest.fixture(scope="session")
-def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAgent]:
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedAgent]:
     """An agent that has the release `shared@1.0.0+lite`; tests that share it change nothing."""
     registry = tmp_path_factory.mktemp("registry")
     write_plugin(registry, "shared", {"plugin.py": SHARED}, {"run": "plugin:run", "walk": "plugin.run"}, "1.0.0+lite")
-    with LocalAgent(registry) as agent:
+    with ThreadedAgent(registry) as agent:
         with client_of(agent) as http:
             create(http, "shared", "1.0.0+lite")
         yield agent
 
 
 @pytest.fixture(scope="session")
-def http(agent: LocalAgent) -> Iterator[httpx.Client]:
+def http(agent: ThreadedAgent) -> Iterator[httpx.Client]:
     """A client of the shared agent."""
     with client_of(agent) as client:
         yield client
@@ -55,15 +55,15 @@ def registry(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def own_agent(registry: Path, tmp_path: Path) -> Iterator[LocalAgent]:
+def own_agent(registry: Path, tmp_path: Path) -> Iterator[ThreadedAgent]:
     """An agent of the test's own, with its data in `data`, which loads debug runs from `sources`."""
     (tmp_path / "sources").mkdir()
-    with LocalAgent(registry, data=tmp_path / "data", debug_roots=[tmp_path / "sources"]) as agent:
+    with ThreadedAgent(registry, data=tmp_path / "data", debug_roots=[tmp_path / "sources"]) as agent:
         yield agent
 
 
 @pytest.fixture
-def own_http(own_agent: LocalAgent) -> Iterator[httpx.Client]:
+def own_http(own_agent: ThreadedAgent) -> Iterator[httpx.Client]:
     """A client of the test's own agent."""
     with client_of(own_agent) as client:
         yield client

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from synapse_local_agent import LocalAgent
 
+    from tests.threaded_agent import ThreadedAgent
+
 LISTENING = "Agent listening on "
 PROC = Path("/proc/self").parent
 DOCUMENT = contract.load()
@@ -104,7 +106,7 @@ def _hash(text: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
 
 
-def client_of(agent: LocalAgent) -> httpx.Client:
+def client_of(agent: LocalAgent | ThreadedAgent) -> httpx.Client:
     """A plain HTTP client of an agent, which holds every answer against the contract."""
     return client_at(agent.url, agent.token)
 
@@ -179,7 +181,7 @@ def runs_of(data: Path) -> list[dict[str, Any]]:
 
 
 def raw_request(
-    agent: LocalAgent, method: str, target: str, headers: dict[str, str] | None = None, body: bytes | None = None
+    agent: ThreadedAgent, method: str, target: str, headers: dict[str, str] | None = None, body: bytes | None = None
 ) -> tuple[int, dict[str, str], bytes]:
     """Send a request whose target goes out as it is, without the tidying of an HTTP client; give its answer."""
     with closing(http.client.HTTPConnection(agent.url.removeprefix("http://"), timeout=10)) as connection:

@@ -11,9 +11,10 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from synapse_local_agent import LocalAgent, RegistryError, archives, sources
+from synapse_local_agent import RegistryError, archives, sources
 
 from tests.agent.helpers import create, detail, result_of
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,7 +180,7 @@ def test_what_is_no_archive_is_named(own_http: httpx.Client, registry: Path, con
     assert str(registry / "ocr.zip") in message
     assert "\n" not in message
     with pytest.raises(RegistryError, match=r"ocr\.zip"):
-        LocalAgent(registry).start()
+        ThreadedAgent(registry).start()
 
 
 def test_huge_config_is_refused(own_http: httpx.Client, registry: Path) -> None:

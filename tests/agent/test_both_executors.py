@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from synapse_local_agent import Limits, LocalAgent
+from synapse_local_agent import Limits
 from synapse_local_agent.local import LocalExecutor
 
 from tests.agent.helpers import client_of, create, detail, is_alive, result_of, run_source, until, write_plugin
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ def wait(params):
 class World:
     """An agent, a client of it, and the folder of a test."""
 
-    agent: LocalAgent
+    agent: ThreadedAgent
     http: httpx.Client
     registry: Path
     sources: Path
@@ -87,7 +88,7 @@ def world(executor: MakeExecutor, tmp_path_factory: pytest.TempPathFactory, offl
     limits = Limits(max_result=120 * MIB, max_running=8, max_memory=1024 * MIB)
     (base / "sources").mkdir()
     with (
-        LocalAgent(
+        ThreadedAgent(
             base / "registry", data=base / "data", limits=limits, debug_roots=[base / "sources"], executor=executor
         ) as agent,
         client_of(agent) as http,
@@ -142,7 +143,7 @@ def test_action_that_takes_too_long(executor: MakeExecutor, world: World, tmp_pa
     """An action that runs on after its time is 504 action_timeout, nothing of it is left, and the next run works."""
     limits = Limits(run_timeout=1)
     with (
-        LocalAgent(world.registry / "registry", data=tmp_path / "data", executor=executor, limits=limits) as agent,
+        ThreadedAgent(world.registry / "registry", data=tmp_path / "data", executor=executor, limits=limits) as agent,
         client_of(agent) as http,
     ):
         source = "import os, time\ndef run(params):\n    open(params['file'], 'w').write(str(os.getpid()))\n"
@@ -157,7 +158,7 @@ def test_action_that_takes_too_long(executor: MakeExecutor, world: World, tmp_pa
 def test_nothing_of_a_cancelled_run_is_left(executor: MakeExecutor, world: World, tmp_path: Path) -> None:
     """An agent that stops ends its running actions, and their callers are told."""
     with (
-        LocalAgent(world.registry / "registry", data=tmp_path / "data", executor=executor) as agent,
+        ThreadedAgent(world.registry / "registry", data=tmp_path / "data", executor=executor) as agent,
         client_of(agent) as http,
         ThreadPoolExecutor(1) as pool,
     ):

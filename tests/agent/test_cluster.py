@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from synapse_local_agent import Limits, LocalAgent
+from synapse_local_agent import Limits
 from synapse_local_agent.cluster.executor import OnRay
 
 from tests.agent.helpers import PROC, client_of, create, detail, is_alive, result_of, run_source, until, write_plugin
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,14 +62,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ray_agent(on_ray: OnRay, registry: Path, data: Path) -> Iterator[LocalAgent]:
+def ray_agent(on_ray: OnRay, registry: Path, data: Path) -> Iterator[ThreadedAgent]:
     """An agent on the cluster."""
-    with LocalAgent(registry, data=data, limits=Limits(max_running=64, max_queue=1000), executor=on_ray) as agent:
+    with ThreadedAgent(registry, data=data, limits=Limits(max_running=64, max_queue=1000), executor=on_ray) as agent:
         yield agent
 
 
 @pytest.fixture
-def ray_http(ray_agent: LocalAgent) -> Iterator[httpx.Client]:
+def ray_http(ray_agent: ThreadedAgent) -> Iterator[httpx.Client]:
     """A client of the agent on the cluster."""
     with client_of(ray_agent) as http:
         http.timeout = httpx.Timeout(120)
@@ -252,7 +253,7 @@ def test_nodes_need_nothing_of_the_agent_installed() -> None:
 
 def test_no_cluster_ends_the_agent_that_was_to_start(registry: Path, tmp_path: Path) -> None:
     """An agent whose cluster is not there does not start, and says why."""
-    agent = LocalAgent(registry, data=tmp_path / "data", executor=OnRay("127.0.0.1:1"))
+    agent = ThreadedAgent(registry, data=tmp_path / "data", executor=OnRay("127.0.0.1:1"))
     with pytest.raises(RuntimeError, match=r"There is no Ray cluster at 127\.0\.0\.1:1: "):
         agent.start()
 
@@ -306,7 +307,7 @@ def test_head_that_goes_away_and_comes_back(registry: Path, tmp_path: Path) -> N
     port = int(own.address.rpartition(":")[2])
     try:
         with (
-            LocalAgent(registry, data=tmp_path / "data", executor=OnRay(own.address)) as agent,
+            ThreadedAgent(registry, data=tmp_path / "data", executor=OnRay(own.address)) as agent,
             client_of(agent) as http,
         ):
             http.timeout = httpx.Timeout(120)

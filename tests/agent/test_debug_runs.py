@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from synapse_local_agent import LocalAgent
 
 from tests.agent.helpers import client_of, detail, result_of, write_plugin
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def debugger(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A client of an agent without releases that loads debug runs from that folder."""
-    with LocalAgent(tmp_path_factory.mktemp("empty"), debug_roots=[root]) as agent, client_of(agent) as http:
+    with ThreadedAgent(tmp_path_factory.mktemp("empty"), debug_roots=[root]) as agent, client_of(agent) as http:
         yield http
 
 
@@ -75,7 +75,7 @@ def test_relative_path_is_from_the_agent_s_folder(
     """A relative plugin_path counts from the agent's current folder, which is the default of what may be loaded."""
     write_plugin(tmp_path / "here", "ocr", SOURCES, {"run": "ocr.main:run"})
     monkeypatch.chdir(tmp_path / "here")
-    with LocalAgent(registry) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry) as agent, client_of(agent) as http:
         assert result_of(debug(http, plugin_path="ocr"))[0] == "sources"
         assert result_of(debug(http, plugin_path="./ocr/../ocr/"))[0] == "sources"
         assert debug(http, plugin_path="..").status_code == 403
@@ -95,7 +95,7 @@ def test_path_outside_the_roots_is_forbidden(debugger: httpx.Client, root: Path,
 
 def test_agent_without_roots_loads_from_nowhere(registry: Path, tmp_path: Path) -> None:
     """With an empty list of folders to load from, every plugin_path is 403, and modules that are sent still run."""
-    with LocalAgent(registry, debug_roots=[]) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, debug_roots=[]) as agent, client_of(agent) as http:
         assert debug(http, plugin_path=str(tmp_path)).status_code == 403
         assert debug(http, plugin_path=str(Path.cwd())).status_code == 403
         config = {"actions": {"run": {"entrypoint": "m:run"}}}

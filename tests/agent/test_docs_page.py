@@ -15,20 +15,20 @@ from tests.agent.helpers import DOCUMENT
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from synapse_local_agent import LocalAgent
+    from tests.threaded_agent import ThreadedAgent
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 
 
-def test_document_is_served(agent: LocalAgent) -> None:
+def test_document_is_served(agent: ThreadedAgent) -> None:
     """/openapi.json is the contract, for whoever asks."""
     response = httpx.get(f"{agent.url}/openapi.json")
     assert response.json() == DOCUMENT
     assert response.headers["content-type"] == "application/json"
 
 
-def test_page_takes_nothing_from_elsewhere(agent: LocalAgent) -> None:
+def test_page_takes_nothing_from_elsewhere(agent: ThreadedAgent) -> None:
     """The page and all that it loads come from the agent, and the browser is told to take nothing else."""
     page = httpx.get(f"{agent.url}/docs")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -48,14 +48,14 @@ def test_page_takes_nothing_from_elsewhere(agent: LocalAgent) -> None:
 
 
 @pytest.mark.parametrize("path", ["/docs/", "/docs/index.html", "/docs/%2e%2e/__init__.py"])
-def test_other_files_are_not_served(agent: LocalAgent, path: str) -> None:
+def test_other_files_are_not_served(agent: ThreadedAgent, path: str) -> None:
     """Of the package with the assets the page's own are served, and nothing else."""
     assert httpx.get(agent.url + path).status_code == 404
 
 
 @pytest.mark.heavy
 @pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs Chromium and its driver, which this machine does not have")
-def test_page_runs_an_action(agent: LocalAgent, tmp_path: Path) -> None:
+def test_page_runs_an_action(agent: ThreadedAgent, tmp_path: Path) -> None:
     """In Chromium the page renders without an error, authorises with the token, and shows the results of two runs."""
     from selenium import webdriver
     from selenium.webdriver.common.by import By

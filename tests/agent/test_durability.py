@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from synapse_local_agent import DataInUseError, LocalAgent, database, sources
+from synapse_local_agent import DataInUseError, database, sources
 from synapse_local_agent.registry import Registry
 from synapse_local_agent.store import Store
 
 from tests.agent.helpers import PROC, client_at, client_of, create, result_of, until, url_of, write_plugin
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +45,7 @@ CREATE TABLE releases (
 
 def test_data_folder_is_one_agent_s(registry: Path, tmp_path: Path) -> None:
     """An agent on the data folder of a running one does not start, leaves that one alone, and starts after it."""
-    first, second = (LocalAgent(registry, data=tmp_path / "data") for _ in range(2))
+    first, second = (ThreadedAgent(registry, data=tmp_path / "data") for _ in range(2))
     with first:
         with pytest.raises(DataInUseError, match=f"process {os.getpid()}"):
             second.start()
@@ -57,7 +58,7 @@ def test_lock_of_an_agent_that_was_killed_is_free(registry: Path, tmp_path: Path
     """A lock file that is left over, whatever it holds, stops no start."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "lock").write_text("1")
-    with LocalAgent(registry, data=tmp_path / "data") as agent:
+    with ThreadedAgent(registry, data=tmp_path / "data") as agent:
         assert httpx.get(f"{agent.url}/health/").status_code == 200
 
 
@@ -65,12 +66,12 @@ def test_leftovers_are_removed_at_the_start(registry: Path, tmp_path: Path) -> N
     """Copies that were not finished, and files of no release, are gone after a start; releases are not."""
     data = tmp_path / "data"
     write_plugin(registry, "ocr", SOURCE)
-    with LocalAgent(registry, data=data) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         create(http, "ocr")
     (kept,) = (data / "releases").iterdir()
     for name in ("partial-abc", "0" * 64):
         shutil.copytree(kept, data / "releases" / name)  # read-only folders, as the agent makes them
-    with LocalAgent(registry, data=data) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         assert list((data / "releases").iterdir()) == [kept]
         assert result_of(http.post("/plugin_releases/1/run/", json={"action": "run"})) == {}
 
@@ -79,10 +80,10 @@ def test_release_without_files_is_forgotten(registry: Path, tmp_path: Path, capl
     """A release whose files were removed by hand is no release after the next start, says a warning; it can be one."""
     data = tmp_path / "data"
     write_plugin(registry, "ocr", SOURCE)
-    with LocalAgent(registry, data=data) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         create(http, "ocr")
     shutil.rmtree(data / "releases")
-    with LocalAgent(registry, data=data) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         assert caplog.messages == ["The files of ocr@1.0.0 are gone, and the release with them"]
         assert http.get("/plugin_releases/1").status_code == 404
         assert create(http, "ocr")["id"] == 2
@@ -100,7 +101,7 @@ def test_data_of_the_first_form_is_read(registry: Path, tmp_path: Path) -> None:
         connection.execute(FIRST_FORM)
         row = (7, "ocr", "1.0.0", digest, json.dumps(plugin.config), "2026-11-22T09:30:00.000Z", 10)
         connection.execute("INSERT INTO releases VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-    with LocalAgent(registry, data=data) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         assert result_of(http.post("/plugin_releases/7/run/", json={"action": "run"})) == {}
         write_plugin(registry, "new", SOURCE)
         assert create(http, "new")["id"] == 8

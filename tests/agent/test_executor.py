@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from synapse_local_agent import Limits, LocalAgent
+from synapse_local_agent import Limits
 from synapse_local_agent.executor import Executor, Job, Outcome, UnavailableError
 
 from tests.agent.helpers import client_of, create, detail, result_of, until, write_plugin
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -85,7 +86,7 @@ def outcomes(data: Path) -> list[str]:
 def test_executor_is_given_the_job_whole(registry: Path, tmp_path: Path, echo: Echo) -> None:
     """An executor gets what the action is called with and what it needs, a release with the hash of its files."""
     body = {"action": "echo", "params": {"a": "문서"}, "job_id": "7", "requirements": ["dryer"], "language": "ko"}
-    with LocalAgent(registry, data=tmp_path, executor=echo) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=tmp_path, executor=echo) as agent, client_of(agent) as http:
         create(http, "ocr")
         assert result_of(http.post(RUN, json=body)) == {"a": "문서"}
         http.delete("/plugin_releases/1")
@@ -103,7 +104,7 @@ def test_executor_is_given_the_job_whole(registry: Path, tmp_path: Path, echo: E
 def test_what_no_machine_can_take_is_unavailable(registry: Path, tmp_path: Path, echo: Echo) -> None:
     """A job that the executor has nothing for is 503 with the kind and what there is; its key is not used up."""
     headers = {"Idempotency-Key": str(uuid4())}
-    with LocalAgent(registry, data=tmp_path, executor=echo) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=tmp_path, executor=echo) as agent, client_of(agent) as http:
         create(http, "ocr")
         for _ in range(2):
             response = http.post(RUN, json={"action": "render"}, headers=headers)
@@ -115,7 +116,7 @@ def test_what_no_machine_can_take_is_unavailable(registry: Path, tmp_path: Path,
 
 def test_time_limit_is_kept_for_every_executor(registry: Path, echo: Echo) -> None:
     """A run beyond its time is cancelled, and answered with action_timeout."""
-    with LocalAgent(registry, limits=Limits(run_timeout=0.05), executor=echo) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, limits=Limits(run_timeout=0.05), executor=echo) as agent, client_of(agent) as http:
         create(http, "ocr")
         response = http.post(RUN, json={"action": "wait"})
     assert (response.status_code, response.json()["error_type"]) == (504, "action_timeout")
@@ -123,7 +124,7 @@ def test_time_limit_is_kept_for_every_executor(registry: Path, echo: Echo) -> No
 
 def test_agent_that_stops_cancels_what_runs(registry: Path, echo: Echo) -> None:
     """When the agent stops, each run is cancelled, and its caller is told; then the executor is stopped."""
-    with ThreadPoolExecutor() as pool, LocalAgent(registry, executor=echo) as agent, client_of(agent) as http:
+    with ThreadPoolExecutor() as pool, ThreadedAgent(registry, executor=echo) as agent, client_of(agent) as http:
         create(http, "ocr")
         run = pool.submit(http.post, RUN, json={"action": "wait"})
         until(lambda: echo.waiting)
@@ -141,5 +142,5 @@ def test_executor_that_cannot_start(registry: Path) -> None:
             raise OSError(msg)
 
     with pytest.raises(RuntimeError, match="did not start") as caught:
-        LocalAgent(registry, executor=Broken()).start()
+        ThreadedAgent(registry, executor=Broken()).start()
     assert str(caught.value.__cause__) == "there is no cluster"

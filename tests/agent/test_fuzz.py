@@ -10,9 +10,9 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
-from synapse_local_agent import LocalAgent
 
 from tests.agent.helpers import DOCUMENT, client_of, create, write_plugin
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ BUDGET = settings(
 
 
 @pytest.fixture(scope="module")
-def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAgent]:
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedAgent]:
     """An agent with the release of the contract's examples, whose installer can fetch nothing."""
     registry = tmp_path_factory.mktemp("registry")
     source = {"plugin.py": "def run(params): return params"}
@@ -54,13 +54,13 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAgent]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UV_NO_INDEX", "1")
         patch.setenv("UV_FIND_LINKS", str(tmp_path_factory.mktemp("no_wheels")))
-        with LocalAgent(registry, debug_roots=[registry]) as agent:
+        with ThreadedAgent(registry, debug_roots=[registry]) as agent:
             with client_of(agent) as http:
                 create(http, "ocr_plugin", "2.0.0")
             yield agent
 
 
-def answer(case: Case[Any], agent: LocalAgent) -> None:
+def answer(case: Case[Any], agent: ThreadedAgent) -> None:
     """Send a case, and assert that its answer is one of the contract's, and no fault of the agent."""
     response = case.call(base_url=agent.url, headers={"Authorization": agent.token})
     is_list = (case.method, case.path) == ("GET", "/plugin_releases/")
@@ -70,7 +70,7 @@ def answer(case: Case[Any], agent: LocalAgent) -> None:
         assert response.json().get("error_type", "").startswith("action_"), response.text
 
 
-def send_many(agent: LocalAgent, path: str, method: str, mode: GenerationMode, number: int) -> None:
+def send_many(agent: ThreadedAgent, path: str, method: str, mode: GenerationMode, number: int) -> None:
     """Send so many cases of an operation."""
 
     @given(case=SCHEMA[path][method].as_strategy(generation_mode=mode))
@@ -82,7 +82,7 @@ def send_many(agent: LocalAgent, path: str, method: str, mode: GenerationMode, n
 
 
 @each_mode
-def test_made_up_requests(fuzzed: LocalAgent, mode: GenerationMode, path: str, method: str) -> None:
+def test_made_up_requests(fuzzed: ThreadedAgent, mode: GenerationMode, path: str, method: str) -> None:
     """Whatever a request holds, valid or not, its answer is one that the contract has, and no fault of the agent."""
     send_many(fuzzed, path, method, mode, 30)
 
@@ -90,12 +90,12 @@ def test_made_up_requests(fuzzed: LocalAgent, mode: GenerationMode, path: str, m
 @pytest.mark.heavy
 @pytest.mark.timeout(600)
 @each_mode
-def test_many_made_up_requests(fuzzed: LocalAgent, mode: GenerationMode, path: str, method: str) -> None:
+def test_many_made_up_requests(fuzzed: ThreadedAgent, mode: GenerationMode, path: str, method: str) -> None:
     """As above, with many more requests."""
     send_many(fuzzed, path, method, mode, 400)
 
 
-def test_made_up_sequences(fuzzed: LocalAgent) -> None:
+def test_made_up_sequences(fuzzed: ThreadedAgent) -> None:
     """Releases that are created, got, run and deleted along the contract's links behave as it says."""
     base = SCHEMA.as_state_machine()
     answered: set[tuple[str, int]] = set()

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from synapse_local_agent import Limits, LocalAgent
+from synapse_local_agent import Limits
 
 from tests.agent.helpers import (
     client_at,
@@ -24,6 +24,7 @@ from tests.agent.helpers import (
     write_plugin,
     write_waiting_plugin,
 )
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -180,7 +181,7 @@ def test_answer_is_kept_across_restarts(registry: Path, tmp_path: Path) -> None:
     write_plugin(registry, "ocr", {"plugin.py": COUNTING})
     key = str(uuid4())
     for _ in range(2):
-        with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+        with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
             create(http, "ocr")
             assert result_of(run(http, key, tmp_path / "calls")) == {"calls": 1}
 
@@ -190,7 +191,7 @@ def test_answer_is_forgotten_in_time(registry: Path, tmp_path: Path) -> None:
     write_plugin(registry, "ocr", {"plugin.py": COUNTING})
     limits = Limits(keep_answers=0.2, sweep_interval=0.02)
     key = str(uuid4())
-    with LocalAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
         create(http, "ocr")
         run(http, key, tmp_path / "calls")
         until(lambda: run(http, key, tmp_path / "calls").json() == {"calls": 2})
@@ -210,7 +211,7 @@ def test_key_whose_run_died_with_the_agent(serve: Serve, registry: Path, tmp_pat
         agent_process.kill()
         agent_process.wait()
         assert isinstance(lost.exception(), httpx.TransportError)
-    with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
         for _ in range(2):
             response = run(http, key, tmp_path / "calls", then=then)
             assert (response.status_code, response.json()["error_type"]) == (500, "action_crashed")
@@ -238,7 +239,7 @@ def test_run_that_was_still_waiting_is_carried_out_after_a_restart(
         (waiting,) = set(calls) - {refused}
         assert isinstance(waiting.exception(), httpx.TransportError)
     assert refused.result().status_code == 429
-    with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
         assert result_of(run(http, calls[waiting], tmp_path / calls[waiting])) == {"calls": 1}
 
 
@@ -248,14 +249,14 @@ def test_stopped_run_is_remembered_as_such(registry: Path, tmp_path: Path) -> No
     headers = {"Idempotency-Key": str(uuid4())}
     body = {"action": "wait", "params": {"started": str(tmp_path / "started"), "go": str(tmp_path / "never")}}
     with ThreadPoolExecutor() as pool:
-        agent = LocalAgent(registry, data=tmp_path / "data").start()
+        agent = ThreadedAgent(registry, data=tmp_path / "data").start()
         with client_of(agent) as http:
             create(http, "waiting")
             call = pool.submit(http.post, RUN, json=body, headers=headers)
             process_in(tmp_path / "started")
             agent.stop()
             first = call.result()
-    with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
         assert http.post(RUN, json=body, headers=headers).json() == first.json()
     assert first.json()["error_type"] == "action_crashed"
 

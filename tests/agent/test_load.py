@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from synapse_local_agent import Limits, LocalAgent
+from synapse_local_agent import Limits
 
 from tests.agent.helpers import PROC, client_at, client_of, create, result_of, runs_of, until, write_plugin
 from tests.agent.test_outcomes import ENDLESS, EXCESS
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,14 +59,14 @@ def test_five_thousand_runs_of_two_hundred_clients(registry: Path, tmp_path: Pat
     write_plugin(registry, "ocr", {"plugin.py": COUNTING})
     calls = tmp_path / "calls"
 
-    def run(agent: LocalAgent, http: httpx.Client, number: int) -> Any:
+    def run(agent: ThreadedAgent, http: httpx.Client, number: int) -> Any:
         body = {"action": "run", "params": {"n": number, "file": str(calls)}}
         headers = {"Idempotency-Key": str(uuid4())}
         for _ in range(2 if number % 3 == 0 else 1):
             answer = result_of(http.post(RUN, json=body, headers=headers))
         return answer
 
-    with LocalAgent(registry, data=tmp_path / "data") as agent:
+    with ThreadedAgent(registry, data=tmp_path / "data") as agent:
         clients = [client_at(agent.url, agent.token) for _ in range(200)]
         with client_of(agent) as http:
             create(http, "ocr")
@@ -101,7 +102,7 @@ def test_misbehaving_actions_at_length(registry: Path, tmp_path: Path) -> None:
     source = "def run(params):\n    names = {}\n    exec(params['source'], names)\n    return names['run'](params)"
     write_plugin(registry, "ocr", {"plugin.py": source})
     limits = Limits(run_timeout=1, max_memory=150 * MIB, max_processes=12, max_log=MIB, max_running=4)
-    agent = LocalAgent(registry, data=tmp_path / "data", limits=limits)
+    agent = ThreadedAgent(registry, data=tmp_path / "data", limits=limits)
     open_before = len(os.listdir("/dev/fd"))  # noqa: PTH208 - these are numbers, not paths
 
     def run(http: httpx.Client, number: int) -> bool:

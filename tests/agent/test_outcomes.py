@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from synapse_local_agent import Limits, LocalAgent
+from synapse_local_agent import Limits
 
 from tests.agent.helpers import (
     PROC,
@@ -24,6 +24,7 @@ from tests.agent.helpers import (
     url_of,
     write_plugin,
 )
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,7 @@ MIB = 2**20
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A client of an agent whose runs may take little."""
     limits = Limits(run_timeout=2, max_memory=150 * MIB, max_processes=12, max_result=1000, max_log=MIB, max_running=4)
-    with LocalAgent(tmp_path_factory.mktemp("empty"), limits=limits) as agent, client_of(agent) as http:
+    with ThreadedAgent(tmp_path_factory.mktemp("empty"), limits=limits) as agent, client_of(agent) as http:
         yield http
 
 
@@ -46,7 +47,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A client of an agent whose actions have half a second."""
     with (
-        LocalAgent(tmp_path_factory.mktemp("empty"), limits=Limits(run_timeout=0.5)) as agent,
+        ThreadedAgent(tmp_path_factory.mktemp("empty"), limits=Limits(run_timeout=0.5)) as agent,
         client_of(agent) as http,
     ):
         yield http
@@ -180,7 +181,7 @@ def test_variable_that_holds_the_token_is_not_passed_on(registry: Path, monkeypa
     """A variable of any name whose value holds the agent's token does not reach an action."""
     monkeypatch.setenv("INNOCENT", "Bearer the-agent-s-token")
     source = "import os\ndef run(params): return list(os.environ)"
-    with LocalAgent(registry, token="the-agent-s-token") as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, token="the-agent-s-token") as agent, client_of(agent) as http:
         assert "INNOCENT" not in result_of(run_source(http, source))
 
 
@@ -221,7 +222,7 @@ def test_agent_is_gone_and_so_is_what_left_its_group(registry: Path, tmp_path: P
     write_plugin(registry, "ocr", {"plugin.py": source})
     file = tmp_path / "process"
     with ThreadPoolExecutor() as pool:
-        with LocalAgent(registry) as agent, client_of(agent) as http:
+        with ThreadedAgent(registry) as agent, client_of(agent) as http:
             create(http, "ocr")
             run = pool.submit(
                 http.post, "/plugin_releases/1/run/", json={"action": "run", "params": {"file": str(file)}}

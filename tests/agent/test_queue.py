@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from synapse_local_agent import Limits, LocalAgent
+from synapse_local_agent import Limits
 from synapse_sdk.clients.agent import AgentClient
 
 from tests.agent.helpers import client_of, create, detail, result_of, until, write_plugin
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +60,7 @@ class Gate:
 def test_no_more_run_than_may(registry: Path, tmp_path: Path) -> None:
     """With --max-running 2, a third run starts only once one of the two has ended, and each gets its own result."""
     limits = Limits(max_running=2)
-    with LocalAgent(registry, limits=limits) as agent, client_of(agent) as http, ThreadPoolExecutor(5) as pool:
+    with ThreadedAgent(registry, limits=limits) as agent, client_of(agent) as http, ThreadPoolExecutor(5) as pool:
         gate = Gate(tmp_path, http, registry)
         runs: list[Any] = [pool.submit(gate.run, 0), pool.submit(gate.run, 1)]
         until(lambda: gate.started() == {0, 1})
@@ -81,7 +82,7 @@ def test_default_is_a_run_for_each_core() -> None:
 def test_run_beyond_the_queue_is_refused(registry: Path, tmp_path: Path) -> None:
     """Where the queue is full, a run is 429 with Retry-After and nothing of it was carried out; those before go on."""
     limits = Limits(max_running=1, max_queue=1)
-    with LocalAgent(registry, limits=limits) as agent, client_of(agent) as http, ThreadPoolExecutor(5) as pool:
+    with ThreadedAgent(registry, limits=limits) as agent, client_of(agent) as http, ThreadPoolExecutor(5) as pool:
         gate = Gate(tmp_path, http, registry)
         first = pool.submit(gate.run, 0)
         until(lambda: gate.started() == {0})
@@ -105,7 +106,7 @@ def test_client_of_the_sdk_gets_through(registry: Path, tmp_path: Path) -> None:
     write_plugin(
         registry, "ocr", {"plugin.py": "import time\ndef run(params):\n    time.sleep(0.02)\n    return params"}
     )
-    with LocalAgent(registry, limits=Limits(max_running=1, max_queue=0)) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, limits=Limits(max_running=1, max_queue=0)) as agent, client_of(agent) as http:
         create(http, "ocr")
         with AgentClient(agent.url, agent.token) as client, ThreadPoolExecutor(2) as pool:
             runs = [pool.submit(client.run_plugin_release, 1, "run", {"n": number}) for number in range(2)]
@@ -115,7 +116,7 @@ def test_client_of_the_sdk_gets_through(registry: Path, tmp_path: Path) -> None:
 def test_stop_answers_those_that_wait(registry: Path, tmp_path: Path) -> None:
     """When the agent stops, runs that wait are answered with action_crashed, and never start."""
     with ThreadPoolExecutor(5) as pool:
-        agent = LocalAgent(registry, limits=Limits(max_running=1, max_queue=2)).start()
+        agent = ThreadedAgent(registry, limits=Limits(max_running=1, max_queue=2)).start()
         with client_of(agent) as http:
             gate = Gate(tmp_path, http, registry)
             first = pool.submit(gate.run, 0)

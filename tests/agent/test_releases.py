@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from synapse_local_agent import LocalAgent, database
+from synapse_local_agent import database
 from synapse_local_agent.store import Store
 
 from tests.agent.helpers import (
@@ -25,6 +25,7 @@ from tests.agent.helpers import (
     write_plugin,
     write_waiting_plugin,
 )
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,7 @@ def stocked_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stocked(stocked_registry: Path) -> Iterator[httpx.Client]:
     """A client of an agent that has cached those plugins; tests that share it change nothing."""
-    with LocalAgent(stocked_registry) as agent, client_of(agent) as http:
+    with ThreadedAgent(stocked_registry) as agent, client_of(agent) as http:
         for code, version in (("a", "1"), ("a", "2"), ("b", "1"), ("c", "1+lig")):
             create(http, code, version)
         yield http
@@ -304,10 +305,10 @@ def test_page_beyond_the_last_is_not_found(own_http: httpx.Client, registry: Pat
 def test_releases_outlive_the_agent(registry: Path, tmp_path: Path) -> None:
     """With a data folder of its own, an agent that is started again has the releases of before, and runs them."""
     write_plugin(registry, "ocr", SOURCE)
-    with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
         release = create(http, "ocr")
     (registry / "ocr" / "plugin.py").unlink()
-    with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
         assert http.get("/plugin_releases/1").json() == release
         assert result_of(http.post("/plugin_releases/1/run/", json={"action": "run"})) == "first"
 

@@ -14,7 +14,7 @@ from tests.agent.helpers import DOCUMENT, as_json, detail, raw_request, run_sour
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from synapse_local_agent import LocalAgent
+    from tests.threaded_agent import ThreadedAgent
 
 JSON = {"Content-Type": "application/json"}
 RUN = "/plugin_releases/shared@1.0.0+lite/run/"
@@ -43,14 +43,14 @@ RUN = "/plugin_releases/shared@1.0.0+lite/run/"
         ("POST", "/plugin_releases/1/../run_debug/"),
     ],
 )
-def test_path_that_is_not_exact_is_not_found(agent: LocalAgent, method: str, target: str) -> None:
+def test_path_that_is_not_exact_is_not_found(agent: ThreadedAgent, method: str, target: str) -> None:
     """A path that is not exactly one of the contract is 404, with a detail, and never a redirect."""
     status, headers, body = raw_request(agent, method, target)
     assert (status, headers["content-type"], "location" in headers) == (404, "application/json", False)
     assert as_json(body).keys() == {"detail"}
 
 
-def test_encoded_slash_stays_within_the_lookup(agent: LocalAgent) -> None:
+def test_encoded_slash_stays_within_the_lookup(agent: ThreadedAgent) -> None:
     """A lookup is one segment whatever it holds: an encoded slash or dot in it reaches no other path."""
     _, _, body = raw_request(agent, "GET", "/plugin_releases/%2e%2e%2fhealth%2f")
     assert as_json(body) == {"detail": "There is no release ../health/."}
@@ -71,7 +71,7 @@ def test_encoded_slash_stays_within_the_lookup(agent: LocalAgent) -> None:
         ("BREW", "/health/", "GET"),
     ],
 )
-def test_other_method_is_not_allowed(agent: LocalAgent, method: str, target: str, allowed: str) -> None:
+def test_other_method_is_not_allowed(agent: ThreadedAgent, method: str, target: str, allowed: str) -> None:
     """A method that the contract does not have for a path is 405 with a detail, and all that it has are named."""
     status, headers, body = raw_request(agent, method, target)
     assert (status, headers["content-type"]) == (405, "application/json")
@@ -101,7 +101,7 @@ def test_wrong_token_is_unauthorized(http: httpx.Client, method: str, path: str,
 
 
 @pytest.mark.parametrize("change", ["Token {}", "Bearer {}", "{}x", "{}, {}"])
-def test_token_is_taken_raw_and_whole(agent: LocalAgent, http: httpx.Client, change: str) -> None:
+def test_token_is_taken_raw_and_whole(agent: ThreadedAgent, http: httpx.Client, change: str) -> None:
     """A token with a scheme in front of it, or with more behind it, is not the token."""
     headers = {"Authorization": change.format(agent.token, agent.token)}
     assert http.get("/plugin_releases/", headers=headers).status_code == 401
@@ -167,7 +167,7 @@ def test_deep_params_arrive(http: httpx.Client) -> None:
     assert response.json() == {"deep": deep}
 
 
-def test_body_that_says_it_is_too_large_is_not_read(agent: LocalAgent) -> None:
+def test_body_that_says_it_is_too_large_is_not_read(agent: ThreadedAgent) -> None:
     """A body whose declared length is over the limit is 413 before any of it is sent."""
     headers = {**JSON, "Content-Length": str(app.MAX_BODY_BYTES + 1)}
     status, _, body = raw_request(agent, "POST", "/plugin_releases/", headers)
@@ -255,7 +255,7 @@ def test_further_fields_of_a_run_are_ignored(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("lookup", ["%00", "%zz", "%ff", "%0a", "9" * 30, "@", "a@", "@1", "%F0%9F%90%99@1", "1%40"])
-def test_odd_lookup_is_not_found(agent: LocalAgent, lookup: str) -> None:
+def test_odd_lookup_is_not_found(agent: ThreadedAgent, lookup: str) -> None:
     """A lookup of any bytes is 404 for each operation that takes one."""
     for method, target in (("GET", lookup), ("DELETE", lookup), ("POST", f"{lookup}/run/")):
         body = b'{"action": "run"}' if method == "POST" else None

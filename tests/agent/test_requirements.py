@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from synapse_local_agent import Limits, LocalAgent
+from synapse_local_agent import Limits
 
 from tests.agent.helpers import (
     client_at,
@@ -21,6 +21,7 @@ from tests.agent.helpers import (
     wheel,
     write_plugin,
 )
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def installing(wheels: Path, registry: Path, tmp_path: Path) -> Iterator[httpx.Client]:
     """A client of an agent that installs those wheels."""
     limits = Limits(max_running=4)
-    with LocalAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
         yield http
 
 
@@ -88,7 +89,7 @@ def test_requirements_of_sources_hold_for_debug_runs(wheels: Path, registry: Pat
     """A debug run has what the requirements.txt in its folder of sources asks for, as it stands then."""
     folder = write_plugin(tmp_path / "sources", "ocr", {"plugin.py": LOOK, "requirements.txt": "washer==1.0"})
     body = {"action": "run", "plugin_path": str(folder), "params": {"names": ["washer"]}}
-    with LocalAgent(registry, debug_roots=[tmp_path / "sources"]) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, debug_roots=[tmp_path / "sources"]) as agent, client_of(agent) as http:
         for version in ("1.0", "2.0"):
             (folder / "requirements.txt").write_text(f"washer=={version}")
             answer = result_of(http.post("/plugin_releases/run_debug/", json=body))
@@ -108,7 +109,7 @@ def test_environment_is_used_again_without_the_wheels(
 ) -> None:
     """What was installed once serves later runs and the next agent on that data, where nothing can be reached then."""
     for _ in range(2):
-        with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+        with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
             assert look(http, ["washer"], "washer")[1] == {"washer": "2.0"}
             for file in wheels.iterdir():
                 file.unlink()
@@ -131,8 +132,8 @@ def test_agents_may_share_environments(wheels: Path, registry: Path, tmp_path: P
         (tmp_path / name).mkdir()
         (tmp_path / name / "environments").symlink_to(tmp_path / "shared")
     with (
-        LocalAgent(registry, data=tmp_path / "one") as one,
-        LocalAgent(registry, data=tmp_path / "two") as two,
+        ThreadedAgent(registry, data=tmp_path / "one") as one,
+        ThreadedAgent(registry, data=tmp_path / "two") as two,
         client_of(one) as first,
         client_of(two) as second,
         ThreadPoolExecutor(4) as pool,
@@ -243,7 +244,7 @@ def test_environment_whose_python_is_gone(installing: httpx.Client, tmp_path: Pa
 def test_unused_environment_is_swept(wheels: Path, registry: Path, tmp_path: Path) -> None:
     """An environment that no run used for too long goes, and is made again where it is asked for."""
     limits = Limits(keep_environments=0.3, sweep_interval=0.02)
-    with LocalAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
         look(http, ["washer"])
         until(lambda: not environments(tmp_path))
         assert look(http, ["washer"], "washer")[1] == {"washer": "2.0"}
@@ -252,12 +253,12 @@ def test_unused_environment_is_swept(wheels: Path, registry: Path, tmp_path: Pat
 def test_environments_that_take_too_much_are_swept(wheels: Path, registry: Path, tmp_path: Path) -> None:
     """Where environments take more room than they may, those go that were not used for longest."""
     size = 0
-    with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
         first, second = (look(http, [f"washer=={version}"])[0] for version in ("1.0", "2.0"))
         size = sum(int((path / "size").read_text()) for path in environments(tmp_path))
         look(http, ["washer==1.0"])
     limits = Limits(keep_environments_size=size - 1)
-    with LocalAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
         result_of(run_source(http, "def run(params): return 1"))
         until(lambda: not Path(second).exists())
         assert Path(first).exists()
@@ -269,7 +270,7 @@ def test_environment_in_use_is_not_swept(wheels: Path, registry: Path, tmp_path:
     source = "import os\ndef run(params): return os.getpid()"
     write_plugin(registry, "ocr", {"plugin.py": source, "requirements.txt": "washer"})
     write_plugin(registry, "plain", {"plugin.py": source})
-    with LocalAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
         create(http, "ocr")
         first = result_of(http.post("/plugin_releases/1/run/", json={"action": "run"}))
         look(http, ["washer==1.0"])

@@ -9,9 +9,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synapse_local_agent import Limits, LocalAgent
+from synapse_local_agent import Limits
 
 from tests.agent.helpers import client_of, create, result_of, run_source, runs_of, until, write_plugin
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     import httpx
@@ -62,12 +63,12 @@ def test_run_that_printed_nothing_has_no_folder(own_http: httpx.Client, registry
 
 def test_records_of_an_older_agent(registry: Path, tmp_path: Path) -> None:
     """The records of an agent that had no params in its rows are kept, and new ones come beside them."""
-    with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
         run_source(http, "def run(params): return 1")
     with closing(sqlite3.connect(tmp_path / "data" / "runs.sqlite")) as connection, connection:
         connection.execute("ALTER TABLE runs DROP COLUMN params")
         connection.execute("ALTER TABLE runs DROP COLUMN result")
-    with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
         run_source(http, "def run(params): return 2")
     assert [row["result"] for row in runs_of(tmp_path / "data")] == [None, "2"]
 
@@ -92,7 +93,7 @@ def test_log_can_be_followed(own_http: httpx.Client, tmp_path: Path) -> None:
 def test_old_runs_are_swept(registry: Path, tmp_path: Path) -> None:
     """Records of runs go once they are older than they are kept, folder and row."""
     limits = Limits(keep_runs=0.2, sweep_interval=0.02)
-    with LocalAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
         assert result_of(run_source(http, "def run(params): print(1)")) is None
         until(lambda: not list((tmp_path / "data" / "runs").iterdir()) and not runs_of(tmp_path / "data"))
 
@@ -101,7 +102,7 @@ def test_runs_that_take_too_much_are_swept(registry: Path, tmp_path: Path) -> No
     """Where the records take more room than they may, the oldest go."""
     limits = Limits(keep_runs_size=25_000, sweep_interval=0.02)
     source = "def run(params): print('x' * 9_999)"
-    with LocalAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
         for number in range(4):
             run_source(http, source, job_id=str(number))
         until(lambda: len(list((tmp_path / "data" / "runs").iterdir())) <= 2)
@@ -113,21 +114,21 @@ def test_run_that_goes_on_is_not_swept(registry: Path, tmp_path: Path) -> None:
     limits = Limits(keep_runs=0, keep_runs_size=0, sweep_interval=0.02)
     source = "import time\ndef run(params, context):\n    for _ in range(20):\n        time.sleep(0.01)\n"
     source += "        assert context.work_dir.is_dir()\n    return 1"
-    with LocalAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
         assert result_of(run_source(http, source)) == 1
 
 
 def test_next_agent_finishes_what_was_left(registry: Path, tmp_path: Path) -> None:
     """A run whose agent was killed is recorded as crashed by the next one, which removes its work_dir too."""
     data = tmp_path / "data"
-    with LocalAgent(registry, data=data) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         run_source(http, "def run(params): print(1)")
     (row,) = runs_of(data)
     work_dir = data / "runs" / row["name"] / "work"
     work_dir.mkdir()
     with closing(sqlite3.connect(data / "runs.sqlite")) as connection, connection:
         connection.execute("UPDATE runs SET finished = NULL, outcome = NULL")  # as it stood during the run
-    with LocalAgent(registry, data=data):
+    with ThreadedAgent(registry, data=data):
         (row,) = runs_of(data)
     assert (row["outcome"], row["finished"] is not None) == ("action_crashed", True)
     assert not work_dir.exists()

@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from synapse_local_agent import Limits, LocalAgent
+from synapse_local_agent import Limits
 
 from tests.agent.helpers import (
     client_of,
@@ -24,6 +24,7 @@ from tests.agent.helpers import (
     write_plugin,
     write_waiting_plugin,
 )
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -174,7 +175,7 @@ def test_environment_has_no_settings_of_the_agent(
         monkeypatch.setenv(name, "secret-of-the-agent")
     monkeypatch.setenv("KEPT", "kept")
     source = "import os, sys\ndef run(params): return [dict(os.environ), sys.argv]"
-    with LocalAgent(registry, token="secret-of-the-agent") as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, token="secret-of-the-agent") as agent, client_of(agent) as http:
         environment, arguments = result_of(run_source(http, source))
     assert environment["KEPT"] == "kept"
     assert [name for name in environment if name.startswith("SYNAPSE_")] == []
@@ -379,7 +380,7 @@ def test_runs_are_concurrent(registry: Path, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     params = {"folder": str(tmp_path / "folder")}
     limits = Limits(max_running=8)
-    with LocalAgent(registry, limits=limits) as agent, client_of(agent) as http, ThreadPoolExecutor(8) as pool:
+    with ThreadedAgent(registry, limits=limits) as agent, client_of(agent) as http, ThreadPoolExecutor(8) as pool:
         runs = [pool.submit(run_source, http, source, params, job_id=str(job)) for job in range(8)]
         assert [result_of(run.result()) for run in runs] == [str(job) for job in range(8)]
 
@@ -401,7 +402,7 @@ def test_agent_answers_while_an_action_runs(own_http: httpx.Client, registry: Pa
 
 
 def test_client_that_goes_away_is_no_fault(
-    own_agent: LocalAgent, own_http: httpx.Client, registry: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    own_agent: ThreadedAgent, own_http: httpx.Client, registry: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A caller that leaves during its run or halfway through its body troubles nobody, and the run goes on."""
     write_waiting_plugin(registry)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from synapse_local_agent import HostError, LocalAgent, app
+from synapse_local_agent import HostError, app
 from synapse_local_agent.hosts import allowed, is_allowed
 from synapse_local_agent.protocol import PatientProtocol
 
 from tests.agent.helpers import client_at, client_of, detail, raw_request, result_of, run_source, until, url_of
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,11 +29,11 @@ ODD_HOSTS = ["", "[", 'a b"', "x:99999999", "user:secret@127.0.0.1", "127.0.0.1?
 
 
 @pytest.fixture
-def impatient(registry: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalAgent]:
+def impatient(registry: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadedAgent]:
     """An agent that waits for nothing longer than a moment."""
     for name in ("header_seconds", "body_seconds", "linger_seconds"):
         monkeypatch.setattr(PatientProtocol, name, 0.3)
-    with LocalAgent(registry) as agent:
+    with ThreadedAgent(registry) as agent:
         yield agent
 
 
@@ -62,14 +63,14 @@ def received(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LocalHost:1", "127.0.0.1:8600", "[::1]:8600"])
-def test_loopback_names_are_let_in(agent: LocalAgent, host: str) -> None:
+def test_loopback_names_are_let_in(agent: ThreadedAgent, host: str) -> None:
     """Each name of this machine's loopback is taken, with whatever port, and in whatever case."""
     assert httpx.get(f"{agent.url}/health/", headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8600", *ODD_HOSTS])
 @pytest.mark.parametrize("path", ["/health/", "/plugin_releases/", "/docs", "/openapi.json", "/nosuch"])
-def test_other_names_are_refused(agent: LocalAgent, path: str, host: str) -> None:
+def test_other_names_are_refused(agent: ThreadedAgent, path: str, host: str) -> None:
     """A request that calls the agent by another name is 400 on every path, so no web page reaches it by its own."""
     response = httpx.get(f"{agent.url}{path}", headers={"Host": host, "Authorization": agent.token})
     assert response.status_code == 400
@@ -78,7 +79,7 @@ def test_other_names_are_refused(agent: LocalAgent, path: str, host: str) -> Non
 
 def test_allowed_names_are_let_in(registry: Path) -> None:
     """A name that the agent was told of is taken, and its pages link to themselves by that name."""
-    with LocalAgent(registry, allowed_hosts=["Agent.Example"]) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, allowed_hosts=["Agent.Example"]) as agent, client_of(agent) as http:
         assert http.get("/plugin_releases/", headers={"Host": "agent.example:1"}).status_code == 200
         assert http.get("/plugin_releases/", headers={"Host": "other.example"}).status_code == 400
 
@@ -128,7 +129,7 @@ def test_refused_start_leaves_nothing(serve: Serve, tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_no_page_of_another_origin_is_let_in(agent: LocalAgent) -> None:
+def test_no_page_of_another_origin_is_let_in(agent: ThreadedAgent) -> None:
     """A browser's question whether another origin may call is answered with no, and no answer says otherwise."""
     headers = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
     status, answered, _ = raw_request(agent, "OPTIONS", "/plugin_releases/", headers)
@@ -138,7 +139,7 @@ def test_no_page_of_another_origin_is_let_in(agent: LocalAgent) -> None:
     assert not [name for name in answered if name.startswith("access-control-")]
 
 
-def test_slow_headers_are_given_up(impatient: LocalAgent) -> None:
+def test_slow_headers_are_given_up(impatient: ThreadedAgent) -> None:
     """A client that sends its headers bit by bit is dropped, however steadily it goes on, and so is a silent one."""
     with connect(impatient.url) as silent, connect(impatient.url) as slow:
         slow.sendall(b"GET /health/ HTTP/1.1\r\nHost: 127.0.0.1\r\n")
@@ -150,14 +151,14 @@ def test_slow_headers_are_given_up(impatient: LocalAgent) -> None:
     assert httpx.get(f"{impatient.url}/health/").status_code == 200
 
 
-def test_slow_headers_of_a_further_request_are_given_up(impatient: LocalAgent) -> None:
+def test_slow_headers_of_a_further_request_are_given_up(impatient: ThreadedAgent) -> None:
     """A connection that has served a request is dropped too, once the next one is not finished."""
     with connect(impatient.url) as connection:
         connection.sendall(b"GET /health/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET /health/ HT")
         assert received(connection).count(b"HTTP/1.1 200") == 1
 
 
-def test_slow_body_is_given_up(impatient: LocalAgent) -> None:
+def test_slow_body_is_given_up(impatient: ThreadedAgent) -> None:
     """A client that does not finish its body in time is dropped, however steadily it sends."""
     head = f"POST /plugin_releases/ HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {impatient.token}\r\n"
     head += "Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
@@ -169,7 +170,7 @@ def test_slow_body_is_given_up(impatient: LocalAgent) -> None:
         assert time.monotonic() - started < 3
 
 
-def test_patience_is_for_clients_not_for_actions(impatient: LocalAgent) -> None:
+def test_patience_is_for_clients_not_for_actions(impatient: ThreadedAgent) -> None:
     """An action takes the time that it takes, and a connection that is used again and again is not dropped."""
     with client_of(impatient) as http:
         assert result_of(run_source(http, "import time\ndef run(params): time.sleep(0.8)")) is None
@@ -179,7 +180,7 @@ def test_patience_is_for_clients_not_for_actions(impatient: LocalAgent) -> None:
 
 
 @pytest.mark.parametrize(("token", "status"), [("wrong", 401), (None, 413)])
-def test_refusal_arrives_before_the_body_is_sent(impatient: LocalAgent, token: str | None, status: int) -> None:
+def test_refusal_arrives_before_the_body_is_sent(impatient: ThreadedAgent, token: str | None, status: int) -> None:
     """What is refused unread is answered at once; what is still sent is thrown away, and then the client is dropped."""
     head = f"POST /plugin_releases/ HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {token or impatient.token}\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {app.MAX_BODY_BYTES + 1}\r\n\r\n"
@@ -192,7 +193,7 @@ def test_refusal_arrives_before_the_body_is_sent(impatient: LocalAgent, token: s
         assert time.monotonic() - started < 3
 
 
-def test_refusal_with_a_body_keeps_the_connection(agent: LocalAgent) -> None:
+def test_refusal_with_a_body_keeps_the_connection(agent: ThreadedAgent) -> None:
     """A refusal whose body arrives whole leaves a connection that serves the next request."""
     with connect(agent.url) as connection:
         bad = b"POST /plugin_releases/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 300000\r\n\r\n" + b" " * 300_000
@@ -200,7 +201,7 @@ def test_refusal_with_a_body_keeps_the_connection(agent: LocalAgent) -> None:
         assert re.findall(rb"HTTP/1.1 (\d+)", received(connection)) == [b"401", b"200"]
 
 
-def test_headers_have_a_limit(agent: LocalAgent) -> None:
+def test_headers_have_a_limit(agent: ThreadedAgent) -> None:
     """Headers without end are 400, and the connection is closed."""
     with connect(agent.url) as connection:
         try:
@@ -253,7 +254,7 @@ def test_grace_is_what_was_asked_for(serve: Serve) -> None:
     [b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: dZ=\r\n\r\n", b"\x00\xff\r\n\r\n"],
     ids=["length", "bytes"],
 )
-def test_what_is_no_http_is_refused_in_json(agent: LocalAgent, request_: bytes) -> None:
+def test_what_is_no_http_is_refused_in_json(agent: ThreadedAgent, request_: bytes) -> None:
     """What is no HTTP is answered with 400, in the form of every other error, and the connection is closed."""
     with connect(agent.url) as connection:
         connection.sendall(request_)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from synapse_local_agent import Limits, LocalAgent
+from synapse_local_agent import Limits
 
 from tests.agent.helpers import (
     client_of,
@@ -21,6 +21,7 @@ from tests.agent.helpers import (
     write_plugin,
     write_waiting_plugin,
 )
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +69,7 @@ def test_runs_at_the_same_time_have_a_process_each(registry: Path, tmp_path: Pat
     source += "    while len(list(folder.iterdir())) < 3: time.sleep(0.01)\n    return os.getpid()"
     write_plugin(registry, "ocr", {"plugin.py": source})
     limits = Limits(max_running=3)
-    with LocalAgent(registry, limits=limits) as agent, client_of(agent) as http, ThreadPoolExecutor(3) as pool:
+    with ThreadedAgent(registry, limits=limits) as agent, client_of(agent) as http, ThreadPoolExecutor(3) as pool:
         create(http, "ocr")
         rounds = []
         for name in ("first", "second"):
@@ -89,7 +90,7 @@ def test_debug_runs_have_a_new_process_each(http: httpx.Client) -> None:
 def test_process_ends_after_its_idle_limit(registry: Path) -> None:
     """A process that has no run for as long as the idle limit ends, and the next run has a new one."""
     write_plugin(registry, "ocr", {"plugin.py": COUNTING})
-    with LocalAgent(registry, limits=Limits(idle_limit=0.05)) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, limits=Limits(idle_limit=0.05)) as agent, client_of(agent) as http:
         create(http, "ocr")
         process, _ = run(http)
         until(lambda: not is_alive(process))
@@ -99,7 +100,7 @@ def test_process_ends_after_its_idle_limit(registry: Path) -> None:
 def test_no_process_is_kept_without_idle_limit(registry: Path) -> None:
     """With an idle limit of 0, every run has a new process."""
     write_plugin(registry, "ocr", {"plugin.py": COUNTING})
-    with LocalAgent(registry, limits=Limits(idle_limit=0)) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, limits=Limits(idle_limit=0)) as agent, client_of(agent) as http:
         create(http, "ocr")
         assert [run(http)[1] for _ in range(2)] == [1, 1]
 
@@ -108,7 +109,7 @@ def test_process_used_least_lately_goes_first(registry: Path) -> None:
     """Where more processes wait than are kept, the one whose last run is longest ago ends."""
     for code in ("one", "two", "three"):
         write_plugin(registry, code, {"plugin.py": COUNTING})
-    with LocalAgent(registry, limits=Limits(max_idle=2)) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, limits=Limits(max_idle=2)) as agent, client_of(agent) as http:
         for code in ("one", "two", "three"):
             create(http, code)
         one, two = run(http, 1)[0], run(http, 2)[0]
@@ -251,7 +252,7 @@ def test_folders_of_kept_processes_go_with_them(registry: Path, tmp_path: Path) 
     """The folder that a process keeps is gone once it has ended, and one whose agent was killed at the next start."""
     write_plugin(registry, "ocr", {"plugin.py": COUNTING})
     (tmp_path / "data" / "spare" / "left" / "work").mkdir(parents=True)
-    with LocalAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
         assert list((tmp_path / "data" / "spare").iterdir()) == []
         create(http, "ocr")
         run(http)

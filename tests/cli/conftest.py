@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
-from synapse_local_agent import LocalAgent
 from synapse_sdk.cli import app
 from synapse_sdk.clients.agent import AgentClient
 
 from tests.agent.helpers import write_plugin
 from tests.cli.terminal import Terminal
+from tests.threaded_agent import ThreadedAgent
 from tests.wire.faults import FaultServer
 
 if TYPE_CHECKING:
@@ -74,13 +74,13 @@ class Open(Protocol):
 
 
 @pytest.fixture(scope="module")
-def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAgent]:
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedAgent]:
     """A local agent with the releases tool@1.0.0 and tool@1.1.0 cached; tests that share it leave them there."""
     registry = tmp_path_factory.mktemp("registry")
     for version in ("1.0.0", "1.1.0"):
         write_plugin(registry, "tool", {"plugin.py": PLUGIN}, ACTIONS, version, folder=f"tool-{version}")
     write_plugin(registry, "other", {"plugin.py": PLUGIN}, ACTIONS)
-    with LocalAgent(registry, debug_roots=[registry]) as agent:
+    with ThreadedAgent(registry, debug_roots=[registry]) as agent:
         with AgentClient(agent.url, agent.token) as client:
             for version in ("1.0.0", "1.1.0"):
                 client.create_plugin_release("tool", version)
@@ -88,7 +88,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAgent]:
 
 
 @pytest.fixture
-def variables(agent: LocalAgent, tmp_path: Path) -> dict[str, str]:
+def variables(agent: ThreadedAgent, tmp_path: Path) -> dict[str, str]:
     """The environment of someone whose variables lead to the agent."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("SYNAPSE_", "PYTHON", "XDG_"))}
     for name in ("NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR"):

@@ -15,9 +15,8 @@ from tests.cli.conftest import PROGRAM
 from tests.wire.faults import body, hang_up, page, reply
 
 if TYPE_CHECKING:
-    from synapse_local_agent import LocalAgent
-
     from tests.cli.conftest import OpenServer, Run
+    from tests.threaded_agent import ThreadedAgent
 
 RELEASE = {"id": 7, "plugin": "ocr_plugin", "version": "2.0.0"}
 
@@ -106,7 +105,7 @@ def test_run_sends_what_is_given(call: Run, open_server: OpenServer) -> None:
     }
 
 
-def test_debug_runs_a_folder_and_modules(agent: LocalAgent, run: Run, tmp_path: Path) -> None:
+def test_debug_runs_a_folder_and_modules(agent: ThreadedAgent, run: Run, tmp_path: Path) -> None:
     """An action runs from a folder of sources, with settings laid over its own, and from modules alone."""
     folder = agent._options["registry"] / "tool-1.0.0"
     assert result_of(run("debug", "echo", "--plugin-path", folder, "-p", "a=1")) == {"a": 1}
@@ -197,7 +196,9 @@ def test_delete_goes_on_after_a_failure(call: Run) -> None:
     assert "There is no release nosuch@2." in ended.stderr
 
 
-def test_debug_option_shows_the_traceback_without_secrets(run: Run, agent: LocalAgent, open_server: OpenServer) -> None:
+def test_debug_option_shows_the_traceback_without_secrets(
+    run: Run, agent: ThreadedAgent, open_server: OpenServer
+) -> None:
     """--debug shows where it failed, and no token of anyone, even where the agent repeats it."""
     secrets = {"SYNAPSE_USER_TOKEN": "user-secret-1", "SYNAPSE_TENANT": "tenant-secret-1"}
     said = " ".join(["agent-secret-1", *secrets.values()])
@@ -213,7 +214,7 @@ def test_debug_option_shows_the_traceback_without_secrets(run: Run, agent: Local
     assert "Traceback" not in run("run", "7", "train", SYNAPSE_AGENT_URL=server.url).stderr
 
 
-def test_debug_command_shows_the_frames_of_the_action(agent: LocalAgent, run: Run) -> None:
+def test_debug_command_shows_the_frames_of_the_action(agent: ThreadedAgent, run: Run) -> None:
     """Who runs from source sees where the action failed, in its own lines."""
     ended = run("debug", "fail", "--plugin-path", agent._options["registry"] / "tool-1.0.0")
     assert (ended.returncode, ended.stdout) == (1, "")
@@ -302,7 +303,7 @@ def test_output_in_any_encoding(run: Run, encoding: str) -> None:
     assert result_of(ended) == text
 
 
-def test_profile(call: Run, agent: LocalAgent, tmp_path: Path) -> None:
+def test_profile(call: Run, agent: ThreadedAgent, tmp_path: Path) -> None:
     """A profile has the URL and the token, the default one without being named; a file of a token is beside it."""
     file = tmp_path / "home" / ".config" / "synapse-agent" / "agent-token"
     config(

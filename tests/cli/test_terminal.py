@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
-    from synapse_local_agent import LocalAgent
-
     from tests.cli.conftest import Open, OpenServer
+    from tests.threaded_agent import ThreadedAgent
 
 WIDTHS = pytest.mark.parametrize("columns", [60, 100])
 ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
@@ -273,7 +272,7 @@ def test_empty_list(terminal: Open, open_server: OpenServer) -> None:
         assert pipe.read() == ""
 
 
-def test_created_and_deleted_on_a_terminal(terminal: Open, agent: LocalAgent) -> None:
+def test_created_and_deleted_on_a_terminal(terminal: Open, agent: ThreadedAgent) -> None:
     """On a terminal what was cached is shown field by field, and what was deleted in a line."""
     screen = terminal("create", "other@1.0.0")
     assert screen.wait() == 0

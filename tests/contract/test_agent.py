@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from synapse_local_agent import LocalAgent
 from synapse_local_agent.store import Store
 from synapse_sdk import __version__, exceptions
 from synapse_sdk.clients.agent import AgentClient
 
 from tests.contract.conftest import DOCUMENT, ROOT
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentClient]:
     (registry / "teller" / "config.yaml").write_text(config)
     (registry / "teller" / "teller_plugin.py").write_text(PLUGIN)
     with (
-        LocalAgent(registry, debug_roots=[registry, ROOT]) as agent,
+        ThreadedAgent(registry, debug_roots=[registry, ROOT]) as agent,
         AgentClient(agent.url, agent.token, trust_env=False) as client,
     ):
         client.create_plugin_release("teller", "1.0")

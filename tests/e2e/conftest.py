@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
-from synapse_local_agent import LocalAgent
+
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,9 +34,9 @@ def repository() -> Path:
 
 
 @pytest.fixture
-def agent() -> Iterator[LocalAgent]:
+def agent() -> Iterator[ThreadedAgent]:
     """A local agent of the example plugins, which may run from any folder of the repository."""
-    with LocalAgent(REPOSITORY / "examples" / "plugins", debug_roots=[REPOSITORY]) as agent:
+    with ThreadedAgent(REPOSITORY / "examples" / "plugins", debug_roots=[REPOSITORY]) as agent:
         yield agent
 
 
@@ -48,7 +49,7 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture
-def run(agent: LocalAgent, environment: dict[str, str]) -> Run:
+def run(agent: ThreadedAgent, environment: dict[str, str]) -> Run:
     """Runs commands whose environment names the agent, as the README sets it."""
 
     def run(*command: str, cwd: Path = REPOSITORY, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -10,13 +10,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from synapse_local_agent import LocalAgent
 from synapse_sdk import exceptions
 from synapse_sdk.clients import exceptions as documented
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from synapse_sdk.clients.exceptions import ClientError
 
 from tests.agent.helpers import wheel, write_plugin
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ def predict(params):
 
 
 @pytest.fixture
-def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalAgent]:
+def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadedAgent]:
     """An agent with the plugins of the examples, and the packages that they require."""
     wheels, registry = tmp_path / "wheels", tmp_path / "registry"
     wheels.mkdir()
@@ -57,12 +57,12 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalAgen
         registry, "ocr_plugin", {"plugin.py": OCR_PLUGIN}, {"process_document": "plugin:process_document"}, "2.0.0"
     )
     write_plugin(registry, "ml_model", {"plugin.py": ML_MODEL}, {"predict": "plugin:predict"}, "1.2.0")
-    with LocalAgent(registry, debug_roots=[tmp_path]) as agent:
+    with ThreadedAgent(registry, debug_roots=[tmp_path]) as agent:
         yield agent
 
 
 @pytest.fixture
-def client(agent: LocalAgent) -> Iterator[AgentClient]:
+def client(agent: ThreadedAgent) -> Iterator[AgentClient]:
     """The client of the examples that begin with one."""
     client = AgentClient(base_url=agent.url, agent_token=agent.token)
     client.create_plugin_release("my_plugin", "1.0.0")
@@ -70,7 +70,7 @@ def client(agent: LocalAgent) -> Iterator[AgentClient]:
     client.close()
 
 
-def constructor(agent: LocalAgent) -> list[Any]:
+def constructor(agent: ThreadedAgent) -> list[Any]:
     """The arguments that the documented constructor has."""
     client = AgentClient(
         agent.url,
@@ -82,14 +82,14 @@ def constructor(agent: LocalAgent) -> list[Any]:
     return [client.health_check()["status"]]
 
 
-def usage(agent: LocalAgent) -> list[Any]:
+def usage(agent: ThreadedAgent) -> list[Any]:
     """Agent client, usage: a health check."""
     client = AgentClient(base_url=agent.url, agent_token=agent.token)
     status = client.health_check()
     return [f"Agent status: {status['status']}"]
 
 
-def with_access_token(agent: LocalAgent) -> list[Any]:
+def with_access_token(agent: ThreadedAgent) -> list[Any]:
     """Plugin releases, usage with the agent client: another name of the token, and arguments by position."""
     client = AgentClient(base_url=agent.url, access_token=agent.token)
     client.create_plugin_release("ml_model", "1.2.0")
@@ -101,7 +101,7 @@ def with_access_token(agent: LocalAgent) -> list[Any]:
     return [f"Prediction: {result}"]
 
 
-def workflow(agent: LocalAgent) -> list[Any]:
+def workflow(agent: ThreadedAgent) -> list[Any]:
     """Plugin releases, typical workflow: cache, run, clean up."""
     client = AgentClient(agent.url, agent.token)
     client.create_plugin_release("my_plugin", "1.0.0")
@@ -110,7 +110,7 @@ def workflow(agent: LocalAgent) -> list[Any]:
     return [result, client.list_plugin_releases(list_all=True)]
 
 
-def errors(agent: LocalAgent) -> list[Any]:
+def errors(agent: ThreadedAgent) -> list[Any]:
     """Agent client, handling errors: one class, told apart by status."""
     client = AgentClient(agent.url, agent.token)
     try:
@@ -121,7 +121,7 @@ def errors(agent: LocalAgent) -> list[Any]:
     return ["no error"]
 
 
-def errors_of_v1(agent: LocalAgent) -> list[Any]:
+def errors_of_v1(agent: ThreadedAgent) -> list[Any]:
     """The same with the names of v1."""
     client = AgentClient(agent.url, agent.token)
     try:
@@ -132,7 +132,7 @@ def errors_of_v1(agent: LocalAgent) -> list[Any]:
     return ["no error"]
 
 
-def asynchronous(agent: LocalAgent) -> list[Any]:
+def asynchronous(agent: ThreadedAgent) -> list[Any]:
     """Async agent client, with a context manager."""
 
     async def main() -> list[Any]:
@@ -143,7 +143,7 @@ def asynchronous(agent: LocalAgent) -> list[Any]:
     return asyncio.run(main())
 
 
-def asynchronous_closed_by_hand(agent: LocalAgent) -> list[Any]:
+def asynchronous_closed_by_hand(agent: ThreadedAgent) -> list[Any]:
     """Async agent client, without a context manager: `close` is awaited."""
 
     async def main() -> list[Any]:
@@ -170,13 +170,15 @@ def asynchronous_closed_by_hand(agent: LocalAgent) -> list[Any]:
         (asynchronous_closed_by_hand, ["ok"]),
     ],
 )
-def test_program_does_what_it_did(agent: LocalAgent, program: Callable[[LocalAgent], Any], printed: list[Any]) -> None:
+def test_program_does_what_it_did(
+    agent: ThreadedAgent, program: Callable[[ThreadedAgent], Any], printed: list[Any]
+) -> None:
     """A documented program that makes its own client runs unchanged."""
     assert program(agent) == printed
 
 
 def test_a_client_without_a_token_takes_it_from_the_environment(
-    agent: LocalAgent, monkeypatch: pytest.MonkeyPatch
+    agent: ThreadedAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The documented `AgentClient(base_url=...)` lists all releases where the environment has the token."""
     monkeypatch.setenv("SYNAPSE_AGENT_TOKEN", agent.token)

@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 
 import pytest
 import trustme
-from synapse_local_agent import LocalAgent
 from synapse_sdk import exceptions
 
 from tests.e2e.conftest import REPOSITORY
 from tests.e2e.pages import Session, blocks
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,7 @@ def test_blocks_do_what_the_page_says(page: str, tmp_path: Path, environment: di
         authority.issue_cert("client.example.com").private_key_and_cert_chain_pem.write_to_path(
             str(reader / "client.pem")
         )
-    with LocalAgent(REPOSITORY / "examples" / "plugins", debug_roots=[tmp_path]) as agent:
+    with ThreadedAgent(REPOSITORY / "examples" / "plugins", debug_roots=[tmp_path]) as agent:
         if page not in FROM_NOTHING:
             environment |= {"SYNAPSE_AGENT_URL": agent.url, "SYNAPSE_AGENT_TOKEN": agent.token}
         with Session(reader, environment) as session:
