@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from packaging.requirements import Requirement
 
     from synapse_local_agent.limits import Limits
     from synapse_local_agent.runs import Run
+
+    OnStart = Callable[[], Awaitable[None]]
 
 
 class RequirementsError(Exception):
@@ -81,7 +83,7 @@ class Executor(Protocol):
     async def start(self) -> None:
         """Make ready. It is called once, before the first run; what it raises ends the agent that was to start."""
 
-    async def run(self, job: Job, run: Run, on_start: Callable[[], None]) -> Outcome:
+    async def run(self, job: Job, run: Run, on_start: OnStart) -> Outcome:
         """Carry out a job, and return once nothing of it is left.
 
         What the action prints is in `run.log` then, and better while it runs. The run's folder is the executor's to
@@ -91,8 +93,8 @@ class Executor(Protocol):
         Args:
             job: The job.
             run: The run, by whose name it is cancelled.
-            on_start: Called at the moment from which on the job must not be carried out again, just before the action
-                may do something. The time limit counts from there.
+            on_start: Awaited once what runs the job is ready for it, and before anything of it may run: it records the
+                start, after which the job must not be carried out again. The time limit counts from there.
 
         Raises:
             RequirementsError: If what the job requires cannot be had.

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 from synapse_local_agent import folders, installer, watch
 from synapse_local_agent.environments import Environment, Environments
-from synapse_local_agent.executor import Job, Outcome, RequirementsError
-from synapse_local_agent.processes import Pool, Process
+from synapse_local_agent.executor import Job, Outcome, RequirementsError, UnavailableError
+from synapse_local_agent.processes import NotReadyError, Pool, Process
 from synapse_local_agent.runs import remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from synapse_local_agent.executor import OnStart
     from synapse_local_agent.limits import Limits
     from synapse_local_agent.processes import Kind
     from synapse_local_agent.runs import Run
 
 LOG = logging.getLogger(__name__)
 WATCH_SECONDS = 0.1
+TRIES = 3
+"""Processes that are asked to take a job before there is none for it."""
 INSTALLER = {"install": Path(installer.__file__).read_text(encoding="utf-8")}
 """It runs as a job, on its own in a process that has none of the agent's modules."""
 
@@ -59,13 +63,13 @@ class LocalExecutor:
         self._spares.mkdir(mode=folders.MODE, parents=True)
         self._chores = [asyncio.create_task(chore()) for chore in (self._watch, self._sweep)]
 
-    async def run(self, job: Job, run: Run, on_start: Callable[[], None]) -> Outcome:
+    async def run(self, job: Job, run: Run, on_start: OnStart) -> Outcome:
         """Carry out a job in a process that was kept, or in a new one."""
         running = self._running[run.name] = Running()
         try:
             environment = await self._environments.get(job.requirements, lambda given: self._install(given, running))
             return running.verdict or await self._run(job, run, environment, running, on_start)
-        except RequirementsError:
+        except (RequirementsError, UnavailableError):
             if running.verdict is None:
                 raise
             return running.verdict
@@ -91,47 +95,83 @@ class LocalExecutor:
         await asyncio.gather(*self._chores, return_exceptions=True)
         await self._pool.close()
 
-    async def _run(
-        self, job: Job, run: Run, environment: Environment, running: Running, on_start: Callable[[], None]
-    ) -> Outcome:
+    async def _run(self, job: Job, run: Run, environment: Environment, running: Running, on_start: OnStart) -> Outcome:
         kind = (job.digest, environment.python, tuple(sorted(job.variables.items())))
-        process = None
+        variables = self._environment(environment, job.variables)
+        process = self._pool.take(kind) if job.digest else None
+        message = _message(job, run.work_dir, run.log)
         try:
-            process = self._pool.take(kind) if job.digest else None
-            if process is None:
-                folders.prepare(run, None)
-                process = Process(environment, self._environment(environment, job.variables), run.log)
-            else:
-                environment.close()  # the process holds it already
-                folders.prepare(run, process.take_spare())
-            on_start()
-            return await self._carry_out(process, _message(job, run.work_dir, run.log), run.log, running)
-        except OSError as error:  # of a Python that is gone, or a machine without room for a process
-            return Outcome(error_type="action_crashed", detail=f"The action's process cannot be started: {error}.")
+            try:
+                folders.prepare(run, None if process is None else process.take_spare())
+                process = await self._ready(
+                    process, lambda: Process(environment.python, variables, run.log), message, running
+                )
+            except OSError as error:  # a Python that is gone, or a machine without room for a process
+                msg = f"The action's process cannot be started: {error}."
+                raise UnavailableError(msg) from None
+            if process.environment is None:
+                process.environment = environment
+            if running.verdict is not None:
+                return running.verdict
+            await on_start()
+            return await self._carry_out(process, run.log, running)
         finally:
-            await self._let_go(process, environment, kind, run)
+            if process is None or process.environment is not environment:
+                environment.close()
+            await self._let_go(process, kind, run)
 
-    async def _let_go(self, process: Process | None, environment: Environment, kind: Kind, run: Run) -> None:
+    async def _ready(
+        self, process: Process | None, start: Callable[[], Process], message: bytes, running: Running
+    ) -> Process:
+        """A process that is ready for a job: the one that was kept, or a new one.
+
+        A process may die while it waits, and only asking it tells. Nothing of the job has run by then, so the next one
+        is asked.
+
+        Raises:
+            UnavailableError: If new ones die too, or the run is cancelled.
+        """
+        code = None
+        for _ in range(TRIES):
+            running.process = process = process or start()
+            try:
+                if running.verdict is not None:
+                    process.end(running.verdict)
+                await process.offer(message)
+            except NotReadyError:
+                code = await process.close()
+                process = None
+                if running.verdict is not None:
+                    break
+            except BaseException:
+                await process.close()
+                raise
+            else:
+                return process
+            finally:
+                running.process = None
+        msg = f"The action's process ended {TRIES} times before the action began, last with exit code {code}."
+        raise UnavailableError(msg)
+
+    async def _let_go(self, process: Process | None, kind: Kind, run: Run) -> None:
         """Keep a process for its next run or end it, and leave of the run's folder what is to be kept."""
-        if process is None:
-            environment.close()
-        elif process.is_reusable and kind[0] is not None:
+        if process is not None and process.is_reusable and kind[0] is not None:
             process.spare = folders.spare(run, self._spares)
             self._pool.give(kind, process)
             if process.spare is not None:
                 return
-        else:
+        elif process is not None:
             await process.close()
         await asyncio.to_thread(folders.tidy, run)
 
-    async def _carry_out(self, process: Process, message: bytes, log: Path, running: Running) -> Outcome:
-        """Have a process run something, watched, until it has or the run is cancelled."""
+    async def _carry_out(self, process: Process, log: Path, running: Running) -> Outcome:
+        """Have a process run the job that it is ready for, watched, until it has or the run is cancelled."""
         running.process = process
         self._watched[log] = process
         if running.verdict is not None:
             process.end(running.verdict)
         try:
-            return await process.run(message, self._limits.max_result)
+            return await process.go(self._limits.max_result)
         finally:
             running.process = None
             del self._watched[log]
@@ -150,12 +190,13 @@ class LocalExecutor:
             **dict.fromkeys(("plugin", "version", "job_id", "language")),
             config={},
         )
-        process = Process(Environment(), self._variables, log)
+        message = _message(job, folder, log)
+        process = await self._ready(None, lambda: Process(sys.executable, self._variables, log), message, running)
         limit = self._limits.run_timeout
         late = Outcome(error_type="action_timeout", detail=f"They took longer than {limit:g} s, and were given up.")
         timer = asyncio.get_running_loop().call_later(limit, process.end, late)
         try:
-            outcome = await self._carry_out(process, _message(job, folder, log), log, running)
+            outcome = await self._carry_out(process, log, running)
         finally:
             timer.cancel()
             await process.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import socket
 import struct
@@ -25,22 +26,40 @@ if TYPE_CHECKING:
 WORKER = Path(__file__).with_name("synapse_worker") / "__main__.py"
 Kind = tuple[str | None, Hashable, Hashable]
 """What runs must have in common to share a process: the release's files, the Python, and the variables."""
-LENGTH = struct.Struct(">Q")
-ANSWER = struct.Struct(">??Q")
+JOB = struct.Struct(">QQ")
+"""A job's number and the length of its JSON."""
+SIGNAL = struct.Struct(">cQ")
+"""`READY` from the process or `GO` from the agent, with the job's number."""
+READY, GO = b"R", b"G"
+ANSWER = struct.Struct(">Q??Q")
+"""The job's number, whether there is a result, whether the process can take another job, and the length of the JSON."""
+FAILURES = frozenset({"action_failed", "action_crashed", "action_result_not_json"})
+"""What a process may say of its own job; everything else is for the agent to say."""
+START_SECONDS = 120
+"""How long a process may take until it is ready for a job. It imports nothing of the plugin's by then."""
 ENDING_SECONDS = 15
 """How long a process is given to end once it was told; its guard gives up after 10."""
 
 
-class Process:
-    """A process of `synapse_worker` with its guard, as the agent sees it."""
+class NotReadyError(Exception):
+    """The process ended, or answered something else, before it was ready for the job: nothing of the job has run."""
 
-    def __init__(self, environment: Environment, variables: Mapping[str, str], log: Path) -> None:
-        self._environment = environment
+
+class Process:
+    """A process of `synapse_worker` with its guard, as the agent sees it.
+
+    A job starts in three steps, so that it is known at every moment whether any of it may have run: the agent offers
+    it, the process answers that it is ready, and once the agent has recorded the start it says go. Each job has a
+    random number, which all messages about it carry: a message with another one ends the process.
+    docs/decisions/0025 says why.
+    """
+
+    def __init__(self, python: str, variables: Mapping[str, str], log: Path) -> None:
         self._ours, theirs = socket.socketpair()
         with theirs, log.open("ab") as output:
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own program
-                    [environment.python, "-P", "-B", "-X", "utf8", str(WORKER), str(theirs.fileno())],
+                    [python, "-P", "-B", "-X", "utf8", str(WORKER), str(theirs.fileno())],
                     pass_fds=(theirs.fileno(),),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -52,8 +71,11 @@ class Process:
                 self._ours.close()
                 raise
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._job = 0
         self._verdict: Outcome | None = None
         self._is_sound = False
+        self.environment: Environment | None = None
+        """What is closed with it, and so kept as long as it lives."""
         self.spare: Path | None = None
         """The folder that goes with it while it has no run."""
 
@@ -69,33 +91,52 @@ class Process:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it can take a job now: it is there, and has said nothing unasked."""
+        """Whether it seems able to take a job; only `offer` tells for sure."""
         return self._streams is not None and self._process.poll() is None and not self._streams[0].at_eof()
 
-    async def run(self, message: bytes, max_result: int) -> Outcome:
-        """Have a job run, as JSON, and wait for its outcome, or for the process to end."""
+    async def offer(self, message: bytes) -> None:
+        """Give it a job, as JSON, and wait until it is ready for it.
+
+        Raises:
+            NotReadyError: If it is not, and never will be: close it.
+        """
         self._is_sound = False
+        self._job = int.from_bytes(os.urandom(8))
         try:
-            if self._streams is None:
-                self._streams = await asyncio.open_connection(sock=self._ours)
-            outcome = await self._exchange(*self._streams, message, max_result)
+            async with asyncio.timeout(START_SECONDS):
+                if self._streams is None:
+                    self._streams = await asyncio.open_connection(sock=self._ours)
+                reader, writer = self._streams
+                writer.write(JOB.pack(self._job, len(message)) + message)
+                await writer.drain()
+                answer = await reader.readexactly(SIGNAL.size)
+        except (asyncio.IncompleteReadError, OSError) as error:  # OSError has TimeoutError below it
+            raise NotReadyError from error
+        if answer != SIGNAL.pack(READY, self._job):
+            raise NotReadyError
+
+    async def go(self, max_result: int) -> Outcome:
+        """Let it begin the job that it is ready for, and wait for the outcome, or for the process to end."""
+        try:
+            assert self._streams is not None  # noqa: S101 - `offer` opened them
+            outcome = await self._answer(*self._streams, max_result)
         except (asyncio.IncompleteReadError, OSError):
             code = await self.close()
             outcome = Outcome(error_type="action_crashed", detail=cause_of_death(code), exit=code)
         return self._verdict or outcome
 
-    async def _exchange(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, message: bytes, max_result: int
-    ) -> Outcome:
-        writer.write(LENGTH.pack(len(message)) + message)
-        await writer.drain()
-        is_result, is_reusable, length = ANSWER.unpack(await reader.readexactly(ANSWER.size))
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, max_result: int) -> Outcome:
+        writer.write(SIGNAL.pack(GO, self._job))
+        number, is_result, is_reusable, length = ANSWER.unpack(await reader.readexactly(ANSWER.size))
+        if number != self._job:
+            return ILLEGIBLE
         if length > max_result:
             detail = f"The action's result has {length} bytes of JSON, more than the limit of {max_result}."
             return Outcome(error_type="action_result_too_large", detail=detail)
         answer = await reader.readexactly(length)
-        self._is_sound = is_reusable
-        return Outcome(answer) if is_result else Outcome(**json.loads(answer))
+        outcome = Outcome(answer) if is_result else failure(answer)
+        self._is_sound = is_reusable and outcome is not ILLEGIBLE
+        return outcome
 
     def take_spare(self) -> Path | None:
         """Its folder, for a run."""
@@ -121,10 +162,36 @@ class Process:
         if self._streams is not None:
             self._streams[1].close()
         self._ours.close()
-        self._environment.close()
+        if self.environment is not None:
+            self.environment.close()
         if spare := self.take_spare():
             remove(spare)
         return self._process.returncode
+
+
+ILLEGIBLE = Outcome(
+    error_type="action_crashed",
+    detail="The action's process sent something other than its answer: check whether the action writes to file "
+    "descriptors that it did not open.",
+)
+
+
+def failure(answer: bytes) -> Outcome:
+    """The failure that a process tells of, or `ILLEGIBLE`.
+
+    Example:
+        >>> failure(b'{"error_type": "action_failed", "detail": "ValueError"}').detail
+        'ValueError'
+        >>> failure(b'{"error_type": "action_failed"}') is ILLEGIBLE
+        True
+    """
+    try:
+        match json.loads(answer):
+            case {"error_type": str(error_type), "detail": str(detail)} if error_type in FAILURES:
+                return Outcome(error_type=error_type, detail=detail)
+    except (ValueError, RecursionError):
+        pass
+    return ILLEGIBLE
 
 
 def cause_of_death(code: int | None) -> str:

@@ -123,7 +123,7 @@ class Runner:
         detail = f"The action took longer than {limit:g} s, and was ended with all of its processes."
         timers = []
 
-        def begin() -> None:
+        async def begin() -> None:
             on_start()
             late = Outcome(error_type="action_timeout", detail=detail)
             timers.append(asyncio.get_running_loop().call_later(limit, self._executor.cancel, run.name, late))

@@ -17,9 +17,10 @@ from tests.agent.helpers import client_of, create, detail, result_of, until, wri
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from synapse_local_agent.executor import OnStart
     from synapse_local_agent.runs import Run
 
 RUN = "/plugin_releases/1/run/"
@@ -42,13 +43,13 @@ class Echo:
         """Note that it was called."""
         self.calls.append("start")
 
-    async def run(self, job: Job, run: Run, on_start: Callable[[], None]) -> Outcome:
+    async def run(self, job: Job, run: Run, on_start: OnStart) -> Outcome:
         """Give the params back."""
         self.jobs.append(job)
         if job.action == "render":
             msg = "The run asks for 1 GPU, and none of the 3 nodes has one."
             raise UnavailableError(msg, "gpu_unavailable")
-        on_start()
+        await on_start()
         run.folder.mkdir()
         run.log.write_text("said")
         if job.action == "wait":

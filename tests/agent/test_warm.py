@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from synapse_local_agent import Limits
+from synapse_local_agent import Limits, jobs, processes
+from synapse_local_agent.local import LocalExecutor
+from synapse_local_agent.runs import Run
 
 from tests.agent.helpers import (
     client_of,
     create,
+    detail,
     is_alive,
     process_in,
     result_of,
     run_source,
+    runs_of,
     until,
     write_plugin,
     write_waiting_plugin,
@@ -24,9 +29,11 @@ from tests.agent.helpers import (
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     import httpx
+    from synapse_local_agent.executor import Outcome
 
 COUNTING = """
 import os
@@ -119,14 +126,112 @@ def test_process_used_least_lately_goes_first(registry: Path) -> None:
         assert [run(http, 1)[0], run(http, 3)[0]] == [one, three]
 
 
-def test_process_that_died_waiting_is_not_used(own_http: httpx.Client, registry: Path) -> None:
-    """A process that was killed while it had no run is replaced, and the caller does not notice."""
+def test_process_that_died_waiting_is_replaced(own_http: httpx.Client, registry: Path) -> None:
+    """A process that was killed while it waited is replaced, also while nothing shows yet that it is dead."""
     write_plugin(registry, "ocr", {"plugin.py": COUNTING.replace("len(CALLS)", "len(CALLS), os.getppid()")})
     create(own_http, "ocr")
-    process, _, guard = run(own_http)
-    os.kill(process, signal.SIGKILL)
-    until(lambda: not is_alive(guard))  # which ends after it: from then on the agent can tell
-    assert run(own_http)[1] == 1
+    with ThreadPoolExecutor() as pool:
+        process, _, guard = run(own_http)
+        os.kill(guard, signal.SIGSTOP)  # it holds the socket open, so that the agent offers the job to a dead process
+        os.kill(process, signal.SIGKILL)
+        call = pool.submit(run, own_http)
+        until(lambda: not is_alive(process))
+        os.kill(guard, signal.SIGCONT)
+        assert call.result()[1] == 1
+
+
+def test_processes_that_always_die_are_given_up(registry: Path, tmp_path: Path) -> None:
+    """Where every new process dies before the action begins, the answer is a 503, and nothing is recorded."""
+    write_plugin(registry, "ocr", {"plugin.py": COUNTING})
+    broken = tmp_path / "broken.py"
+    broken.write_text("import sys; sys.exit(7)")
+    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+        create(http, "ocr")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(processes, "WORKER", broken)
+            response = http.post("/plugin_releases/1/run/", json={"action": "run"})
+        assert response.status_code == 503
+        assert "before the action began, last with exit code 7" in detail(response)
+        assert runs_of(tmp_path / "data") == []
+        assert list((tmp_path / "data" / "runs").iterdir()) == []
+        assert run(http)[1] == 1
+
+
+def test_nothing_runs_before_its_start_is_recorded(tmp_path: Path) -> None:
+    """A process, new or kept, does nothing while the start is being recorded, and nothing at all if that fails."""
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    (tmp_path / "plugin.py").write_text("import pathlib\ndef run(params): pathlib.Path(params['mark']).touch()")
+    config = {"actions": {"run": {"entrypoint": "plugin:run"}}}
+
+    async def main() -> None:
+        executor = LocalExecutor(tmp_path, dict(os.environ), Limits())
+        await executor.start()
+
+        async def run(name: str, on_start: Callable[[], Awaitable[None]]) -> Outcome:
+            body = {"action": "run", "params": {"mark": str(marks / name)}}
+            job = jobs.job(body, config, tmp_path, digest="digest")
+            return await executor.run(job, Run.of(name, tmp_path), on_start)
+
+        async def succeed() -> None:
+            await asyncio.sleep(0.05)  # an action that does not wait for the word has done its work by now
+            seen.append(sorted(path.name for path in marks.iterdir()))
+
+        async def fail() -> None:
+            raise RuntimeError
+
+        seen: list[list[str]] = []
+        for name in ("new", "kept"):
+            assert (await run(name, succeed)).error_type is None
+        assert seen == [[], ["new"]]
+        with pytest.raises(RuntimeError):
+            await run("unrecorded", fail)
+        await executor.stop()
+
+    asyncio.run(main())
+    assert sorted(path.name for path in marks.iterdir()) == ["kept", "new"]
+
+
+FORGED = """
+import os, stat
+import synapse_worker.work as work
+
+def channel():
+    for fd in range(3, 10_000):
+        try:
+            if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                return fd
+        except OSError:  # it is not open
+            pass
+
+def forge(number):
+    result = b'"forged"'
+    message = work.SIGNAL.pack(b"R", number) + work.ANSWER.pack(number, True, True, len(result)) + result
+    os.write(channel(), message)
+
+def now(params):
+    forge(1)
+    return os.getpid()
+
+def later(params):
+    redirect = work.redirect
+    work.redirect = lambda log: (redirect(log), forge(1))
+    return os.getpid()
+
+def run(params):
+    return os.getpid()
+"""
+
+
+def test_no_run_gets_the_result_of_another(own_http: httpx.Client, registry: Path) -> None:
+    """Bytes that an action leaves on the way to the agent end its process, and are nobody's result."""
+    actions = {name: f"plugin:{name}" for name in ("run", "now", "later")}
+    write_plugin(registry, "ocr", {"plugin.py": FORGED}, actions)
+    create(own_http, "ocr")
+    response = own_http.post("/plugin_releases/1/run/", json={"action": "now"})
+    assert (response.status_code, response.json()["error_type"]) == (500, "action_crashed")
+    spoilt = result_of(own_http.post("/plugin_releases/1/run/", json={"action": "later"}))
+    assert run(own_http) not in {spoilt, "forged"}
 
 
 def test_deleted_release_has_no_process(own_http: httpx.Client, registry: Path) -> None:

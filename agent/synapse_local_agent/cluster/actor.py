@@ -42,9 +42,8 @@ class Actor:
         self._executor = LocalExecutor(self._folder, dict(os.environ), limits)
         self._run: Run | None = None
         self._read = 0
-        self._ended: tuple[str, Outcome] | None = None
-        """The run that was cancelled last. Ray may be told to cancel one before it has begun that."""
-        self._working = asyncio.Lock()
+        self._task: asyncio.Task[Outcome] | None = None
+        self._may_go = asyncio.Event()
 
     async def start(self) -> None:
         """Make ready for runs."""
@@ -54,18 +53,31 @@ class Actor:
     async def ready(self) -> None:
         """Say that it is there."""
 
-    async def run(self, job: Job, name: str) -> tuple[Outcome, bytes]:
-        """Run a job of that name; give its outcome, and what of its log was not read before."""
-        async with self._working:
-            if self._run is not None:
-                remove(self._run.folder)
-            self._run = Run.of(name, self._folder)
-            self._read = 0
-            if self._ended is not None and self._ended[0] == name:
-                return self._ended[1], b""
-            job = replace(job, sources=self._sources if job.sources is not None else None)
-            outcome = await self._executor.run(job, self._run, lambda: None)
-            return outcome, self._log(None)
+    async def offer(self, job: Job, name: str) -> str | None:
+        """Make ready for a job of that name, of which nothing runs before `go`; say why that cannot be, if so."""
+        await self._let_go()
+        self._run = Run.of(name, self._folder)
+        self._read = 0
+        self._may_go = asyncio.Event()
+        is_ready = asyncio.Event()
+
+        async def wait_for_go() -> None:
+            is_ready.set()
+            await self._may_go.wait()
+
+        job = replace(job, sources=self._sources if job.sources is not None else None)
+        self._task = asyncio.create_task(self._executor.run(job, self._run, wait_for_go))
+        waiting = asyncio.create_task(is_ready.wait())
+        await asyncio.wait([self._task, waiting], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        failure = self._task.exception() if self._task.done() else None
+        return None if failure is None else str(failure)
+
+    async def go(self) -> tuple[Outcome, bytes]:
+        """Run the job that was offered; give its outcome, and what of its log was not read before."""
+        self._may_go.set()
+        assert self._task is not None  # noqa: S101 - `offer` made it
+        return await self._task, self._log(None)
 
     async def read_log(self, name: str) -> bytes:
         """What the run has printed since this was last asked, or a part of it."""
@@ -73,17 +85,27 @@ class Actor:
 
     async def cancel(self, name: str, outcome: Outcome) -> None:
         """End the run of that name, which comes to this outcome."""
-        self._ended = name, outcome
         self._executor.cancel(name, outcome)
+        if self._run is not None and self._run.name == name:
+            self._may_go.set()
 
     async def close(self) -> None:
         """End all processes, those of a run too, and remove what was stored."""
-        if self._run is not None:
+        await self._let_go()
+        await self._executor.stop()
+        remove(self._folder)
+        self._lock.close()
+
+    async def _let_go(self) -> None:
+        """End the run that there was, and leave nothing of it."""
+        if self._run is None:
+            return
+        if self._task is not None:
             self._executor.cancel(self._run.name, GIVEN_UP)
-        async with self._working:
-            await self._executor.stop()
-            remove(self._folder)
-            self._lock.close()
+            self._may_go.set()
+            await asyncio.wait([self._task])
+        remove(self._run.folder)
+        self._run = self._task = None
 
     def _log(self, size: int | None) -> bytes:
         data = b""

@@ -20,10 +20,10 @@ from synapse_local_agent.folders import MODE
 from synapse_local_agent.runs import remove
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from synapse_local_agent.executor import Job
+    from synapse_local_agent.executor import Job, OnStart
     from synapse_local_agent.limits import Limits
     from synapse_local_agent.runs import Run
 
@@ -85,7 +85,7 @@ class RayExecutor:
             raise ClusterError(msg)
         self._keeper = asyncio.create_task(self._keep(link))
 
-    async def run(self, job: Job, run: Run, on_start: Callable[[], None]) -> Outcome:
+    async def run(self, job: Job, run: Run, on_start: OnStart) -> Outcome:
         """Have a job run by an actor somewhere in the cluster."""
         if self._link is None:
             msg = f"The Ray cluster at {self._address} cannot be reached, try again later: {self._why}"
@@ -101,7 +101,7 @@ class RayExecutor:
                 match what:
                     case "started":
                         if not has_started:  # otherwise it is repeated
-                            on_start()
+                            await on_start()
                         has_started = True
                         link.send("start", run.name, None)
                     case "log":

@@ -28,6 +28,8 @@ from synapse_local_agent.cluster.link import Link
 from synapse_local_agent.executor import Outcome, RequirementsError, UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from synapse_local_agent.cluster.placement import Placement
     from synapse_local_agent.executor import Job
     from synapse_local_agent.limits import Limits
@@ -39,7 +41,7 @@ PULSE_SECONDS = 1.0
 PULSE_LIMIT = 5.0
 """How long the head may take to answer before it counts as lost."""
 TRIES = 5
-"""How many actors are made for a run, where they die before they are used."""
+"""How many actors are made or asked for a run, where they die before it begins."""
 
 
 @dataclass(slots=True)
@@ -127,15 +129,19 @@ class Gateway:
             digest = await asyncio.to_thread(sources.digest, job.sources)
         # An actor starts a new process for each run that is not of a release, and is kept all the same.
         kind = (digest, tuple(map(str, job.requirements)), repr(placed))
+
+        def take() -> Awaitable[Held]:
+            return self._actors.take(kind, lambda: self._new(job, placed, digest), lambda: self._has_room(placed))
+
         for tries_left in range(placed.max_retries, -1, -1):
-            held = await self._actors.take(kind, lambda: self._new(job, placed, digest), lambda: self._has_room(placed))
+            held = await self._ready(name, job, take)
             try:
                 self._link.send(name, "started", None)
                 await running.may_start.wait()
             except asyncio.CancelledError:
-                self._actors.give(kind, held)
+                self._actors.end(held)
                 raise
-            outcome = await self._attempt(name, job, running, held)
+            outcome = await self._attempt(name, running, held)
             has_died = outcome.exit is not None or not held.is_waiting
             if running.verdict is None and held.is_waiting:
                 self._actors.give(kind, held)
@@ -147,12 +153,36 @@ class Gateway:
                 self._log(name, f"{outcome.detail} It is run again, {tries_left} times at the most.\n".encode())
         return running.verdict or outcome
 
-    async def _attempt(self, name: str, job: Job, running: Running, held: Held) -> Outcome:
-        """Have an actor run a job once, and pass on what it prints."""
-        running.held = held
+    async def _ready(self, name: str, job: Job, take: Callable[[], Awaitable[Held]]) -> Held:
+        """An actor that is ready for a job, of which nothing has run: where one is lost by then, the next is asked."""
         # What is large goes through Ray's object store by itself. The requirements are met, and nodes may have another
         # version of what reads them.
-        answer = asyncio.ensure_future(held.handle.run.remote(replace(job, requirements=()), name))
+        job = replace(job, requirements=())
+        for tries_left in reversed(range(TRIES)):
+            held = await take()
+            try:
+                failure = await held.handle.offer.remote(job, name)
+            except ray.exceptions.RayError as error:
+                LOG.info("An actor was lost before the run %s began: %s", name, error)
+                held.is_waiting = False
+                self._actors.end(held)
+                if not tries_left:
+                    msg = f"Actors on the Ray cluster end before the action begins: {_last_lines(str(error))}"
+                    raise UnavailableError(msg) from None
+            except BaseException:
+                self._actors.end(held)
+                raise
+            else:
+                if failure is None:
+                    return held
+                self._actors.end(held)
+                raise UnavailableError(failure)
+        raise AssertionError  # the last try returned or raised
+
+    async def _attempt(self, name: str, running: Running, held: Held) -> Outcome:
+        """Have an actor run the job that it is ready for, and pass on what it prints."""
+        running.held = held
+        answer = asyncio.ensure_future(held.handle.go.remote())
         try:
             pause = LOG_SECONDS
             while not (await asyncio.wait([answer], timeout=pause))[0]:

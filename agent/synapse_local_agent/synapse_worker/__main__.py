@@ -3,9 +3,10 @@
 It parts into two: the worker, which runs actions, one at a time, in a process group of its own; and above it the guard,
 which runs nothing of the plugin's and ends all that came of the worker as soon as the worker ends or the agent is gone.
 
-Over the socket at FD the worker is sent jobs, each as a length (8 bytes, big-endian) and JSON. It answers each with
-whether there is a result (1 byte), whether it can run another job (1 byte), a length and JSON: the result, or how the
-action failed.
+Over the socket at FD the agent sends jobs: a number, a length (8 bytes each, big-endian) and JSON. The worker answers
+`R` and the number once it is ready, and runs nothing of the plugin's before the agent sends `G` and the number. Its
+answer is the number, whether there is a result (1 byte), whether the process can take another job (1 byte), a length
+and JSON: the result, or how the action failed. `processes.Process` is the other end.
 """
 
 from __future__ import annotations

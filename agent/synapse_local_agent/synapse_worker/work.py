@@ -16,23 +16,29 @@ from . import actions, report
 if TYPE_CHECKING:
     import socket
 
-LENGTH = struct.Struct(">Q")
-ANSWER = struct.Struct(">??Q")
+JOB = struct.Struct(">QQ")
+SIGNAL = struct.Struct(">cQ")
+READY, GO = b"R", b"G"
+ANSWER = struct.Struct(">Q??Q")
 
 
 def serve(channel: socket.socket) -> None:
     """Answer jobs until the agent closes its end."""
     process, environment = os.getpid(), dict(os.environ)
     stream = channel.makefile("rb")
-    while header := stream.read(LENGTH.size):
-        job = json.loads(stream.read(*LENGTH.unpack(header)))
+    while header := stream.read(JOB.size):
+        number, length = JOB.unpack(header)
+        job = json.loads(stream.read(length))
         redirect(job["log"])
+        channel.sendall(SIGNAL.pack(READY, number))
+        if stream.read(SIGNAL.size) != SIGNAL.pack(GO, number):
+            return  # the agent is gone, or has given the job up
         is_result, is_sound, answer = outcome(job)
         if os.getpid() != process:
             os._exit(0)  # a fork of the action's that came back here: the answer is its parent's to give
         signal.alarm(0)
         is_reusable = is_sound and threading.active_count() == 1 and not has_children()
-        channel.sendall(ANSWER.pack(is_result, is_reusable, len(answer)) + answer)
+        channel.sendall(ANSWER.pack(number, is_result, is_reusable, len(answer)) + answer)
         if environment != dict(os.environ):  # to compare takes as long as to run something, so nobody waits for it
             os.environ.clear()
             os.environ.update(environment)
