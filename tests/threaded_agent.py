@@ -85,7 +85,7 @@ class ThreadedAgent:
             stack.callback(setattr, server, "should_exit", True)
             is_settled.wait()
             if not server.started:
-                msg = "The agent did not start"
+                msg = f"The agent did not start: {failures[0] if failures else None}"
                 raise RuntimeError(msg) from (failures[0] if failures else None)
             self.url = server.url
             self._stack = stack.pop_all()

@@ -1,4 +1,4 @@
-"""Starting and stopping the agent: on this thread for the command line, on one of its own for `LocalAgent`."""
+"""The server: starting and stopping the agent on this thread, and in it all that the agent is made of."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ import asyncio
 import contextlib
 import math
 import os
-import secrets
 import socket
-import tempfile
-import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import uvicorn
 from synapse_sdk._version import __version__
@@ -19,7 +15,6 @@ from synapse_sdk._version import __version__
 from synapse_local_agent import contract, hosts, tokens
 from synapse_local_agent.app import application
 from synapse_local_agent.handlers import Handlers
-from synapse_local_agent.limits import Limits
 from synapse_local_agent.local import LocalExecutor
 from synapse_local_agent.lock import Lock
 from synapse_local_agent.protocol import PatientProtocol
@@ -29,9 +24,11 @@ from synapse_local_agent.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
     from types import FrameType
 
     from synapse_local_agent.executor import MakeExecutor
+    from synapse_local_agent.limits import Limits
 
 CLOSE_SECONDS = 3
 
@@ -144,119 +141,6 @@ class Server(uvicorn.Server):
             await super().shutdown(sockets)
         finally:
             end.cancel()
-
-
-class LocalAgent:
-    """A local agent that lives as long as a `with` block.
-
-    Args:
-        registry: The folder of plugins whose releases the agent can cache.
-        data: The folder for what the agent stores; a temporary one where left out.
-        token: The agent token, of visible ASCII characters; a new one where left out.
-        host: The address to listen on.
-        port: The port to listen on; 0 is a free one.
-        debug_roots: The folders that debug runs may load from; the current one where left out.
-        limits: What runs may take; the defaults where left out.
-        allowed_hosts: Names that callers may use for the agent, beside loopback's and the address it listens on.
-        executor: Makes what runs actions; processes of this machine where left out.
-
-    Raises:
-        RegistryError: If the registry, or a plugin in it, is not as it should be.
-        TokenError: If the token cannot be used.
-        OSError: If the port is in use.
-        DataInUseError: If another agent uses the data folder.
-
-    Example:
-        >>> with LocalAgent(registry="examples/plugins") as agent:
-        ...     agent.url.startswith("http://127.0.0.1:")
-        True
-    """
-
-    def __init__(
-        self,
-        registry: str | os.PathLike[str],
-        *,
-        data: str | os.PathLike[str] | None = None,
-        token: str | None = None,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        debug_roots: Sequence[str | os.PathLike[str]] | None = None,
-        limits: Limits | None = None,
-        allowed_hosts: Sequence[str] = (),
-        executor: MakeExecutor = LocalExecutor,
-    ) -> None:
-        self.token = secrets.token_urlsafe(32) if token is None else token
-        self._cleanup = contextlib.ExitStack()
-        self._options: dict[str, Any] = {
-            "registry": Path(registry),
-            "host": host,
-            "port": port,
-            "debug_roots": [Path(root) for root in (["."] if debug_roots is None else debug_roots)],
-            "allowed_hosts": allowed_hosts,
-            "grace": 0,
-            "limits": limits or Limits(),
-            "executor": executor,
-        }
-        self._data = data
-        self._url: str | None = None
-
-    def __repr__(self) -> str:
-        return f"LocalAgent(url={self._url!r})"
-
-    @property
-    def url(self) -> str:
-        """Where the agent listens."""
-        if self._url is None:
-            msg = "The agent is not running: call start(), or use it in a with block"
-            raise RuntimeError(msg)
-        return self._url
-
-    def start(self) -> Self:
-        """Start the agent, and return it once it accepts connections."""
-        if self._url is not None:
-            msg = "The agent is running already"
-            raise RuntimeError(msg)
-        with contextlib.ExitStack() as stack:
-            data = self._data
-            if data is None:
-                temporary = tempfile.TemporaryDirectory(prefix="synapse-agent-", ignore_cleanup_errors=True)
-                data = stack.enter_context(temporary)
-            ready = threading.Event()
-            server = Server(data=Path(data), token=self.token, on_started=lambda _: ready.set(), **self._options)
-            failures: list[BaseException] = []
-
-            def serve() -> None:
-                try:
-                    server.serve_forever()
-                except BaseException as error:
-                    failures.append(error)
-                    if server.started:
-                        raise
-                finally:
-                    ready.set()
-
-            thread = threading.Thread(target=serve, name="synapse-agent", daemon=True)
-            thread.start()
-            stack.callback(thread.join)
-            stack.callback(setattr, server, "should_exit", True)
-            ready.wait()
-            if not server.started:
-                msg = f"The agent did not start: {failures[0]}" if failures else "The agent did not start"
-                raise RuntimeError(msg) from (failures[0] if failures else None)
-            self._url = server.url
-            self._cleanup = stack.pop_all()
-        return self
-
-    def stop(self) -> None:
-        """Stop the agent, its running actions with it; twice is harmless."""
-        self._url = None
-        self._cleanup.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
 
 def passed_on(environment: Mapping[str, str], token: str) -> dict[str, str]:

@@ -1,28 +1,30 @@
-"""Starting and stopping an agent within a program."""
+"""`LocalAgent`: an agent in a process of its own, which starts and stops with its owner."""
 
 from __future__ import annotations
 
 import gc
 import os
+import signal
 import socket
 import stat
+import subprocess
 import sys
 import tempfile
 import threading
-import time
-import warnings
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from synapse_local_agent import LocalAgent, RegistryError, TokenError
+from synapse_local_agent import DataInUseError, Limits, LocalAgent, RegistryError, TokenError
+from synapse_local_agent.executor import RequirementsError
 
 from tests.agent.helpers import (
     client_of,
     create,
     detail,
     group_of,
+    is_alive,
     process_in,
     result_of,
     run_source,
@@ -32,7 +34,6 @@ from tests.agent.helpers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -45,60 +46,58 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def no_resource_warnings() -> Iterator[None]:
-    """Fail where something is collected that was not closed."""
-    gc.collect()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ResourceWarning)
-        yield
-        gc.collect()
-    assert [str(warning.message) for warning in caught if issubclass(warning.category, ResourceWarning)] == []
+def process_of(agent: LocalAgent) -> int:
+    """The agent's process, as an action of it sees it: its worker's guard's parent."""
+    source = """
+def run(params):
+    import os, pathlib
+    stat = pathlib.Path(f"/proc/{os.getppid()}/stat").read_text()
+    return int(stat.rpartition(")")[2].split()[1])
+"""
+    with client_of(agent) as http:
+        return int(result_of(run_source(http, source)))
 
 
-def descriptors() -> int:
-    """How many files and sockets this process has open."""
-    return len(os.listdir("/dev/fd"))  # noqa: PTH208 - these are numbers, not paths
-
-
-@pytest.mark.usefixtures("no_resource_warnings")
 def test_start_and_stop_leave_nothing(registry: Path, temporary: Path) -> None:
-    """An agent that ran actions and was stopped leaves no thread, process, open file or folder; it can start again."""
+    """An agent that was stopped leaves no thread, process, open file or folder behind, and can start again."""
     agent = LocalAgent(registry)
-    threads, open_before = set(threading.enumerate()), descriptors()
-    processes = []
-    for _ in range(3):
-        with agent, client_of(agent) as http:
+    threads, descriptors = set(threading.enumerate()), set(os.listdir("/dev/fd"))  # noqa: PTH208 - numbers, not paths
+    for _ in range(2):
+        with agent:
             assert len(list(temporary.iterdir())) == 1
-            source = "import os\ndef run(params): return os.getpid()"
-            processes.append(result_of(run_source(http, source)))
-        until(lambda: set(threading.enumerate()) <= threads)
-        assert descriptors() <= open_before  # fewer where an earlier test's connection has ended meanwhile
-    assert [group_of(process) for process in processes] == [set()] * 3
-    assert list(temporary.iterdir()) == []
+            process = process_of(agent)
+            port = int(agent.url.rpartition(":")[2])
+        assert not is_alive(process)
+        assert set(threading.enumerate()) <= threads
+        assert set(os.listdir("/dev/fd")) <= descriptors  # noqa: PTH208 - numbers, not paths
+        assert list(temporary.iterdir()) == []
+        with socket.create_server(("127.0.0.1", port)):
+            pass
 
 
 def test_start_twice_is_an_error_and_stop_twice_is_none(registry: Path) -> None:
-    """An agent that runs cannot be started; one that was stopped, or never started, can be stopped."""
+    """A running agent cannot be started; one that was stopped, or never started, can be stopped."""
     agent = LocalAgent(registry)
     agent.stop()
     with pytest.raises(RuntimeError, match="not running"):
         _ = agent.url
-    with agent:
-        with pytest.raises(RuntimeError, match="is running already"):
-            agent.start()
-        assert httpx.get(f"{agent.url}/health/").status_code == 200
+    with agent, pytest.raises(RuntimeError, match="is running already"):
+        agent.start()
     agent.stop()
     with pytest.raises(RuntimeError, match="not running"):
         _ = agent.url
 
 
-def test_repr_shows_no_token(registry: Path) -> None:
-    """The token is made anew for each agent, and not shown by its repr."""
-    first, second = LocalAgent(registry), LocalAgent(registry)
-    assert len(first.token) >= 32
-    assert first.token != second.token
-    assert first.token not in repr(first)
+def test_each_agent_has_a_token_and_data_of_its_own(registry: Path, temporary: Path) -> None:
+    """Two agents know nothing of each other, and the repr of neither shows its token."""
+    write_plugin(registry, "ocr", {"plugin.py": ""})
+    with LocalAgent(registry) as one, LocalAgent(registry) as other, client_of(one) as http, client_of(other) as too:
+        create(http, "ocr")
+        assert too.get("/plugin_releases/").json()["count"] == 0
+        assert too.get("/plugin_releases/", headers={"Authorization": one.token}).status_code == 401
+        assert [stat.S_IMODE(folder.stat().st_mode) for folder in temporary.iterdir()] == [0o700] * 2
+    assert len(one.token) >= 32
+    assert one.token not in repr(one)
 
 
 def test_stop_ends_running_actions(registry: Path, tmp_path: Path) -> None:
@@ -117,101 +116,127 @@ def test_stop_ends_running_actions(registry: Path, tmp_path: Path) -> None:
     assert detail(response) == "The agent was stopped during the run."
 
 
-def test_two_agents_know_nothing_of_each_other(registry: Path) -> None:
-    """Each agent has its own port, token and releases."""
-    write_plugin(registry, "ocr", {"plugin.py": ""})
-    with LocalAgent(registry) as one, LocalAgent(registry) as other, client_of(one) as http, client_of(other) as too:
-        create(http, "ocr")
-        assert too.get("/plugin_releases/").json()["count"] == 0
-        assert too.get("/plugin_releases/", headers={"Authorization": one.token}).status_code == 401
+def test_agent_ends_when_its_owner_is_killed(registry: Path, tmp_path: Path) -> None:
+    """An agent stops and removes its folder when its owner is killed, even if a fork of the owner lives on."""
+    (tmp_path / "temporary").mkdir()
+    source = """
+import os, signal, sys, time
+from synapse_local_agent import LocalAgent
+agent = LocalAgent(sys.argv[1]).start()
+fork = os.fork()
+if not fork:
+    signal.pause()
+print(agent.url, fork, flush=True)
+signal.pause()
+"""
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+    command = [sys.executable, "-c", source, str(registry)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as owner:  # noqa: S603 - ours
+        assert owner.stdout is not None
+        url, fork = owner.stdout.readline().split()
+        try:
+            assert httpx.get(f"{url}/health/").status_code == 200
+            owner.kill()
+            until(lambda: not list((tmp_path / "temporary").iterdir()))
+            assert is_alive(int(fork))
+        finally:
+            os.kill(int(fork), signal.SIGKILL)
 
 
-@pytest.mark.usefixtures("no_resource_warnings")
-def test_port_in_use_is_an_error(registry: Path, temporary: Path) -> None:
-    """An agent on a port that is in use does not start, leaves no folder, and starts once the port is free."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        port = listener.getsockname()[1]
-        agent = LocalAgent(registry, port=port)
-        with pytest.raises(OSError, match="in use"):
-            agent.start()
-        assert list(temporary.iterdir()) == []
-    with agent:
-        assert agent.url == f"http://127.0.0.1:{port}"
+def test_fork_of_the_owner_cannot_stop_the_agent(registry: Path) -> None:
+    """A fork of the owner that stops, or exits with, its copy of the agent leaves the owner's agent running."""
+    source = """
+import os, sys, urllib.request
+from synapse_local_agent import LocalAgent
+with LocalAgent(sys.argv[1]) as agent:
+    for stop in (agent.stop, sys.exit):
+        fork = os.fork()
+        if not fork:
+            stop()
+            os._exit(0)
+        assert os.waitpid(fork, 0)[1] == 0
+        print(urllib.request.urlopen(agent.url + "/health/").status)
+"""
+    command = [sys.executable, "-X", "dev", "-c", source, str(registry)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    assert (ended.stdout, ended.stderr) == ("200\n200\n", "")
 
 
-def test_missing_registry_is_an_error(tmp_path: Path, temporary: Path) -> None:
-    """A registry that is not there, or no folder, is an error that names it, and nothing is made."""
-    (tmp_path / "file").touch()
-    for place in (tmp_path / "nosuch", tmp_path / "file"):
-        with pytest.raises(RegistryError, match=f"{place} is not a folder"):
-            LocalAgent(place, data=tmp_path / "data").start()
-    assert list(temporary.iterdir()) == []
-    assert not (tmp_path / "data").exists()
+def test_agent_that_is_dropped_stops(registry: Path) -> None:
+    """An agent that nobody refers to any more stops."""
+    agent = LocalAgent(registry).start()
+    process = process_of(agent)
+    del agent
+    gc.collect()
+    assert not is_alive(process)
 
 
-def test_broken_plugin_stops_the_start(registry: Path, tmp_path: Path) -> None:
-    """A config.yaml that does not parse is an error at the start, in one line that names it; nothing is made."""
-    write_plugin(registry, "fine", {})
-    (write_plugin(registry, "ocr", {}) / "config.yaml").write_text("a: b: c\n")
-    with pytest.raises(RegistryError) as caught:
-        LocalAgent(registry, data=tmp_path / "data").start()
-    assert str(registry / "ocr" / "config.yaml") in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "data").exists()
-
-
-@pytest.mark.parametrize("token", ["", " ", "a b", "tök", "a\n", "\x7f"])
-def test_token_that_no_header_takes_is_an_error(registry: Path, tmp_path: Path, token: str) -> None:
-    """A token that is empty, or has other than visible ASCII characters, is refused and not shown; nothing is made."""
-    with pytest.raises(TokenError) as caught:
-        LocalAgent(registry, data=tmp_path / "data", token=token).start()
-    assert "ASCII" in str(caught.value)
-    assert not (tmp_path / "data").exists()
-
-
-def test_other_files_in_a_registry_are_no_plugins(registry: Path) -> None:
-    """Files, hidden folders, and folders without a config.yaml do not trouble a registry."""
-    (registry / "README.md").touch()
-    (registry / "empty").mkdir()
-    (registry / "link").symlink_to("nosuch")
-    (registry / ".git").mkdir()
-    (registry / "odd" / "config.yaml").mkdir(parents=True)
+def test_frozen_time_of_the_owner_does_not_matter(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent starts, answers and stops while time stands still in its owner."""
+    monkeypatch.setattr("time.monotonic", lambda: 0.0)
+    monkeypatch.setattr("time.time", lambda: 0.0)
     with LocalAgent(registry) as agent:
         assert httpx.get(f"{agent.url}/health/").status_code == 200
 
 
-def test_data_is_for_its_owner_alone(registry: Path, tmp_path: Path) -> None:
-    """The data folder that an agent makes can be entered by its owner alone."""
-    with LocalAgent(registry, data=tmp_path / "a" / "data"):
-        assert stat.S_IMODE((tmp_path / "a" / "data").stat().st_mode) == 0o700
+def fail(*_: object, **__: object) -> Any:
+    """Make an executor that cannot start."""
+    msg = "there is no cluster"
+    raise RequirementsError(msg)
 
 
-def test_actions_run_with_the_agent_s_python(registry: Path) -> None:
-    """Actions run with the Python that the agent runs with."""
-    with LocalAgent(registry) as agent, client_of(agent) as http:
-        assert result_of(run_source(http, "import sys\ndef run(params): return sys.executable")) == sys.executable
+def test_what_keeps_it_from_starting_is_raised(registry: Path, tmp_path: Path, temporary: Path) -> None:
+    """An agent that cannot start raises the error with its class, in one line, and leaves nothing behind."""
+    data = tmp_path / "data"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken = listener.getsockname()[1]
+        with pytest.raises(OSError, match="in use"):
+            LocalAgent(registry, port=taken).start()
+    with pytest.raises(RegistryError, match=f"{tmp_path}/nosuch is not a folder"):
+        LocalAgent(tmp_path / "nosuch", data=data).start()
+    with pytest.raises(RequirementsError, match="there is no cluster"):
+        LocalAgent(registry, executor=fail).start()
+    for token in ("", "a b", "tök", "a\n", "\x7f"):
+        with pytest.raises(TokenError, match="ASCII"):
+            LocalAgent(registry, data=data, token=token).start()
+    write_plugin(registry, "fine", {})
+    (write_plugin(registry, "ocr", {}) / "config.yaml").write_text("a: b: c\n")
+    with pytest.raises(RegistryError) as caught:
+        LocalAgent(registry, data=data).start()
+    assert str(registry / "ocr" / "config.yaml") in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not data.exists()
+    assert list(temporary.iterdir()) == []
 
 
-def test_relative_folders_are_taken_at_the_start(
-    registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A registry and a data folder by relative paths still serve when the program changes its current folder."""
-    write_plugin(registry, "ocr", {"plugin.py": "def run(params, context): return context.work_dir.is_absolute()"})
+def test_data_folder_has_one_agent(registry: Path, tmp_path: Path) -> None:
+    """A data folder that another agent uses is an error, and free once that one has stopped."""
+    for _ in range(2):
+        with LocalAgent(registry, data=tmp_path / "a" / "data"):
+            assert stat.S_IMODE((tmp_path / "a" / "data").stat().st_mode) == 0o700
+            with pytest.raises(DataInUseError, match="uses the data folder"):
+                LocalAgent(registry, data=tmp_path / "a" / "data").start()
+
+
+def test_missing_packages_are_named(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the packages of the agent are not installed, the error says how to install them."""
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if not entry.endswith("site-packages")])
+    with pytest.raises(ImportError, match=r"pip install 'synapse-agent-sdk\[agent\]'"):
+        LocalAgent(registry).start()
+
+
+def test_options_reach_the_agent(registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative folders, limits, names and token are the agent's, also when its owner changes its current folder."""
+    write_plugin(registry, "ocr", {"plugin.py": "import sys\ndef run(params): return [sys.executable, 'x' * 100]"})
     monkeypatch.chdir(tmp_path)
-    with LocalAgent("registry", data="data") as agent, client_of(agent) as http:
+    limits = Limits(max_result=50)
+    with LocalAgent("registry", data="data", token="chosen", limits=limits, allowed_hosts=["agent.example"]) as agent:
         monkeypatch.chdir("/")
-        create(http, "ocr")
-        assert result_of(http.post("/plugin_releases/1/run/", json={"action": "run"})) is True
+        assert agent.token == "chosen"
+        with client_of(agent) as http:
+            create(http, "ocr")
+            response = http.post("/plugin_releases/1/run/", json={"action": "run"})
+            assert response.json()["error_type"] == "action_result_too_large"
+            for name, status in (("agent.example", 200), ("other.example", 400)):
+                assert httpx.get(f"{agent.url}/health/", headers={"Host": name}).status_code == status
     assert (tmp_path / "data" / "agent.sqlite").exists()
-
-
-def test_answers_are_not_held_back(registry: Path) -> None:
-    """Twenty answers in a row over one connection take no 40 ms each, as they do where TCP holds back small packets."""
-    with LocalAgent(registry) as agent, client_of(agent) as http:
-        http.get("/health/")
-        started = time.monotonic()
-        for _ in range(20):
-            http.post("/plugin_releases/", json={"plugin": "nosuch", "version": "1"})
-        assert time.monotonic() - started < 0.6

@@ -147,11 +147,8 @@ class Configured(Generic[HttpT, ClientT, TransportT]):
             >>> release["version"]
             '1.0.0'
         """
-        try:
-            from synapse_local_agent import LocalAgent
-        except ImportError as error:
-            msg = f"The local agent needs further packages: pip install 'synapse-agent-sdk[agent]' ({error})"
-            raise ImportError(msg) from error
+        from synapse_local_agent import LocalAgent
+
         agent = LocalAgent(registry=registry).start()
         try:
             # Whatever proxy the environment names, it is not there to reach this machine.
