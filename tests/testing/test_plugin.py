@@ -439,7 +439,8 @@ def test_without_the_extra_it_says_what_to_install(
     project: pytest.Pytester, run: Callable[..., pytest.RunResult]
 ) -> None:
     """Where the local agent's packages are missing, the fixture names the extra, and other tests go on."""
-    project.makeconftest("import sys\nsys.modules['uvicorn'] = None")
+    project.makeconftest("import sys\nsys.path.insert(0, 'broken')")
+    project.mkdir("broken").joinpath("uvicorn.py").write_text("raise ImportError('No module named uvicorn')")
     result = run("def test_other(): pass\n" + USE)
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["The local agent needs further packages: pip install 'synapse-agent-sdk?agent?' (*"])

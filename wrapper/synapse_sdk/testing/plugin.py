@@ -125,6 +125,8 @@ def local_agent(
     folder = _folder(pytestconfig, _marked_registry or agent_registry)
     try:
         return _local_agents[folder]
+    except ImportError as error:  # the agent's process says what is missing
+        pytest.fail(str(error), pytrace=False)
     except RegistryError as error:
         pytest.fail(f"local_agent cannot serve the plugins of {folder}: {error}", pytrace=False)
 
