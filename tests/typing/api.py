@@ -38,7 +38,6 @@ def construct(folder: Path) -> None:
         headers={"X-Trace": "1"},
         retry=RetryPolicy(attempts=5, replay_runs=True),
         limits=httpx.Limits(max_connections=5),
-        prefetch=4,
     )
     AsyncAgentClient(agent_token="token", timeout=(3, None))
     AsyncAgentClient(timeout={"connect": 3, "read": 10.5})

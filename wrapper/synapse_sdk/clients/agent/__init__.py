@@ -30,8 +30,6 @@ class AgentClient(ComposedClientMixin):
         retry: What is sent again, and when; None for nothing, but for an idle connection that is found closed.
         limits: How many connections are held; 100 where left out.
         max_response_bytes: How large an answer may be, decompressed; 256 MiB where left out.
-        prefetch: How many pages of a long list are asked for at once, where the agent takes its time; 16 where left
-            out, 1 for one after the other.
         verify: Whom to trust by TLS: the usual certificate authorities, or those in a file, or what an
             `ssl.SSLContext` says. False trusts anybody.
         trust_env: Whether `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`

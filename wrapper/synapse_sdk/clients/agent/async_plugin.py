@@ -60,7 +60,7 @@ class AsyncPluginClientMixin(AsyncBaseClient):
             >>> [release["version"] async for release in client.iter_plugin_releases({"plugin": "text_stats"})]
             ['1.0.0']
         """
-        return AsyncPluginReleases(lambda: self._walk(params, lazily=True), self._run)
+        return AsyncPluginReleases(lambda: self._walk(params), self._run)
 
     async def get_plugin_release(self, lookup: Lookup) -> PluginRelease:
         """Get one cached release (`get_plugin_release`).

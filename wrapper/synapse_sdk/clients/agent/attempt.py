@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from synapse_sdk.clients.agent.network import Line
 
 ATTEMPT = "synapse_attempt"
 """The extension of a request that carries its attempt down to the network."""
@@ -20,7 +16,7 @@ class Attempt:
         connect: Seconds for connecting, which bound the talk with a proxy too.
     """
 
-    __slots__ = ("connect", "deadline", "line", "reused", "sent", "sent_at", "watched")
+    __slots__ = ("connect", "deadline", "reused", "sent", "watched")
 
     def __init__(self, deadline: float | None = None, connect: float | None = None) -> None:
         self.deadline = deadline
@@ -31,17 +27,6 @@ class Attempt:
         """Whether it went over a connection that had been idle."""
         self.sent = False
         """Whether a byte of the request itself, and not of a proxy's CONNECT, may have reached the agent."""
-        self.sent_at = time.monotonic()
-        """When its last byte left, or where nobody watches it, when it was begun."""
-        self.line: Line | None = None
-        """The connection that carries it, for as long as it does."""
-
-    def abort(self) -> None:
-        """End it from another thread: a wait of its connection ends at once, and no other begins."""
-        self.deadline = 0.0
-        line = self.line
-        if line is not None:
-            line.end(self)
 
     def cut(self, timeout: float | None, error: type[Exception]) -> float | None:
         """`timeout`, or what is left of the total time where that is less.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import httpx
 
 from synapse_sdk._version import __version__
-from synapse_sdk.clients.agent import answers, decoding, flow, lookahead, operations, pagination, retries, settings
+from synapse_sdk.clients.agent import answers, decoding, flow, operations, pagination, retries, settings
 from synapse_sdk.clients.agent.http import AsyncHttp, Http
 from synapse_sdk.clients.agent.retries import NEVER, RetryPolicy
 
@@ -56,7 +56,6 @@ class Configured(Generic[HttpT, ClientT, TransportT]):
         retry: RetryPolicy | None = DEFAULT_POLICY,
         limits: httpx.Limits = DEFAULT_LIMITS,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
-        prefetch: int = lookahead.WIDTH,
         verify: Verify = True,
         trust_env: bool = True,
         http_client: ClientT | None = None,
@@ -87,10 +86,6 @@ class Configured(Generic[HttpT, ClientT, TransportT]):
         if not isinstance(max_response_bytes, int) or max_response_bytes < 1:
             msg = f"max_response_bytes must be a whole number, 1 or more, not {max_response_bytes!r:.100}"
             raise ValueError(msg)
-        if not isinstance(prefetch, int) or isinstance(prefetch, bool) or prefetch < 1:
-            msg = f"prefetch must be a whole number, 1 or more, not {prefetch!r:.100}"
-            raise ValueError(msg)
-        self._prefetch = min(prefetch, limits.max_connections or prefetch)
         self._agent: _LocalAgent | None = None
         if http_client is not None:
             sending = self._client_transport(_checked("http_client", http_client, self._client_class))
@@ -218,11 +213,11 @@ class Configured(Generic[HttpT, ClientT, TransportT]):
             total = retries.total_seconds(self._policy, timeout, is_run=call.is_run)
         return self._http.steps(request, call, total)
 
-    def _walk(self, params: Mapping[str, Any] | None, *, lazily: bool = False) -> pagination.Walk:
-        """A walk over the pages of a list."""
-        first = operations.list_plugin_releases(params, page_size=pagination.PAGE_SIZE)
-        ahead = lookahead.LookAhead(self._exchange, self._prefetch, lazily=lazily)
-        return pagination.Walk(first, ahead, self.base_url)
+    def _walk(self, params: Mapping[str, Any] | None) -> pagination.Walk:
+        """A walk over the pages of a list, which are large unless the caller or the agent says otherwise."""
+        asked = operations.list_plugin_releases(params)
+        largest = operations.list_plugin_releases(params, page_size=pagination.PAGE_SIZE)
+        return pagination.Walk(largest, asked, self._flow, self.base_url)
 
 
 def _checked(name: str, value: T, kind: type) -> T:

@@ -1,8 +1,7 @@
 """The flow of one call: what to send, how long to wait, and what to make of what came back.
 
 A flow is a generator. It yields a request and is given its response, or yields a number and is resumed after as many
-seconds, or yields `Together` and is resumed when those flows have ended. Both flavours share it, and differ only in how
-they send and wait: it does neither by itself.
+seconds. Both flavours share it, and differ only in how they send and wait: it does neither by itself.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
+from collections.abc import Awaitable, Callable, Generator
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import httpx
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from synapse_sdk.clients.agent.operations import Call
 
 R = TypeVar("R")
-Flow: TypeAlias = Generator["httpx.Request | float | Together", httpx.Response | None, R]
+Flow: TypeAlias = Generator[httpx.Request | float, httpx.Response | None, R]
 
 log = logging.getLogger("synapse_sdk")
 
@@ -100,15 +99,6 @@ def exchange(
         yield wait
 
 
-class Together(NamedTuple):
-    """Flows to carry out at the same time. They neither wait nor raise, and keep to themselves what came of them."""
-
-    flows: Iterator[Flow[None]]
-    """Each is begun when there is room for it. Taken by one thread at a time."""
-    width: int
-    """How many are carried out at once."""
-
-
 class History:
     """What became of the attempts of one call so far."""
 
@@ -167,11 +157,6 @@ def run(steps: Flow[R], send: Callable[[httpx.Request], httpx.Response], sleep: 
                     step = steps.throw(failure)
                 else:
                     step = steps.send(response)
-            elif isinstance(step, Together):
-                from synapse_sdk.clients.agent import together  # few lists are long
-
-                together.on_threads(step, send)
-                step = next(steps)
             else:
                 sleep(step)
                 step = next(steps)
@@ -197,11 +182,6 @@ async def run_async(
                     step = steps.throw(failure)
                 else:
                     step = steps.send(response)
-            elif isinstance(step, Together):
-                from synapse_sdk.clients.agent import together  # few lists are long
-
-                await together.in_tasks(step, send)
-                step = next(steps)
             else:
                 await sleep(step)
                 step = next(steps)

@@ -6,9 +6,7 @@ wait is cut to what is left of the call's total time, in headers and bodies alik
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -50,29 +48,14 @@ KEEP_ALIVE = _keep_alive()
 class Line:
     """A connection, and the attempt that it carries at the moment."""
 
-    __slots__ = ("_lock", "attempt", "connection", "idle_since", "owner", "stream")
+    __slots__ = ("attempt", "connection", "idle_since", "owner")
 
     def __init__(self, attempt: Attempt) -> None:
-        self._lock = threading.Lock()
         self.attempt = attempt
-        self.stream: httpcore.NetworkStream | None = None
         self.connection: Any = None
         self.idle_since = 0.0
         self.owner: Any = None
         """The event loop that it belongs to."""
-
-    def release(self) -> None:
-        """Carry nothing: from now on nobody ends this connection from another thread."""
-        with self._lock:
-            self.attempt.line = None
-
-    def end(self, attempt: Attempt) -> None:
-        """End the wait of another thread that reads or writes for an attempt; never that of one after it."""
-        with self._lock:
-            if attempt.line is self and self.stream is not None:
-                with contextlib.suppress(OSError):
-                    # Closing it would not wake the thread; and TLS must not say goodbye while that thread reads.
-                    socket.socket.shutdown(self.stream.get_extra_info("socket"), socket.SHUT_RDWR)
 
 
 def _parts(data: bytes, attempt: Attempt) -> Iterator[bytes]:
@@ -83,7 +66,6 @@ def _parts(data: bytes, attempt: Attempt) -> Iterator[bytes]:
         attempt.sent = attempt.sent or len(part) > WHOLE_BYTES
         yield part
         attempt.sent = attempt.sent or not data.startswith(TUNNEL)
-        attempt.sent_at = time.monotonic()
 
 
 class Stream(httpcore.NetworkStream):
@@ -96,7 +78,6 @@ class Stream(httpcore.NetworkStream):
     def __init__(self, stream: httpcore.NetworkStream, line: Line) -> None:
         self._stream = stream
         self._line = line
-        line.stream = stream
         self._held = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:

@@ -11,15 +11,19 @@ from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import origins
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from synapse_agent_api.typed_dicts import PluginRelease, PluginReleasePage
 
     from synapse_sdk.clients.agent.flow import Flow
-    from synapse_sdk.clients.agent.lookahead import LookAhead
     from synapse_sdk.clients.agent.operations import Call
 
-MAX_DIGITS = 10
-PAGE_SIZE = 100
-"""Releases a page, unless the caller asks otherwise."""
+PAGE_SIZE = 1000
+"""Releases a page, unless the caller asks otherwise: the most that the contract allows."""
+PAGE_SIZE_REFUSED = frozenset({400, 413, 422})
+"""How agents that have smaller pages answer."""
+MARGIN = 100
+"""How many releases and pages may come while a list is read, beyond what it counted."""
 MAX_PAGES_WITHOUT_COUNT = 10_000
 """After how many pages a list that does not say how long it is counts as endless."""
 
@@ -29,22 +33,28 @@ class Walk:
 
     Args:
         first: The call of the first page.
-        ahead: What fetches the pages.
+        fallback: The call of the first page if the agent refuses that one, or takes too long for it.
+        fetch: Gives the flow of a call.
         base_url: The agent's URL, whose origin the links must not leave.
     """
 
-    def __init__(self, first: Call[PluginReleasePage], ahead: LookAhead, base_url: str) -> None:
+    def __init__(
+        self,
+        first: Call[PluginReleasePage],
+        fallback: Call[PluginReleasePage],
+        fetch: Callable[[Call[PluginReleasePage]], Flow[PluginReleasePage]],
+        base_url: str,
+    ) -> None:
         self.call: Call[PluginReleasePage] | None = first
         """The call of the next page, or None after the last one."""
         self.count = 0
         """How many releases there are, as far as the agent said."""
         self._first = first
-        self._start = _number(first)
-        self._ahead = ahead
+        self._fallback = fallback
+        self._fetch = fetch
         self._base_url = httpx.URL(base_url)
         self._steps = 0
         self._read = 0
-        self._link = ""
         self._seen: set[int] = set()
         self._is_whole = True
         self._is_busy = False
@@ -64,9 +74,7 @@ class Walk:
             raise RuntimeError(msg)
         self._is_busy = True
         try:
-            if self.call is None:
-                raise exceptions.PaginationError(detail="there is no further page")
-            page = yield from self._ahead.page(self.call, self._start + self._steps)
+            page = yield from self._page()
             following = self._following(page)
         except exceptions.ClientError as error:
             error.page = self._steps + 1
@@ -79,8 +87,20 @@ class Walk:
         if following is not None:
             self._seen.add(hash(following.url))
         self.call = following
-        self._ahead.learn(self._first, following, self._start + self._steps, page)
         return page
+
+    def _page(self) -> Flow[PluginReleasePage]:
+        """Fetch the page whose turn it is."""
+        if self.call is None:
+            raise exceptions.PaginationError(detail="there is no further page")
+        try:
+            return (yield from self._fetch(self.call))
+        except exceptions.ClientError as error:
+            is_too_large = error.status_code in PAGE_SIZE_REFUSED or isinstance(error.__cause__, httpx.ReadTimeout)
+            if self._steps or self._first == self._fallback or not is_too_large:
+                raise
+        self._first = self.call = self._fallback
+        return (yield from self._fetch(self.call))
 
     def _following(self, page: PluginReleasePage) -> Call[PluginReleasePage] | None:
         """The call of the page after this one, or None where it is the last."""
@@ -100,8 +120,8 @@ class Walk:
                 raise exceptions.PaginationError(detail=f"{msg}, or the agent cut it. Call again")
             return None
         # Pages may be empty, and releases may come while the list is read, but not without end.
-        most_pages = self.count + PAGE_SIZE if knows_count else MAX_PAGES_WITHOUT_COUNT
-        if self._steps >= most_pages or read > 2 * self.count + PAGE_SIZE:
+        most_pages = self.count + MARGIN if knows_count else MAX_PAGES_WITHOUT_COUNT
+        if self._steps >= most_pages or read > 2 * self.count + MARGIN:
             raise exceptions.PaginationError(detail=f"the list does not end: {read} releases came already")
         return self._linked(link)
 
@@ -109,20 +129,10 @@ class Walk:
         """The call that a link leads to: the list's own path, with the link's query, and the filters it lacks."""
         if not isinstance(link, str):
             raise exceptions.PaginationError(detail=f"its link to the next page is no text but {link!r:.100}")
-        if (url := self._counted_on(link)) is None:
-            url = self._followed(link)
-        self._link = link
+        url = self._followed(link)
         if hash(url) in self._seen:
             raise exceptions.PaginationError(detail="its link to the next page leads back to a page already read")
         return self._first._replace(url=url, params=None)
-
-    def _counted_on(self, link: str) -> str | None:
-        """The URL of a link whose query is the one before it but for its number, so that nothing needs another look."""
-        before, now = (f"page={self._start + self._steps + more}" for more in (0, 1))
-        url = self.call.url if self.call is not None else ""
-        place, _, query = self._link.partition("?")
-        is_counted = query.count(before) == url.count(before) == 1 and "#" not in link
-        return url.replace(before, now) if is_counted and f"{place}?{query.replace(before, now)}" == link else None
 
     def _followed(self, link: str) -> str:
         """The URL that a link leads to."""
@@ -135,12 +145,6 @@ class Walk:
 
     def _filters(self) -> dict[str, Any]:
         return {name: value for name, value in (self._first.params or {}).items() if name != "page"}
-
-
-def _number(first: Call[PluginReleasePage]) -> int:
-    """The number of the first page; 0 where nobody knows what the caller's means."""
-    number = str((first.params or {}).get("page", 1))
-    return int(number) if number.isascii() and number.isdigit() and len(number) < MAX_DIGITS else 0
 
 
 def collect(walk: Walk) -> Flow[tuple[list[PluginRelease], int]]:

@@ -46,9 +46,8 @@ class PluginClientMixin(BaseClient):
         Args:
             params: `page` (from 1), `page_size`, and any filter that the agent knows, such as `plugin`. What is None
                 is left out.
-            list_all: Whether to read all pages, with 100 releases each unless `page_size` says otherwise. Where the
-                agent takes its time and its links number the pages, several are asked for at once: the client's
-                `prefetch` says how many.
+            list_all: Whether to read all pages. They have up to 1,000 releases each, unless `page_size` says otherwise
+                or the agent has smaller ones.
 
         Returns:
             One page as the agent sent it (`count`, `next`, `previous`, `results`), or with `list_all` the list of all
@@ -73,9 +72,8 @@ class PluginClientMixin(BaseClient):
     def iter_plugin_releases(self, params: Mapping[str, Any] | None = None) -> PluginReleases:
         """Walk over the releases that the agent has cached, page by page (`list_plugin_releases`).
 
-        However many there are, a few pages are held at a time: the one that is read, and at the most as many as the
-        client's `prefetch` ahead of it. They are asked for only while `next` waits for one of them, so a loop that is
-        left leaves nothing behind. `.pages()` of what is returned gives the pages.
+        One page is held at a time, and the next one is asked for when it is needed. `.pages()` of what is returned
+        gives the pages.
 
         Args:
             params: As `list_plugin_releases` takes them.
@@ -92,7 +90,7 @@ class PluginClientMixin(BaseClient):
             >>> [release["version"] for release in client.iter_plugin_releases({"plugin": "text_stats"})]
             ['1.0.0']
         """
-        return PluginReleases(lambda: self._walk(params, lazily=True), self._run)
+        return PluginReleases(lambda: self._walk(params), self._run)
 
     def get_plugin_release(self, lookup: Lookup) -> PluginRelease:
         """Get one cached release (`get_plugin_release`).

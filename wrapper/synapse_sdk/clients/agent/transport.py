@@ -49,11 +49,10 @@ class Pool:
         attempt.watched = True
         self._wait_for_room(request, attempt)
         try:
-            line = attempt.line = self._line(request, attempt)
+            line = self._line(request, attempt)
             try:
                 response: httpcore.Response = line.connection.handle_request(request)
             except BaseException:
-                line.release()
                 line.connection.close()
                 raise
         except BaseException:
@@ -90,7 +89,6 @@ class Pool:
 
     def give_back(self, line: Line) -> None:
         """Take back a connection whose response was read, or given up."""
-        line.release()
         with self._lock:
             closing = self._stack.put(line)
             if self._closed:
