@@ -1,1 +1,0 @@
-"""Clients of the servers that the SDK speaks to."""
