@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
-from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_agent_sdk import AgentClient, AsyncAgentClient
 
 from benchmarks.measure import timed
 

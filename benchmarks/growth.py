@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_agent_sdk import AgentClient, AsyncAgentClient
 
 from benchmarks.clients import HEADERS, LIST, TOKEN, async_gets
 from benchmarks.measure import interleaved, timed

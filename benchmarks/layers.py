@@ -11,7 +11,7 @@ from typing import Any
 import h11
 import httpcore
 import httpx
-from synapse_sdk.clients.agent import AgentClient
+from synapse_agent_sdk import AgentClient
 
 from benchmarks.clients import GET, HEADERS, TOKEN
 from benchmarks.measure import interleaved, timed

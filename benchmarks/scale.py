@@ -21,7 +21,7 @@ from ray.cluster_utils import Cluster
 from synapse_local_agent import Limits, LocalAgent
 from synapse_local_agent.cluster.executor import OnRay
 from synapse_local_agent.local import LocalExecutor
-from synapse_sdk.clients.agent import AgentClient
+from synapse_agent_sdk import AgentClient
 
 from benchmarks import pictures
 

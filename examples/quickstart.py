@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from synapse_sdk.clients.agent import AgentClient
+from synapse_agent_sdk import AgentClient
 
 # Actions run in folders of their own: give absolute paths.
 readme = str(Path("README.md").resolve())

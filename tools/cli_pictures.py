@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 from synapse_local_agent import LocalAgent
-from synapse_sdk.clients.agent import AgentClient
+from synapse_agent_sdk import AgentClient
 
 from tests.cli.terminal import Terminal
 

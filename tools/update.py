@@ -88,7 +88,7 @@ def main(given: list[str]) -> None:
         # A version that has to be raised is no reason to stop here: the contract's tests come last.
         subprocess.run([sys.executable, *command], cwd=ROOT, check=command[0].endswith("generate.py"))  # noqa: S603 - ours
 
-    from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+    from synapse_agent_sdk import AgentClient, AsyncAgentClient
 
     lines = lacking(document, AgentClient) + lacking(document, AsyncAgentClient)
     print("The wrapper covers the contract." if not lines else "The wrapper lacks:", *lines, sep="\n  ")

@@ -10,7 +10,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import uvicorn
-from synapse_sdk._version import __version__
+from synapse_agent_sdk._version import __version__
 
 from synapse_local_agent import contract, hosts, tokens
 from synapse_local_agent.app import application

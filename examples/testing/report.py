@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from synapse_sdk.clients.agent import AgentClient
-from synapse_sdk.exceptions import ActionFailedError, ClientResponseIncompleteError
+from synapse_agent_sdk import AgentClient
+from synapse_agent_sdk.exceptions import ActionFailedError, ClientResponseIncompleteError
 
 
 @dataclass

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 from report import main, report
-from synapse_sdk.exceptions import ClientConnectionError, GpuUnavailableError
-from synapse_sdk.testing.faults import disconnect, gpu_unavailable, lost_answer, status
+from synapse_agent_sdk.exceptions import ClientConnectionError, GpuUnavailableError
+from synapse_agent_sdk.testing.faults import disconnect, gpu_unavailable, lost_answer, status
 
 
 @pytest.fixture

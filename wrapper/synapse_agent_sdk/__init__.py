@@ -1,15 +1,19 @@
 """The SDK that drives plugin agents.
 
-Start with `synapse_sdk.clients.agent`:
+    from synapse_agent_sdk import AgentClient
 
-    from synapse_sdk.clients.agent import AgentClient
+    with AgentClient("http://127.0.0.1:8600", "token") as client:
+        client.run_plugin_release("text_stats@1.0.0", "analyze", {"path": "/tmp/text"})
+
+Errors stand in `synapse_agent_sdk.exceptions`.
 """
 
 from __future__ import annotations
 
-from synapse_sdk._conflict import warn_of_published_package
-from synapse_sdk._version import __version__
+from synapse_agent_sdk._version import __version__
+from synapse_agent_sdk.client import AgentClient, AsyncAgentClient
+from synapse_agent_sdk.lookup import ReleaseLookup
+from synapse_agent_sdk.raw_response import RawResponse
+from synapse_agent_sdk.runtime.retry import RetryPolicy
 
-__all__ = ["__version__"]
-
-warn_of_published_package()
+__all__ = ["AgentClient", "AsyncAgentClient", "RawResponse", "ReleaseLookup", "RetryPolicy", "__version__"]

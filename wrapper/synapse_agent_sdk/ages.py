@@ -30,7 +30,7 @@ ABSENT = (datetime(2001, 1, 1), datetime(2004, 2, 2))  # noqa: DTZ001 - what sta
 """No part of a date is the same in both, so that a date which lacks one is not the same either."""
 
 
-def cutoff(older_than: Age, now: datetime) -> datetime:
+def parse_cutoff(older_than: Age, now: datetime) -> datetime:
     """The time before which everything is older than was asked for.
 
     Args:
@@ -47,7 +47,7 @@ def cutoff(older_than: Age, now: datetime) -> datetime:
 
     Example:
         >>> from datetime import UTC, datetime
-        >>> cutoff("30d", datetime(2026, 1, 31, tzinfo=UTC)).isoformat()
+        >>> parse_cutoff("30d", datetime(2026, 1, 31, tzinfo=UTC)).isoformat()
         '2026-01-01T00:00:00+00:00'
     """
     then = _time(older_than, now)

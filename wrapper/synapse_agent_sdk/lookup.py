@@ -36,7 +36,7 @@ class ReleaseLookup:
     def __post_init__(self) -> None:
         # One that is made by hand is checked too: `..` would reach another path.
         if not _names_a_release(self.value):
-            raise ValueError(_complaint(self.value))
+            raise ValueError(_error_message(self.value))
 
     def __str__(self) -> str:
         return self.value
@@ -63,7 +63,7 @@ class ReleaseLookup:
             return lookup
         text = _text(lookup)
         if not _names_a_release(text):
-            raise ValueError(_complaint(lookup))
+            raise ValueError(_error_message(lookup))
         return cls(text)
 
 
@@ -74,7 +74,7 @@ def _names_a_release(text: object) -> bool:
     return (text.isascii() and text.isdigit()) or bool(at and code.strip() and version.strip())
 
 
-def _complaint(lookup: object) -> str:
+def _error_message(lookup: object) -> str:
     forms = "its id, such as 123, or code@version, such as ocr_plugin@2.0.0"
     return f"{lookup!r:.100} names no release. Give {forms}."
 

@@ -1,21 +1,21 @@
-"""Pruning: which releases are old enough to go, and the flow that deletes them. Shared by both flavours."""
+"""Pruning: which releases are old enough to go, and the exchange that deletes them. Shared by sync and async."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import ages, operations, pagination
+from synapse_agent_sdk import endpoints, exceptions
+from synapse_agent_sdk.ages import parse_cutoff
+from synapse_agent_sdk.runtime import collect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable
 
     from synapse_agent_api.typed_dicts import PluginRelease
 
-    from synapse_sdk.clients.agent.ages import Age
-    from synapse_sdk.clients.agent.flow import Flow
-    from synapse_sdk.clients.agent.operations import Call
+    from synapse_agent_sdk.ages import Age
+    from synapse_agent_sdk.runtime import BaseHttpClient, Exchange
 
 
 def choose(
@@ -94,30 +94,23 @@ def check(older_than: Age | None, keep: int | None, plugin: str | None, now: dat
         msg = "pruning needs older_than, keep or both, and would delete everything"
         msg = f"{msg} of {plugin!r:.100} without" if plugin is not None else f"{msg} without"
         raise ValueError(msg)
-    return None if older_than is None else ages.cutoff(older_than, now)
+    return None if older_than is None else parse_cutoff(older_than, now)
 
 
 def prune(
-    fetch: Callable[[Call[Any]], Flow[Any]],
-    walk: Callable[[Mapping[str, Any]], pagination.Walk],
-    *,
-    older_than: Age | None,
-    keep: int | None,
-    plugin: str | None,
-    dry_run: bool,
-) -> Flow[list[PluginRelease]]:
+    http: BaseHttpClient, *, older_than: Age | None, keep: int | None, plugin: str | None, dry_run: bool
+) -> Exchange[list[PluginRelease]]:
     """Read the whole list, and delete what is chosen of it, by id, oldest first.
 
     Args:
-        fetch: Gives the flow of a call.
-        walk: Gives a walk over the releases that a filter lets through.
+        http: What sends.
         older_than: As the clients take it, as are the others.
         keep: How many of each plugin stay.
         plugin: Whose releases.
         dry_run: Whether to delete nothing.
 
     Returns:
-        A flow whose value is what it deleted, or would delete.
+        An exchange whose value is what it deleted, or would delete.
 
     Raises:
         ClientError: If a page or a deletion fails for good; `results` is what was deleted by then.
@@ -126,14 +119,14 @@ def prune(
     deleted: list[PluginRelease] = []
     what = "nothing was deleted"
     try:
-        releases, _ = yield from pagination.collect(walk({"plugin": plugin}))
+        releases, _ = yield from collect(http.cursor(*endpoints.release_pages({"plugin": plugin})))
         chosen = choose(releases, before=before, keep=keep, plugin=plugin)
         if dry_run:
             return chosen
         for release in chosen:
             what = f"{len(deleted)} of {len(chosen)} releases were deleted"
             try:
-                yield from fetch(operations.delete_plugin_release(release["id"]))
+                yield from http.result(endpoints.delete_plugin_release(release["id"]))
             except exceptions.NotFoundError:
                 continue  # somebody else deleted it meanwhile
             deleted.append(release)

@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Run the command line, or say what it needs to be installed."""
     try:
-        from synapse_sdk.cli import app
+        from synapse_agent_sdk.cli import app
     except ImportError as error:
         sys.stderr.write(f"synapse-agent needs further packages: pip install 'synapse-agent-sdk[cli]' ({error})\n")
         sys.exit(2)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import Abort, TyperException
 
-from synapse_sdk._version import __version__
-from synapse_sdk.cli import command, prune, releases, runs, status
-from synapse_sdk.cli.failures import CLOSED_PIPE, FAILED, INTERRUPTED, Failure
-from synapse_sdk.cli.profiles import Options
-from synapse_sdk.cli.serve import serve
+from synapse_agent_sdk._version import __version__
+from synapse_agent_sdk.cli import command, prune, releases, runs, status
+from synapse_agent_sdk.cli.failures import CLOSED_PIPE, FAILED, INTERRUPTED, Failure
+from synapse_agent_sdk.cli.profiles import Options
+from synapse_agent_sdk.cli.serve import serve
 
 if TYPE_CHECKING:
     from types import FrameType

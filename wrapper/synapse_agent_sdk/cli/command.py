@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from synapse_sdk.cli import completion, output, profiles
-from synapse_sdk.cli.failures import CLOSED_PIPE, DOCTOR, FAILED, INTERRUPTED, Failure, one_line
-from synapse_sdk.cli.profiles import SECRETS, Options
+from synapse_agent_sdk.cli import completion, output, profiles
+from synapse_agent_sdk.cli.failures import CLOSED_PIPE, DOCTOR, FAILED, INTERRUPTED, Failure, one_line
+from synapse_agent_sdk.cli.profiles import SECRETS, Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from synapse_sdk.clients.agent import AgentClient
-    from synapse_sdk.exceptions import ClientError
+    from synapse_agent_sdk import AgentClient
+    from synapse_agent_sdk.exceptions import ClientError
 
 Url = Annotated[str | None, typer.Option("--url", help="The agent's URL.", metavar="URL")]
 Lookup = Annotated[
@@ -129,8 +129,8 @@ class Session:
         if connection.url is None:
             hint = f"Give --url, set SYNAPSE_AGENT_URL, or put a profile into {self.config.path}."
             raise Failure("Where is the agent? There is no URL.", hint)
-        from synapse_sdk.clients.agent import AgentClient
-        from synapse_sdk.exceptions import ClientError
+        from synapse_agent_sdk import AgentClient
+        from synapse_agent_sdk.exceptions import ClientError
 
         given = connection.values
         try:
@@ -150,7 +150,7 @@ class Session:
 
     def failure(self, error: ClientError) -> Failure:
         """The failure that an error of the client is."""
-        from synapse_sdk.cli.failures import explain
+        from synapse_agent_sdk.cli.failures import explain
 
         return explain(error, self.connection().url or "", self._token_hint())
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import typer  # noqa: TC002 - typer reads the annotations of what completes
 
-from synapse_sdk.cli import profiles
-from synapse_sdk.cli.profiles import Options
+from synapse_agent_sdk.cli import profiles
+from synapse_agent_sdk.cli.profiles import Options
 
 SECONDS = 2.0
 MOST = 100
@@ -27,7 +27,7 @@ def complete_profile(incomplete: str) -> list[str]:
 
 def complete_release(context: typer.Context, incomplete: str) -> list[str]:
     """The cached releases whose names begin so, of the agent that the command line and the environment name."""
-    from synapse_sdk.cli.command import Session
+    from synapse_agent_sdk.cli.command import Session
 
     names: list[str] = []
     with contextlib.suppress(Exception):

@@ -10,19 +10,23 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synapse_sdk._conflict import REPAIR, find_published_package
-from synapse_sdk._version import __version__
+from synapse_agent_sdk._version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from synapse_sdk.cli.profiles import Config, Connection
+    from synapse_agent_sdk.cli.profiles import Config, Connection
 
 OK = "ok"
 NOTE = "note"
 WRONG = "wrong"
 SKIPPED = "skipped"
 VERSION = re.compile(r"(\d+)\.(\d+)")
+
+
+HERE = Path(__file__).parent.parent
+DROPINS = (HERE / "_dropin", HERE.parent / "dropin")
+"""Where the published import paths stand: installed, and in a checkout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +49,18 @@ def versions(contract: str | None) -> Finding:
     return Finding("versions", OK, f"synapse-agent-sdk {__version__}{speaks}, Python {platform.python_version()}")
 
 
-def packages(folders: Iterable[str]) -> Finding:
-    """Whether the published package, of the same import name, is installed too."""
-    folder = find_published_package(folders)
+def packages() -> Finding:
+    """Whose `synapse_sdk` it is that programs import, beside `synapse_agent_sdk`."""
+    spec = find_spec("synapse_sdk")
+    folder = None if spec is None or spec.origin is None else Path(spec.origin).parent
     if folder is None:
-        return Finding("packages", OK, "synapse_sdk is of synapse-agent-sdk alone")
-    found = f"synapse-sdk is installed in {folder} over the same import name, synapse_sdk: the files of both are mixed"
-    return Finding("packages", WRONG, found, REPAIR)
+        found = (
+            "synapse_sdk cannot be imported here, only synapse_agent_sdk: .pth files are read in site-packages alone"
+        )
+        return Finding("packages", NOTE, found, "Import from synapse_agent_sdk, or install into an environment.")
+    if folder.parent in DROPINS:
+        return Finding("packages", OK, "synapse_sdk is the drop-in of synapse-agent-sdk")
+    return Finding("packages", OK, f"synapse_sdk is another package's, in {folder}; ours is synapse_agent_sdk")
 
 
 def settings(config: Config, connection: Connection) -> Finding:
@@ -67,8 +76,8 @@ def settings(config: Config, connection: Connection) -> Finding:
 
 def url(connection: Connection, config: Config) -> Finding:
     """Whether there is a URL, and whether it is one."""
-    from synapse_sdk.cli.command import in_words
-    from synapse_sdk.clients.agent.settings import check_base_url
+    from synapse_agent_sdk.cli.command import in_words
+    from synapse_agent_sdk.runtime.options import check_base_url
 
     if connection.url is None:
         return Finding("url", WRONG, "none", f"Give --url, set SYNAPSE_AGENT_URL, or put a profile into {config.path}.")
@@ -84,7 +93,7 @@ def proxy(base_url: str) -> Finding:
     """Which proxy the environment names for the agent."""
     import httpx
 
-    from synapse_sdk.clients.agent.settings import proxy_for
+    from synapse_agent_sdk.runtime.options import proxy_for
 
     try:
         named = proxy_for(base_url)

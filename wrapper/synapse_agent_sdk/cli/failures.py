@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from synapse_sdk import exceptions
+from synapse_agent_sdk import exceptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +104,7 @@ def explain(error: exceptions.ClientError, url: str, hint: str = "") -> Failure:
 
 def _told(error: exceptions.ClientError) -> tuple[str, str]:
     """What the error says, as one line, and what else it says."""
-    from synapse_sdk.clients.agent import answers
+    from synapse_agent_sdk.runtime.errors import summary
 
     detail = error.detail
     cause = re.sub(r"^\[Errno -?\d+\] ", "", str(detail))
@@ -118,7 +118,7 @@ def _told(error: exceptions.ClientError) -> tuple[str, str]:
         return one_line(str(error)), ""
     if isinstance(detail, str) and detail.lstrip().startswith("<"):
         return f"The answer was {error.status_code} with a page of HTML, which no agent sends.", ""
-    text = answers.summary(detail)
+    text = summary(detail)
     first, _, rest = text.partition("\n")
     if not isinstance(error, exceptions.ActionFailedError):
         first, rest = text, ""

@@ -17,7 +17,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
-from synapse_sdk.cli import tables
+from synapse_agent_sdk.cli import tables
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence

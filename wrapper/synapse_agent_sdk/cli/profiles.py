@@ -12,7 +12,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from synapse_sdk.cli.failures import Failure
+from synapse_agent_sdk.cli.failures import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synapse_sdk.cli import output
-from synapse_sdk.cli.command import Session, client_command
-from synapse_sdk.cli.failures import INTERRUPTED, Failure
-from synapse_sdk.cli.show import COLUMNS, release_row
+from synapse_agent_sdk.cli import output
+from synapse_agent_sdk.cli.command import Session, client_command
+from synapse_agent_sdk.cli.failures import INTERRUPTED, Failure
+from synapse_agent_sdk.cli.show import COLUMNS, release_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from synapse_agent_api.typed_dicts import PluginRelease
 
-    from synapse_sdk.clients.agent import AgentClient
+    from synapse_agent_sdk import AgentClient
 
 
 @client_command
@@ -71,7 +71,7 @@ def _can_ask() -> bool:
 
 def _delete(client: AgentClient, chosen: Sequence[PluginRelease]) -> list[PluginRelease]:
     """Delete each, and return those that were still there; where it ends early, how far it came."""
-    from synapse_sdk.exceptions import ClientError, NotFoundError
+    from synapse_agent_sdk.exceptions import ClientError, NotFoundError
 
     deleted: list[PluginRelease] = []
     try:

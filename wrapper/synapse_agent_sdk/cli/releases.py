@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from synapse_sdk.cli import completion, output
-from synapse_sdk.cli.command import Lookup, Session, client_command
-from synapse_sdk.cli.failures import NOT_FOUND, Failure
-from synapse_sdk.cli.show import COLUMNS, actions, release_fields, release_row
+from synapse_agent_sdk.cli import completion, output
+from synapse_agent_sdk.cli.command import Lookup, Session, client_command
+from synapse_agent_sdk.cli.failures import NOT_FOUND, Failure
+from synapse_agent_sdk.cli.show import COLUMNS, actions, release_fields, release_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -124,8 +124,8 @@ def delete(
     ],
 ) -> None:
     """Delete releases from the agent's cache; the backend keeps them."""
-    from synapse_sdk.clients.agent import ReleaseLookup
-    from synapse_sdk.exceptions import HTTPError
+    from synapse_agent_sdk import ReleaseLookup
+    from synapse_agent_sdk.exceptions import HTTPError
 
     deleted: list[str] = []
     failures: list[Failure] = []

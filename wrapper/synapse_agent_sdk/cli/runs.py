@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from synapse_sdk.cli import output, parameters
-from synapse_sdk.cli.command import Lookup, Session, client_command
-from synapse_sdk.cli.failures import INTERRUPTED, REFUSED, UNREACHABLE, Failure, one_line
+from synapse_agent_sdk.cli import output, parameters
+from synapse_agent_sdk.cli.command import Lookup, Session, client_command
+from synapse_agent_sdk.cli.failures import INTERRUPTED, REFUSED, UNREACHABLE, Failure, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -137,7 +137,7 @@ def debug(
 
 def _waited(what: str, job_id: str | None, key: str, call: Callable[[], Any]) -> Any:
     """The result of a run; where it is interrupted or breaks, what is known of it."""
-    from synapse_sdk.exceptions import ClientResponseIncompleteError, ClientTimeoutError
+    from synapse_agent_sdk.exceptions import ClientResponseIncompleteError, ClientTimeoutError
 
     shown = f"job id {job_id}" if job_id else "it was given no job id"
     again = f"Where the agent honours keys, `--idempotency-key {key}` waits for this run, and starts no other."

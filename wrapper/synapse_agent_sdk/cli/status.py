@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from synapse_sdk.cli import output
-from synapse_sdk.cli.command import Session, client_command
-from synapse_sdk.cli.failures import DOCTOR, FAILED, Failure
-from synapse_sdk.cli.show import text_of
+from synapse_agent_sdk.cli import output
+from synapse_agent_sdk.cli.command import Session, client_command
+from synapse_agent_sdk.cli.failures import DOCTOR, FAILED, Failure
+from synapse_agent_sdk.cli.show import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from synapse_sdk.cli.doctor import Finding
+    from synapse_agent_sdk.cli.doctor import Finding
 
 SECONDS = 5
 """How long the doctor waits for an answer."""
@@ -51,11 +51,11 @@ def doctor(session: Session) -> None:
 
 def _findings(session: Session) -> Iterator[Finding]:
     """What each check finds, in an order in which each leans on those before it."""
-    from synapse_sdk.cli import doctor as checks
+    from synapse_agent_sdk.cli import doctor as checks
 
     ours = checks.contract_version()
     yield checks.versions(ours)
-    yield checks.packages(path for path in sys.path if path)
+    yield checks.packages()
     try:
         connection = session.connection()
         config = session.config
@@ -78,7 +78,7 @@ def _findings(session: Session) -> Iterator[Finding]:
 
 
 def _skipped(*names: str) -> Iterator[Finding]:
-    from synapse_sdk.cli import doctor as checks
+    from synapse_agent_sdk.cli import doctor as checks
 
     for name in names:
         yield checks.Finding(name, checks.SKIPPED, "not looked at, for what is wrong above")
@@ -86,7 +86,7 @@ def _skipped(*names: str) -> Iterator[Finding]:
 
 def _asked(session: Session, ours: str | None) -> Iterator[Finding]:
     """What the agent itself shows."""
-    from synapse_sdk.cli import doctor as checks
+    from synapse_agent_sdk.cli import doctor as checks
 
     names = ["agent", "contract", "token"]
     try:
@@ -111,7 +111,7 @@ def _asked(session: Session, ours: str | None) -> Iterator[Finding]:
 
 def _document(client: Any) -> Any:
     """The agent's own OpenAPI document, where it has one; the path is what servers of OpenAPI agree on."""
-    from synapse_sdk.exceptions import ClientError
+    from synapse_agent_sdk.exceptions import ClientError
 
     try:
         return client.api.get_httpx_client().get("/openapi.json", timeout=SECONDS).json()

@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 from synapse_local_agent import LocalAgent, contract
 
-from synapse_sdk.testing.proxy import Proxy
+from synapse_agent_sdk.testing.proxy import Proxy
 
 if TYPE_CHECKING:
     import os
 
-    from synapse_sdk.testing.calls import AgentCalls
-    from synapse_sdk.testing.proxy import AgentFaults
+    from synapse_agent_sdk.testing.calls import AgentCalls
+    from synapse_agent_sdk.testing.proxy import AgentFaults
 
 
 class Operations:

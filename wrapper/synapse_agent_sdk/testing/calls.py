@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, overload
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from synapse_sdk.testing.server import Received
+    from synapse_agent_sdk.testing.server import Received
 
 
 def check_operation(name: str, known: Collection[str]) -> None:

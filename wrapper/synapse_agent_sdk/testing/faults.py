@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from synapse_sdk.testing.server import Answer
+    from synapse_agent_sdk.testing.server import Answer
 
 Forward = Callable[[], bytes]
 """Has the agent carry out a request, and gives its whole answer."""

@@ -15,10 +15,10 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-    from synapse_sdk.testing.agent import ProxiedAgent
-    from synapse_sdk.testing.calls import AgentCalls
-    from synapse_sdk.testing.proxy import AgentFaults
+    from synapse_agent_sdk import AgentClient, AsyncAgentClient
+    from synapse_agent_sdk.testing.agent import ProxiedAgent
+    from synapse_agent_sdk.testing.calls import AgentCalls
+    from synapse_agent_sdk.testing.proxy import AgentFaults
 
 MARKER = INI = "agent_registry"
 ALONE: dict[str, Any] = {"user_token": "", "tenant": "", "trust_env": False}
@@ -87,7 +87,7 @@ def _local_agents(
 ) -> Iterator[dict[Path, ProxiedAgent]]:
     """The agents of the session, by their registries; each is started when it is first asked for."""
     try:
-        from synapse_sdk.testing.agent import ProxiedAgent
+        from synapse_agent_sdk.testing.agent import ProxiedAgent
     except ImportError as error:
         needed = f"The local agent needs further packages: pip install 'synapse-agent-sdk[agent]' ({error})"
         pytest.fail(needed, pytrace=False)
@@ -136,8 +136,8 @@ def _agent_as_found(
     pytestconfig: pytest.Config, local_agent: ProxiedAgent, agent_registry: Path, _marked_registry: str | None
 ) -> Iterator[None]:
     """Delete the releases that the test created, and keep those that were there before."""
-    from synapse_sdk.clients.agent import AgentClient
-    from synapse_sdk.exceptions import NotFoundError
+    from synapse_agent_sdk import AgentClient
+    from synapse_agent_sdk.exceptions import NotFoundError
 
     folder = _folder(pytestconfig, _marked_registry or agent_registry)
     if folder != local_agent.registry:
@@ -164,7 +164,7 @@ def agent_client(local_agent: ProxiedAgent, _agent_as_found: None) -> Iterator[A
     The test leaves the agent as it found it: releases that it created, through this client or any other, are deleted.
     Those that were there before, such as those of a fixture for the session, stay.
     """
-    from synapse_sdk.clients.agent import AgentClient
+    from synapse_agent_sdk import AgentClient
 
     with AgentClient(local_agent.url, local_agent.token, **ALONE) as client:
         yield client
@@ -179,7 +179,7 @@ def async_agent_client(local_agent: ProxiedAgent, _agent_as_found: None) -> Asyn
     """
     import httpx
 
-    from synapse_sdk.clients.agent import AsyncAgentClient
+    from synapse_agent_sdk import AsyncAgentClient
 
     limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
     return AsyncAgentClient(local_agent.url, local_agent.token, limits=limits, **ALONE)

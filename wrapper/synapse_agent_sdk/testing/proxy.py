@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import h11
 
-from synapse_sdk.testing.calls import AgentCalls, check_operation
-from synapse_sdk.testing.faults import Fault
-from synapse_sdk.testing.server import CHUNK, FaultServer
+from synapse_agent_sdk.testing.calls import AgentCalls, check_operation
+from synapse_agent_sdk.testing.faults import Fault
+from synapse_agent_sdk.testing.server import CHUNK, FaultServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from synapse_sdk.testing.server import Received
+    from synapse_agent_sdk.testing.server import Received
 
 
 @dataclass

@@ -3,9 +3,9 @@
 | what became of the request           | `GET`, `DELETE`, create | run, debug run                        |
 | ------------------------------------ | ----------------------- | ------------------------------------- |
 | not sent: no byte of it left         | again, for a time       | again, for a time                     |
-| not carried out: 429                 | again                   | again                                 |
+| rejected: 429                        | again                   | again                                 |
 | unknown: broken, late, 502, 503, 504 | again                   | never, unless the policy replays runs |
-| known: any other answer              | never                   | never                                 |
+| final: any other response            | never                   | never                                 |
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from synapse_sdk.clients.agent.settings import LONGEST_SECONDS
+from synapse_agent_sdk.runtime.options import LONGEST_SECONDS
 
 if TYPE_CHECKING:
-    from synapse_sdk.clients.agent.attempt import Attempt
+    from synapse_agent_sdk.runtime.transport.attempt import Attempt
 
 MAX_DEFAULT_TOTAL = 30.0
-NOT_CARRIED_OUT = frozenset({429})
+REJECTED = frozenset({429})
 UNKNOWN = frozenset({502, 503, 504})
 
 
@@ -75,39 +75,39 @@ NEVER = RetryPolicy(attempts=1, reconnect=0)
 """What `retry=None` stands for."""
 
 
-class Fate(Enum):
+class Delivery(Enum):
     """What became of a request, as far as the client can know."""
 
     NOT_SENT = "not sent"
-    NOT_CARRIED_OUT = "not carried out"
+    REJECTED = "rejected"
     UNKNOWN = "unknown"
-    KNOWN = "known"
+    FINAL = "final"
 
 
-def fate_of_failure(failure: Exception, attempt: Attempt) -> Fate:
+def delivery_of_failure(failure: Exception, attempt: Attempt) -> Delivery:
     """What became of a request that ended in an exception of httpx."""
     if isinstance(failure, httpx.PoolTimeout | httpx.LocalProtocolError | httpx.UnsupportedProtocol):
-        return Fate.KNOWN  # it waited long enough, or it would fail in the same way again
+        return Delivery.FINAL  # it waited long enough, or it would fail in the same way again
     if not isinstance(failure, httpx.TransportError) or _is_untrusted_certificate(failure):
-        return Fate.KNOWN
+        return Delivery.FINAL
     if isinstance(failure, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
-        return Fate.NOT_SENT
-    return Fate.NOT_SENT if attempt.watched and not attempt.sent else Fate.UNKNOWN
+        return Delivery.NOT_SENT
+    return Delivery.NOT_SENT if attempt.watched and not attempt.sent else Delivery.UNKNOWN
 
 
-def fate_of_status(status: int, error_type: str | None) -> Fate:
+def delivery_of_status(status: int, error_type: str | None) -> Delivery:
     """What became of a request that was answered with an error; an `error_type` says what became of an action."""
-    if status in NOT_CARRIED_OUT:
-        return Fate.NOT_CARRIED_OUT
+    if status in REJECTED:
+        return Delivery.REJECTED
     tells = error_type is not None and (error_type.startswith("action_") or error_type == "gpu_unavailable")
-    return Fate.UNKNOWN if status in UNKNOWN and not tells else Fate.KNOWN
+    return Delivery.UNKNOWN if status in UNKNOWN and not tells else Delivery.FINAL
 
 
 def wait_before_next(
     policy: RetryPolicy,
-    fate: Fate,
+    delivery: Delivery,
     *,
-    is_run: bool,
+    replayable: bool,
     tries: int,
     attempts: int,
     unreached: float,
@@ -119,8 +119,8 @@ def wait_before_next(
 
     Args:
         policy: The client's policy.
-        fate: What became of the last attempt.
-        is_run: Whether the call must not be carried out twice.
+        delivery: What became of the last attempt.
+        replayable: Whether the call may be carried out twice.
         tries: How many attempts there were, the last one included.
         attempts: How many of them left this machine.
         unreached: For how many seconds the agent could not be reached.
@@ -132,14 +132,14 @@ def wait_before_next(
         Seconds. A wait that does not fit into what is left is not begun.
     """
     backoff = min(policy.backoff * 2.0 ** min(tries - 1, 60), policy.max_backoff) * (0.5 + random / 2)
-    if fate is Fate.NOT_SENT:
+    if delivery is Delivery.NOT_SENT:
         if unreached >= policy.reconnect:
             return None
         wait = min(backoff, policy.reconnect - unreached)
     elif (
         attempts >= policy.attempts
-        or fate is Fate.KNOWN
-        or (fate is Fate.UNKNOWN and is_run and not policy.replay_runs)
+        or delivery is Delivery.FINAL
+        or (delivery is Delivery.UNKNOWN and not replayable and not policy.replay_runs)
     ):
         return None
     else:
@@ -147,9 +147,9 @@ def wait_before_next(
     return wait if left is None or wait < left else None
 
 
-def total_seconds(policy: RetryPolicy, timeout: httpx.Timeout, *, is_run: bool) -> float | None:
+def total_seconds(policy: RetryPolicy, timeout: httpx.Timeout, *, replayable: bool) -> float | None:
     """How long a call may take with all its attempts and waits, or None where there is no bound."""
-    if is_run:
+    if not replayable:
         return None
     if policy.total is not None:
         return policy.total

@@ -28,7 +28,7 @@ class Attempt:
         self.sent = False
         """Whether a byte of the request itself, and not of a proxy's CONNECT, may have reached the agent."""
 
-    def cut(self, timeout: float | None, error: type[Exception]) -> float | None:
+    def clamp(self, timeout: float | None, error: type[Exception]) -> float | None:
         """`timeout`, or what is left of the total time where that is less.
 
         Raises:
@@ -42,8 +42,8 @@ class Attempt:
             raise error(msg)
         return left if timeout is None or left < timeout else timeout
 
-    def cut_read(self, timeout: float | None, error: type[Exception]) -> float | None:
-        """As `cut`; before the request was sent it is a proxy that is waited for, as if it were connecting."""
+    def clamp_read(self, timeout: float | None, error: type[Exception]) -> float | None:
+        """As `clamp`; before the request was sent it is a proxy that is waited for, as if it were connecting."""
         if not self.sent and self.connect is not None:
             timeout = self.connect if timeout is None else min(timeout, self.connect)
-        return self.cut(timeout, error)
+        return self.clamp(timeout, error)

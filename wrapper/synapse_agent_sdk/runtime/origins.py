@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import httpx
 
-from synapse_sdk.exceptions import UntrustedOriginError
+from synapse_agent_sdk.exceptions import UntrustedOriginError
 
 PORTS = {"http": 80, "https": 443}
 
 
-def follow(link: str, current: httpx.URL) -> httpx.URL:
+def resolve_link(link: str, current: httpx.URL) -> httpx.URL:
     """The URL that a link in the answer from `current` leads to.
 
     Raises:
         UntrustedOriginError: If it leads to another origin, or nowhere.
 
     Example:
-        >>> follow("?page=2", httpx.URL("http://agent:8600/plugin_releases/?page=1"))
+        >>> resolve_link("?page=2", httpx.URL("http://agent:8600/plugin_releases/?page=1"))
         URL('http://agent:8600/plugin_releases/?page=2')
     """
     try:
@@ -26,11 +26,11 @@ def follow(link: str, current: httpx.URL) -> httpx.URL:
     except (httpx.InvalidURL, ValueError, TypeError):
         msg = f"A link in an answer of {_shown(current)} is no URL: {link!r:.200}"
         raise UntrustedOriginError(detail=msg) from None
-    check(url, current)
+    check_origin(url, current)
     return url.copy_with(fragment=None) if "#" in link else url
 
 
-def check(url: httpx.URL, base: httpx.URL) -> None:
+def check_origin(url: httpx.URL, base: httpx.URL) -> None:
     """Make sure that `url` is of the origin of `base` (RFC 6454), since the token is sent along.
 
     Raises:

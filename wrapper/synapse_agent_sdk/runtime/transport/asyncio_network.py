@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpcore
 
-from synapse_sdk.clients.agent import internals
+from synapse_agent_sdk.runtime.transport._private import asyncio_transport_of, is_readable
 
 if TYPE_CHECKING:
     import ssl
@@ -150,14 +150,14 @@ class AsyncioStream(httpcore.AsyncNetworkStream):
         """What httpcore asks of a stream; one that is readable before a request was sent is of no use."""
         if info == "is_readable":
             waits = self._protocol.chunks or self._protocol.has_ended or self._upper.is_closing()
-            return bool(waits) or internals.is_readable(self._transport.get_extra_info("socket"))
+            return bool(waits) or is_readable(self._transport.get_extra_info("socket"))
         names = {"client_addr": "sockname", "server_addr": "peername"}
         return self._upper.get_extra_info(names.get(info, info))
 
 
 def on_asyncio(stream: httpcore.AsyncNetworkStream) -> httpcore.AsyncNetworkStream:
     """A stream that httpcore has just connected, without anyio where it runs on asyncio, and else as it is."""
-    transport, arrived = internals.asyncio_transport_of(stream)
+    transport, arrived = asyncio_transport_of(stream)
     if transport is None:
         return stream
     protocol = Protocol()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpcore
 
-from synapse_sdk.clients.agent.attempt import Attempt
+from synapse_agent_sdk.runtime.transport.attempt import Attempt
 
 if TYPE_CHECKING:
     import ssl
@@ -45,14 +45,15 @@ def _keep_alive() -> list[tuple[int, int, int]]:
 KEEP_ALIVE = _keep_alive()
 
 
-class Line:
+class Connection:
     """A connection, and the attempt that it carries at the moment."""
 
-    __slots__ = ("attempt", "connection", "idle_since", "owner")
+    __slots__ = ("attempt", "idle_since", "inner", "owner")
 
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
-        self.connection: Any = None
+        self.inner: Any = None
+        """The connection of httpcore."""
         self.idle_since = 0.0
         self.owner: Any = None
         """The event loop that it belongs to."""
@@ -69,21 +70,21 @@ def _parts(data: bytes, attempt: Attempt) -> Iterator[bytes]:
 
 
 class Stream(httpcore.NetworkStream):
-    """A stream of a line; its waits are cut to the line's attempt.
+    """A stream of a connection; its waits are cut to the connection's attempt.
 
     httpcore writes the headers of a request, then its body, and then nothing. All of it leaves as one, so that a server
     which reads once has seen it whole.
     """
 
-    def __init__(self, stream: httpcore.NetworkStream, line: Line) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, connection: Connection) -> None:
         self._stream = stream
-        self._line = line
+        self._connection = connection
         self._held = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self._held:
             self._flush(timeout)
-        return self._stream.read(max_bytes, self._line.attempt.cut_read(timeout, httpcore.ReadTimeout))
+        return self._stream.read(max_bytes, self._connection.attempt.clamp_read(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if not self._held and buffer:
@@ -94,9 +95,9 @@ class Stream(httpcore.NetworkStream):
 
     def _flush(self, timeout: float | None) -> None:
         held, self._held = self._held, b""
-        attempt = self._line.attempt
+        attempt = self._connection.attempt
         for part in _parts(held, attempt):
-            self._stream.write(part, attempt.cut(timeout, httpcore.WriteTimeout))
+            self._stream.write(part, attempt.clamp(timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
         self._stream.close()
@@ -104,19 +105,19 @@ class Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        timeout = self._line.attempt.cut(timeout, httpcore.ConnectTimeout)
-        return Stream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._line)
+        timeout = self._connection.attempt.clamp(timeout, httpcore.ConnectTimeout)
+        return Stream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._connection)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
 
 class Backend(httpcore.NetworkBackend):
-    """Connects one line."""
+    """Connects one connection."""
 
-    def __init__(self, backend: httpcore.NetworkBackend, line: Line) -> None:
+    def __init__(self, backend: httpcore.NetworkBackend, connection: Connection) -> None:
         self._backend = backend
-        self._line = line
+        self._connection = connection
 
     def connect_tcp(
         self,
@@ -132,12 +133,14 @@ class Backend(httpcore.NetworkBackend):
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in _addresses(host, port):
             try:
-                left = self._line.attempt.cut(until.cut(None, httpcore.ConnectTimeout), httpcore.ConnectTimeout)
+                left = self._connection.attempt.clamp(
+                    until.clamp(None, httpcore.ConnectTimeout), httpcore.ConnectTimeout
+                )
                 stream = self._backend.connect_tcp(address, port, left, local_address, options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
             else:
-                return Stream(stream, self._line)
+                return Stream(stream, self._connection)
         raise failure
 
 
@@ -151,21 +154,21 @@ def _addresses(host: str, port: int) -> list[str]:
 
 
 class AsyncStream(httpcore.AsyncNetworkStream):
-    """A stream of a line; its waits are cut to the line's attempt.
+    """A stream of a connection; its waits are cut to the connection's attempt.
 
     httpcore writes the headers of a request, then its body, and then nothing. All of it leaves as one, so that a server
     which reads once has seen it whole.
     """
 
-    def __init__(self, stream: httpcore.AsyncNetworkStream, line: Line) -> None:
+    def __init__(self, stream: httpcore.AsyncNetworkStream, connection: Connection) -> None:
         self._stream = stream
-        self._line = line
+        self._connection = connection
         self._held = b""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self._held:
             await self._flush(timeout)
-        return await self._stream.read(max_bytes, self._line.attempt.cut_read(timeout, httpcore.ReadTimeout))
+        return await self._stream.read(max_bytes, self._connection.attempt.clamp_read(timeout, httpcore.ReadTimeout))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if not self._held and buffer:
@@ -176,9 +179,9 @@ class AsyncStream(httpcore.AsyncNetworkStream):
 
     async def _flush(self, timeout: float | None) -> None:
         held, self._held = self._held, b""
-        attempt = self._line.attempt
+        attempt = self._connection.attempt
         for part in _parts(held, attempt):
-            await self._stream.write(part, attempt.cut(timeout, httpcore.WriteTimeout))
+            await self._stream.write(part, attempt.clamp(timeout, httpcore.WriteTimeout))
 
     async def aclose(self) -> None:
         await self._stream.aclose()
@@ -186,19 +189,19 @@ class AsyncStream(httpcore.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
-        timeout = self._line.attempt.cut(timeout, httpcore.ConnectTimeout)
-        return AsyncStream(await self._stream.start_tls(ssl_context, server_hostname, timeout), self._line)
+        timeout = self._connection.attempt.clamp(timeout, httpcore.ConnectTimeout)
+        return AsyncStream(await self._stream.start_tls(ssl_context, server_hostname, timeout), self._connection)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
 
 class AsyncBackend(httpcore.AsyncNetworkBackend):
-    """Connects one line."""
+    """Connects one connection."""
 
-    def __init__(self, backend: httpcore.AsyncNetworkBackend, line: Line) -> None:
+    def __init__(self, backend: httpcore.AsyncNetworkBackend, connection: Connection) -> None:
         self._backend = backend
-        self._line = line
+        self._connection = connection
 
     async def connect_tcp(
         self,
@@ -208,9 +211,11 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        timeout = self._line.attempt.cut(timeout, httpcore.ConnectTimeout)
+        timeout = self._connection.attempt.clamp(timeout, httpcore.ConnectTimeout)
         options = [*KEEP_ALIVE, *(socket_options or ())]
-        from synapse_sdk.clients.agent.asyncio_network import on_asyncio  # the sync client has no use for asyncio
+        from synapse_agent_sdk.runtime.transport.asyncio_network import (
+            on_asyncio,  # the sync client has no use for asyncio
+        )
 
         stream = await self._backend.connect_tcp(host, port, timeout, local_address, options)
-        return AsyncStream(on_asyncio(stream), self._line)
+        return AsyncStream(on_asyncio(stream), self._connection)

@@ -12,23 +12,23 @@ import anyio
 import httpcore
 import httpx
 
-from synapse_sdk.clients.agent import internals
-from synapse_sdk.clients.agent.attempt import ATTEMPT, Attempt
-from synapse_sdk.clients.agent.network import AsyncBackend, Line
-from synapse_sdk.clients.agent.stack import Stack
+from synapse_agent_sdk.runtime.transport._private import abandon, create_connection, pool_of, set_pool, unlock
+from synapse_agent_sdk.runtime.transport.attempt import ATTEMPT, Attempt
+from synapse_agent_sdk.runtime.transport.idle_connections import IdleConnections
+from synapse_agent_sdk.runtime.transport.network import AsyncBackend, Connection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-class AsyncPool:
+class AsyncConnectionPool:
     """Lends the connections of a stack to the tasks of one event loop; it takes the place of a pool of httpcore."""
 
     def __init__(self, factory: httpcore.AsyncConnectionPool, limits: httpx.Limits) -> None:
         self._factory = factory
         # Not httpcore's own, which settles on asyncio or trio at its first use.
         self._backend: Any = httpcore.AnyIOBackend()
-        self._stack = Stack(limits)
+        self._idle = IdleConnections(limits)
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None  # nothing was sent yet, or trio runs it
         self._pid = os.getpid()
@@ -56,8 +56,8 @@ class AsyncPool:
         if before is not None and not before.is_closed() and (self._busy or before.is_running()):
             msg = "This client is in use in another event loop: make one client for each loop"
             raise RuntimeError(msg)
-        for line in self._stack.clear():
-            internals.abandon(line.connection, forked=self._pid != os.getpid())
+        for connection in self._idle.clear():
+            abandon(connection.inner, forked=self._pid != os.getpid())
         self._loop = loop
         self._pid = os.getpid()
         self._busy = 0
@@ -70,22 +70,22 @@ class AsyncPool:
         attempt.watched = True
         await self._wait_for_room(request, attempt)
         try:
-            line = await self._line(request, attempt)
-            line.owner = self._loop
+            connection = await self._connect(request, attempt)
+            connection.owner = self._loop
             try:
-                response: httpcore.Response = await line.connection.handle_async_request(request)
+                response: httpcore.Response = await connection.inner.handle_async_request(request)
             except BaseException:
-                await self._close([line])
+                await self._close([connection])
                 raise
         except BaseException:
             self._leave()
             raise
-        response.stream = AsyncBody(response.stream, line, self)
+        response.stream = AsyncPooledStream(response.stream, connection, self)
         return response
 
     async def _wait_for_room(self, request: httpcore.Request, attempt: Attempt) -> None:
-        if self._stack.capacity is not None and self._busy >= self._stack.capacity:
-            timeout = attempt.cut(request.extensions.get("timeout", {}).get("pool"), httpcore.PoolTimeout)
+        if self._idle.capacity is not None and self._busy >= self._idle.capacity:
+            timeout = attempt.clamp(request.extensions.get("timeout", {}).get("pool"), httpcore.PoolTimeout)
             turn = anyio.Event()
             self._waiting.append(turn)
             try:
@@ -98,7 +98,7 @@ class AsyncPool:
                     self._waiting.remove(turn)
                 if not isinstance(error, TimeoutError):
                     raise
-                msg = f"all {self._stack.capacity} connections are in use"
+                msg = f"all {self._idle.capacity} connections are in use"
                 raise httpcore.PoolTimeout(msg) from None
         else:
             self._busy += 1
@@ -110,41 +110,41 @@ class AsyncPool:
         else:
             self._busy -= 1
 
-    async def _line(self, request: httpcore.Request, attempt: Attempt) -> Line:
-        while (line := self._stack.take()) is not None:
-            if line.connection.can_handle_request(request.url.origin) and not line.connection.has_expired():
-                internals.unlock(line.connection)
-                line.attempt = attempt
+    async def _connect(self, request: httpcore.Request, attempt: Attempt) -> Connection:
+        while (connection := self._idle.take()) is not None:
+            if connection.inner.can_handle_request(request.url.origin) and not connection.inner.has_expired():
+                unlock(connection.inner)
+                connection.attempt = attempt
                 attempt.reused = True
-                return line
-            await self._close([line])
-        line = Line(attempt)
-        backend = AsyncBackend(self._backend, line)
-        line.connection = internals.create_connection(self._factory, request.url.origin, backend)
-        return line
+                return connection
+            await self._close([connection])
+        connection = Connection(attempt)
+        backend = AsyncBackend(self._backend, connection)
+        connection.inner = create_connection(self._factory, request.url.origin, backend)
+        return connection
 
-    async def give_back(self, line: Line) -> None:
+    async def give_back(self, connection: Connection) -> None:
         """Take back a connection whose response was read, or given up; one of an earlier loop is of no use here."""
-        if line.owner is not self._loop:
-            internals.abandon(line.connection)
+        if connection.owner is not self._loop:
+            abandon(connection.inner)
             return
-        closing = self._stack.put(line)
+        closing = self._idle.put(connection)
         if self._closed:
-            closing += self._stack.clear()
+            closing += self._idle.clear()
         self._leave()
         if closing:
             await self._close(closing)
 
-    async def _close(self, lines: list[Line]) -> None:
+    async def _close(self, connections: list[Connection]) -> None:
         with anyio.CancelScope(shield=True):
-            for line in lines:
-                await line.connection.aclose()
+            for connection in connections:
+                await connection.inner.aclose()
 
     async def aclose(self) -> None:
         """Close the idle connections; those in use are closed when they come back."""
         self._closed = True
         self._enter_loop()
-        await self._close(self._stack.clear())
+        await self._close(self._idle.clear())
 
     async def __aenter__(self) -> Self:
         return self
@@ -154,16 +154,16 @@ class AsyncPool:
 
     def __del__(self) -> None:
         # Nobody closed the client: its sockets close with it, without a warning at exit.
-        for line in self._stack.clear():
-            internals.abandon(line.connection, forked=self._pid != os.getpid())
+        for connection in self._idle.clear():
+            abandon(connection.inner, forked=self._pid != os.getpid())
 
 
-class AsyncBody:
+class AsyncPooledStream:
     """The body of a response, which gives its connection back when it is closed."""
 
-    def __init__(self, stream: Any, line: Line, pool: AsyncPool) -> None:
+    def __init__(self, stream: Any, connection: Connection, pool: AsyncConnectionPool) -> None:
         self._stream = stream
-        self._line: Line | None = line
+        self._connection: Connection | None = connection
         self._pool = pool
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -171,12 +171,12 @@ class AsyncBody:
 
     async def aclose(self) -> None:
         """Give the connection back; twice is harmless."""
-        line, self._line = self._line, None
-        if line is not None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
             try:
                 await self._stream.aclose()
             finally:
-                await self._pool.give_back(line)
+                await self._pool.give_back(connection)
 
 
 class AsyncTransport(httpx.AsyncHTTPTransport):
@@ -184,4 +184,4 @@ class AsyncTransport(httpx.AsyncHTTPTransport):
 
     def __init__(self, *, limits: httpx.Limits, **options: Any) -> None:
         super().__init__(limits=limits, **options)
-        internals.set_pool(self, AsyncPool(internals.pool_of(self), limits))
+        set_pool(self, AsyncConnectionPool(pool_of(self), limits))

@@ -1,21 +1,19 @@
-"""Answers: a response becomes the value that was asked for, or an error. Pure, and shared by both flavours."""
+"""A failed response becomes an error. Pure, and shared by sync and async."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from synapse_sdk import exceptions
+from synapse_agent_sdk import exceptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from synapse_sdk.clients.agent.operations import Call
-
-R = TypeVar("R")
+    from synapse_agent_sdk.runtime.request import Request
 
 SECRETS = "synapse_secrets"
 """The extension of a response that has the secrets of its request, which no error shows."""
@@ -40,30 +38,7 @@ ERRORS: Mapping[int, type[exceptions.HTTPError]] = {
 GPU_STATUS = 503
 
 
-def read(call: Call[R], response: httpx.Response) -> R:
-    """The value that the response to `call` carries.
-
-    Returns:
-        The body's JSON, untouched; None where the call has no result.
-
-    Raises:
-        HTTPError: If the agent answered with an error.
-        InvalidResponseError: If the body is not the JSON that the contract promises.
-    """
-    if not response.is_success:
-        raise error(call, response)
-    if call.promises is None:
-        return cast("R", None)
-    try:
-        value = JSON.decode(_as_text(response.content))
-    except (ValueError, RecursionError) as failure:
-        raise _invalid(call, response, f"a body that is not JSON ({str(failure) or 'nested too deep'})") from None
-    if not isinstance(value, call.promises):
-        raise _invalid(call, response, f"{type(value).__name__} where {call.promises.__name__} belongs")
-    return cast("R", value)
-
-
-def error(call: Call[Any], response: httpx.Response) -> exceptions.HTTPError:
+def error_from(request: Request[Any], response: httpx.Response) -> exceptions.HTTPError:
     """The error that an answer other than success stands for."""
     status = response.status_code
     body = _body(response)
@@ -80,26 +55,21 @@ def error(call: Call[Any], response: httpx.Response) -> exceptions.HTTPError:
     elif error_type == "gpu_unavailable" and status == GPU_STATUS:
         kind = exceptions.GpuUnavailableError
     note = f" [{error_type:.100}]" if error_type else ""
-    message = f"{describe(call, response.url)} -> {status}{note}: {summary(detail)}"
+    message = f"{describe(request, response.url)} -> {status}{note}: {summary(detail)}"
     message = message.encode("utf-8", "backslashreplace").decode()  # lone surrogates would break print and logs
     failure = kind(status, detail, message=message, error_type=error_type)
-    failure.headers = headers(response)
+    failure.headers = redacted_headers(response)
     return failure
 
 
-def headers(response: httpx.Response) -> httpx.Headers:
+def redacted_headers(response: httpx.Response) -> httpx.Headers:
     """The headers of a response, without the secrets that were sent."""
     return httpx.Headers([(name, _mask(value, response)) for name, value in response.headers.multi_items()])
 
 
-def attempts(response: httpx.Response) -> int:
-    """How many attempts were made until this success."""
-    return int(response.extensions.get(ATTEMPTS, 1))
-
-
-def describe(call: Call[Any], url: httpx.URL) -> str:
+def describe(request: Request[Any], url: httpx.URL) -> str:
     """A call for a person: the method and the URL, without the query, which may hold secrets."""
-    return f"{call.method} {url.copy_with(query=None)!s:.500}{'?...' if url.query else ''}"
+    return f"{request.method} {url.copy_with(query=None)!s:.500}{'?...' if url.query else ''}"
 
 
 def summary(detail: Any) -> str:
@@ -139,9 +109,9 @@ def _text(value: Any) -> str:
 def _body(response: httpx.Response) -> Any:
     """The body of an error: its JSON, or its text where it is none."""
     try:
-        return json.loads(masked(response))
+        return json.loads(redact(response))
     except (ValueError, RecursionError):
-        return _decoded(response, masked(response))
+        return _decoded(response, redact(response))
 
 
 def _decoded(response: httpx.Response, content: bytes) -> str:
@@ -152,7 +122,7 @@ def _decoded(response: httpx.Response, content: bytes) -> str:
         return content.decode("utf-8", "replace")
 
 
-def masked(response: httpx.Response) -> bytes:
+def redact(response: httpx.Response) -> bytes:
     """The body, without the secrets that were sent: an agent's page may repeat its request."""
     content = response.content
     for secret in response.extensions.get(SECRETS, ()):
@@ -166,24 +136,17 @@ def _mask(text: str, response: httpx.Response) -> str:
     return text
 
 
-def _as_text(content: bytes) -> str:
-    """Content as `json.loads` reads it: UTF-8, UTF-16 or UTF-32."""
-    return content.decode(json.detect_encoding(content), "surrogatepass")
+def attempts_of(response: httpx.Response) -> int:
+    """How many attempts were made until this success."""
+    return int(response.extensions.get(ATTEMPTS, 1))
 
 
-def _refuse_constant(name: str) -> None:
-    msg = f"{name} is no JSON value"
-    raise ValueError(msg)
-
-
-JSON = json.JSONDecoder(parse_constant=_refuse_constant)
-
-
-def _invalid(call: Call[Any], response: httpx.Response, what: str) -> exceptions.InvalidResponseError:
-    start = _decoded(response, masked(response)[: 4 * MESSAGE_CHARACTERS])[:MESSAGE_CHARACTERS]
+def invalid_response(request: Request[Any], response: httpx.Response, what: str) -> exceptions.InvalidResponseError:
+    """The error for a success whose body is not what the contract says."""
+    start = _decoded(response, redact(response)[: 4 * MESSAGE_CHARACTERS])[:MESSAGE_CHARACTERS]
     message = (
-        f"{describe(call, response.url)} -> {response.status_code}: the agent answered with {what}: {start[:200]!r}"
+        f"{describe(request, response.url)} -> {response.status_code}: the agent answered with {what}: {start[:200]!r}"
     )
     failure = exceptions.InvalidResponseError(response.status_code, start, message=message)
-    failure.headers, failure.attempts = headers(response), attempts(response)
+    failure.headers, failure.attempts = redacted_headers(response), attempts_of(response)
     return failure

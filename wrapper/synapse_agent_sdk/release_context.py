@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import operations
-from synapse_sdk.clients.agent.lookup import ReleaseLookup
+from synapse_agent_sdk import endpoints, exceptions
+from synapse_agent_sdk.lookup import ReleaseLookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,15 +17,14 @@ if TYPE_CHECKING:
 
     from synapse_agent_api.typed_dicts import PluginRelease
 
-    from synapse_sdk.clients.agent.async_plugin import AsyncPluginClientMixin
-    from synapse_sdk.clients.agent.lookup import Lookup
-    from synapse_sdk.clients.agent.plugin import PluginClientMixin
+    from synapse_agent_sdk.lookup import Lookup
+    from synapse_agent_sdk.runtime import AsyncHttpClient, HttpClient, Request
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Cached:
+class BaseReleaseContext:
     """What both flavours share: which release it is, and what becomes of an error on the way out."""
 
     def __init__(self, plugin: str, version: str | None, *, delete: bool) -> None:
@@ -45,14 +43,16 @@ class Cached:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({f'{self._code}@{self._version}'!r:.200})"
 
-    def _run_of(self, method: Callable[Concatenate[Lookup, P], R]) -> Callable[P, R]:
-        """A client's method that takes a release, given this one."""
+    def _run_of(
+        self, endpoint: Callable[Concatenate[Lookup, P], Request[Any]], call: Callable[[Request[Any]], R]
+    ) -> Callable[P, R]:
+        """Runs an action of this release: the signature is the endpoint's without its first parameter."""
 
-        @functools.wraps(method)
+        @functools.wraps(endpoint)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            return method(self.info, *args, **kwargs)
+            return call(endpoint(self.info, *args, **kwargs))
 
-        shown = inspect.signature(method)  # by help() and notebooks
+        shown = inspect.signature(endpoint)  # by help() and notebooks
         run.__dict__["__signature__"] = shown.replace(parameters=list(shown.parameters.values())[1:])
         return run
 
@@ -69,16 +69,16 @@ class Cached:
             error.add_note(f"{self!r} could not be deleted either: {failure}")
 
 
-class CachedRelease(Cached):
+class ReleaseContext(BaseReleaseContext):
     """A release of `AgentClient.plugin_release`: `run` its actions, and read its data from `info`."""
 
-    def __init__(self, client: PluginClientMixin, plugin: str, version: str | None, *, delete: bool) -> None:
+    def __init__(self, http: HttpClient, plugin: str, version: str | None, *, delete: bool) -> None:
         super().__init__(plugin, version, delete=delete)
-        self._client = client
-        self.run = self._run_of(client.run_plugin_release)
+        self._http = http
+        self.run = self._run_of(endpoints.run_plugin_release, http.call)
 
     def __enter__(self) -> Self:
-        self._info = self._client.create_plugin_release(self._code, self._version)
+        self._info = self._http.call(endpoints.create_plugin_release(self._code, self._version))
         return self
 
     def __exit__(
@@ -86,19 +86,20 @@ class CachedRelease(Cached):
     ) -> None:
         if self._delete:
             with self._deleting(error):
-                self._client.delete_plugin_release(self.info)
+                self._http.call(endpoints.delete_plugin_release(self.info))
 
 
-class AsyncCachedRelease(Cached):
+class AsyncReleaseContext(BaseReleaseContext):
     """A release of `AsyncAgentClient.plugin_release`: `run` its actions, and read its data from `info`."""
 
-    def __init__(self, client: AsyncPluginClientMixin, plugin: str, version: str | None, *, delete: bool) -> None:
+    def __init__(self, http: AsyncHttpClient, plugin: str, version: str | None, *, delete: bool) -> None:
         super().__init__(plugin, version, delete=delete)
-        self._client = client
-        self.run = self._run_of(client.run_plugin_release)
+        self._http = http
+        self.run = self._run_of(endpoints.run_plugin_release, http.call)
 
     async def __aenter__(self) -> Self:
-        self._info = await self._client.create_plugin_release(self._code, self._version)
+        release = await self._http.call(endpoints.create_plugin_release(self._code, self._version))
+        self._info = release
         return self
 
     async def __aexit__(
@@ -109,7 +110,7 @@ class AsyncCachedRelease(Cached):
 
             # A block that was cancelled still cleans up; the time of a call bounds how long that takes.
             with self._deleting(error), anyio.CancelScope(shield=True):
-                await self._client.delete_plugin_release(self.info)
+                await self._http.call(endpoints.delete_plugin_release(self.info))
 
 
 def _parts(plugin: str, version: str | None) -> tuple[str, str]:
@@ -124,5 +125,5 @@ def _parts(plugin: str, version: str | None) -> tuple[str, str]:
         if not at:
             msg = f"{lookup!r:.100} names no release that can be cached: give code@version, or code and version"
             raise ValueError(msg)
-    operations.create_plugin_release(plugin, version)  # what it refuses is refused here, and not on entry
+    endpoints.create_plugin_release(plugin, version)  # what it refuses is refused here, and not on entry
     return plugin, version

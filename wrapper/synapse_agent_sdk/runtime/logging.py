@@ -25,7 +25,7 @@ HANDLER = StderrHandler()
 HANDLER.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
 
 
-def switch_on(level: str) -> None:
+def enable_logging(level: str) -> None:
     """Do as `SYNAPSE_LOG` says; a second time it changes nothing, so that the program may.
 
     Args:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from synapse_sdk.clients.agent import operations, pagination
-from synapse_sdk.clients.agent.client import BaseClient
-from synapse_sdk.clients.agent.listing import PluginReleases
+from synapse_agent_sdk import endpoints
+from synapse_agent_sdk.raw_response import WithRawResponse
+from synapse_agent_sdk.release_context import ReleaseContext
+from synapse_agent_sdk.runtime import Items, collect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
 
     from synapse_agent_api.typed_dicts import PluginRelease, PluginReleasePage
 
-    from synapse_sdk.clients.agent.lookup import Lookup
-    from synapse_sdk.clients.agent.settings import Timeout
+    from synapse_agent_sdk.ages import Age
+    from synapse_agent_sdk.lookup import Lookup
+    from synapse_agent_sdk.runtime import HttpClient, PageCursor, Timeout
 
 
-class PluginClientMixin(BaseClient):
+class PluginClientMixin:
     """The plugin release operations of `AgentClient`."""
+
+    _http: HttpClient
 
     @overload
     def list_plugin_releases(
@@ -66,10 +70,10 @@ class PluginClientMixin(BaseClient):
             (1, 'text_stats')
         """
         if list_all:
-            return self._run(pagination.collect(self._walk(params)))
-        return self._call(operations.list_plugin_releases(params))
+            return self._http.run(collect(self._cursor(params)))
+        return self._http.call(endpoints.list_plugin_releases(params))
 
-    def iter_plugin_releases(self, params: Mapping[str, Any] | None = None) -> PluginReleases:
+    def iter_plugin_releases(self, params: Mapping[str, Any] | None = None) -> Items[PluginReleasePage, PluginRelease]:
         """Walk over the releases that the agent has cached, page by page (`list_plugin_releases`).
 
         One page is held at a time, and the next one is asked for when it is needed. `.pages()` of what is returned
@@ -90,7 +94,7 @@ class PluginClientMixin(BaseClient):
             >>> [release["version"] for release in client.iter_plugin_releases({"plugin": "text_stats"})]
             ['1.0.0']
         """
-        return PluginReleases(lambda: self._walk(params), self._run)
+        return Items(lambda: self._cursor(params), self._http.run)
 
     def get_plugin_release(self, lookup: Lookup) -> PluginRelease:
         """Get one cached release (`get_plugin_release`).
@@ -110,7 +114,7 @@ class PluginClientMixin(BaseClient):
             >>> client.get_plugin_release("text_stats@1.0.0")["version"]
             '1.0.0'
         """
-        return self._call(operations.get_plugin_release(lookup))
+        return self._http.call(endpoints.get_plugin_release(lookup))
 
     def create_plugin_release(self, plugin: str, version: str) -> PluginRelease:
         """Have the agent fetch a release and cache it (`create_plugin_release`); twice is harmless.
@@ -131,7 +135,7 @@ class PluginClientMixin(BaseClient):
             >>> client.create_plugin_release(plugin="text_stats", version="1.0.0")["plugin"]
             'text_stats'
         """
-        return self._call(operations.create_plugin_release(plugin, version))
+        return self._http.call(endpoints.create_plugin_release(plugin, version))
 
     def delete_plugin_release(self, lookup: Lookup) -> None:
         """Remove a release from the agent's cache (`delete_plugin_release`).
@@ -148,7 +152,7 @@ class PluginClientMixin(BaseClient):
             >>> release = client.create_plugin_release("csv_summary", "1.0.0")
             >>> client.delete_plugin_release(release)
         """
-        self._call(operations.delete_plugin_release(lookup))
+        self._http.call(endpoints.delete_plugin_release(lookup))
 
     def run_plugin_release(
         self,
@@ -194,8 +198,8 @@ class PluginClientMixin(BaseClient):
             >>> result["words"] > 100
             True
         """
-        return self._call(
-            operations.run_plugin_release(
+        return self._http.call(
+            endpoints.run_plugin_release(
                 lookup,
                 action,
                 params,
@@ -259,8 +263,8 @@ class PluginClientMixin(BaseClient):
             ... )
             42
         """
-        return self._call(
-            operations.run_debug_plugin_release(
+        return self._http.call(
+            endpoints.run_debug_plugin_release(
                 action,
                 params,
                 data=data,
@@ -274,3 +278,79 @@ class PluginClientMixin(BaseClient):
                 timeout=timeout,
             )
         )
+
+    @property
+    def with_raw_response(self) -> WithRawResponse:
+        """The operations, each of which gives a `RawResponse`: status, headers, time and attempts beside the value."""
+        return WithRawResponse(self._http)
+
+    def plugin_release(self, plugin: str, version: str | None = None, *, delete: bool = False) -> ReleaseContext:
+        """Have a release cached for a `with` block, and run its actions there.
+
+        It is cached when the block is entered. What the block gives has `run`, which takes what `run_plugin_release`
+        takes but for the release, and `info`, the release as the agent sent it.
+
+        Args:
+            plugin: The plugin's code, or `code@version` where no version is given.
+            version: The release's version.
+            delete: Whether to delete the release when the block ends, also by an error. Otherwise it stays, since
+                another program may be using it by then. An error in deleting never takes the place of the block's:
+                it is added to that as a note.
+
+        Returns:
+            What `with` enters. Entering and leaving raise what `create_plugin_release` and `delete_plugin_release`
+            raise, but that a release which is gone already is no error.
+
+        Raises:
+            ValueError: If plugin or version is blank or missing. Nothing has been sent then.
+
+        Example:
+            >>> with client.plugin_release("text_stats", "1.0.0") as release:
+            ...     result = release.run("analyze", {"path": os.path.abspath("README.md")})
+            >>> release.info["version"], result["words"] > 100
+            ('1.0.0', True)
+        """
+        return ReleaseContext(self._http, plugin, version, delete=delete)
+
+    def prune_plugin_releases(
+        self,
+        *,
+        older_than: Age | None = None,
+        keep: int | None = None,
+        plugin: str | None = None,
+        dry_run: bool = False,
+    ) -> list[PluginRelease]:
+        """Delete old releases from the agent's cache: the whole list is read first, then each is deleted by its id.
+
+        A release is deleted where all that was given says so. What an agent sends without a `created` that has a
+        date, a time and an offset (RFC 3339) stays, and does not count among those that `keep` keeps.
+
+        Args:
+            older_than: Which are old: cached longer ago than `90min`, `12h`, `30d`, `2w` or a timedelta, or before a
+                datetime or a date in any form. A date without a timezone is local time, as Python has it, and one
+                without a time of day starts that day. What can be read in two ways is refused.
+            keep: How many of the newest releases of each plugin stay, however old; 1 or more.
+            plugin: Code of the one plugin whose releases may go. It is no reason to delete: it needs one of the others.
+            dry_run: Whether to delete nothing, and only say what would be.
+
+        Returns:
+            The releases that were deleted, or with `dry_run` would be, oldest first. One that somebody else deleted
+            meanwhile is not among them.
+
+        Raises:
+            TypeError: If `older_than` is of a wrong type. Nothing has been sent then.
+            ValueError: If there is neither `older_than` nor `keep`, or one of them cannot be used: a date that does
+                not lie in the past, say. Nothing has been sent then.
+            ClientError: If reading the list or deleting a release fails for good; `results` is what was deleted by
+                then, which is nothing where the list failed.
+
+        Example:
+            >>> [release["version"] for release in client.prune_plugin_releases(older_than="30d", keep=2)]
+            []
+        """
+        from synapse_agent_sdk.pruning import prune  # few programs prune, and it brings dateutil
+
+        return self._http.run(prune(self._http, older_than=older_than, keep=keep, plugin=plugin, dry_run=dry_run))
+
+    def _cursor(self, params: Mapping[str, Any] | None) -> PageCursor[PluginReleasePage]:
+        return self._http.cursor(*endpoints.release_pages(params))

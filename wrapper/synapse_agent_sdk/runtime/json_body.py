@@ -10,38 +10,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def encode(body: Any) -> bytes:
-    """Encode `body` as JSON.
+def json_error(body: Any, error: Exception) -> TypeError | ValueError:
+    """Why a body could not be encoded as JSON, with the path of the value.
 
     Args:
-        body: Anything that `json.dumps` takes and any mapping, but for NaN and the infinities, which are not JSON.
-
-    Returns:
-        UTF-8, ready to be sent.
-
-    Raises:
-        TypeError: If a value is of a type that JSON has not; the message has its path, `params.items[3].when`.
-        ValueError: If a value is NaN, infinite, part of itself, nested too deep or no valid text.
+        body: The body.
+        error: What `ENCODER` raised.
 
     Example:
-        >>> encode({"params": {"items": [1, {2}]}})
-        Traceback (most recent call last):
-        TypeError: params.items[1] is not JSON: a set (use a list)
+        >>> json_error({"params": {"items": [1, {2}]}}, TypeError("a set"))
+        TypeError('params.items[1] is not JSON: a set (use a list)')
     """
-    try:
-        return _dump(body)
-    except RecursionError:
-        msg = "the body is nested too deep for JSON"
-        raise ValueError(msg) from None
-    except (TypeError, ValueError) as error:
-        path, culprit = _find(body)
-        kind = ValueError if isinstance(error, ValueError) else TypeError
-        msg = f"{path or 'the body'} is not JSON: {_complaint(culprit, error)}"
-        raise kind(msg) from None
-
-
-def _dump(value: Any) -> bytes:
-    return ENCODER.encode(value).encode()
+    if isinstance(error, RecursionError):
+        return ValueError("the body is nested too deep for JSON")
+    path, culprit = _find(body)
+    kind = ValueError if isinstance(error, ValueError) else TypeError
+    return kind(f"{path or 'the body'} is not JSON: {_error_message(culprit, error)}")
 
 
 def _plain(value: Any) -> Any:
@@ -53,7 +37,7 @@ def _plain(value: Any) -> Any:
 
 
 ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_plain)
-"""Made once: `json.dumps` makes one at each call."""
+"""Takes what `json.dumps` takes, and any mapping, but no NaN or infinity. `json.dumps` would make one for each call."""
 
 
 def _find(value: Any) -> tuple[str, Any]:
@@ -67,7 +51,7 @@ def _find(value: Any) -> tuple[str, Any]:
         above.append(id(value))
         for inner_path, inner in _children(value, path):
             try:
-                _dump(inner)
+                ENCODER.encode(inner).encode()
             except (TypeError, ValueError):
                 path, value = inner_path, inner
                 break
@@ -88,7 +72,7 @@ def _children(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 _HINTS = {"set": "use a list", "frozenset": "use a list", "bytes": "decode it, or encode it as base64"}
 
 
-def _complaint(culprit: Any, error: Exception) -> str:
+def _error_message(culprit: Any, error: Exception) -> str:
     if isinstance(error, UnicodeError):
         return "a text with lone surrogates, which UTF-8 cannot carry"
     if isinstance(culprit, float):

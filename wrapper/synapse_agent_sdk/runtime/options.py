@@ -9,9 +9,11 @@ import ssl
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import httpx
+
+T = TypeVar("T")
 
 Timeout: TypeAlias = float | Mapping[str, float | None] | tuple[float | None, float | None] | httpx.Timeout
 """Seconds for everything, `{"connect": 3, "read": 10}`, `(connect, read)`, or an `httpx.Timeout`."""
@@ -35,7 +37,7 @@ NAME = re.compile(r"(?=.{1,254}$)([\w-]{1,63}\.)*[\w-]{1,63}\.?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Options:
     """The checked settings of a client; secrets do not show in its repr."""
 
     base_url: str
@@ -52,7 +54,7 @@ class Settings:
         return tuple(secret for secret in given if secret and len(secret) >= SECRET_CHARACTERS)
 
 
-def resolve(
+def load_options(
     environment: Mapping[str, str],
     *,
     base_url: str | None,
@@ -62,7 +64,7 @@ def resolve(
     tenant: str | None,
     timeout: Timeout | None,
     headers: Mapping[str, str] | None,
-) -> Settings:
+) -> Options:
     """Settle every setting: an argument wins over its environment variable, and everything is checked.
 
     Args:
@@ -82,7 +84,7 @@ def resolve(
         msg = "agent_token and access_token are one setting under two names, and differ here: give one of them"
         raise ValueError(msg)
     token = agent_token if agent_token is not None else access_token
-    return Settings(
+    return Options(
         base_url=check_base_url(base_url if base_url is not None else environment.get("SYNAPSE_AGENT_URL")),
         agent_token=_secret("agent_token", token, environment.get("SYNAPSE_AGENT_TOKEN")),
         user_token=_secret("user_token", user_token, environment.get("SYNAPSE_USER_TOKEN")),
@@ -268,3 +270,15 @@ def _is_seconds(value: object) -> bool:
     if value is None:
         return True
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= LONGEST_SECONDS
+
+
+def check_type(name: str, value: T, kind: type) -> T:
+    """`value`, if it is an instance of `kind`.
+
+    Raises:
+        TypeError: If it is not; the message has the argument's name.
+    """
+    if not isinstance(value, kind):
+        msg = f"{name} must be an instance of {kind.__module__.partition('.')[0]}.{kind.__name__}, not {value!r:.100}"
+        raise TypeError(msg)
+    return value

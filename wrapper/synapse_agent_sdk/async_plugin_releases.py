@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from synapse_sdk.clients.agent import operations, pagination
-from synapse_sdk.clients.agent.client import AsyncBaseClient
-from synapse_sdk.clients.agent.listing import AsyncPluginReleases
+from synapse_agent_sdk import endpoints
+from synapse_agent_sdk.raw_response import AsyncWithRawResponse
+from synapse_agent_sdk.release_context import AsyncReleaseContext
+from synapse_agent_sdk.runtime import AsyncItems, collect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
 
     from synapse_agent_api.typed_dicts import PluginRelease, PluginReleasePage
 
-    from synapse_sdk.clients.agent.lookup import Lookup
-    from synapse_sdk.clients.agent.settings import Timeout
+    from synapse_agent_sdk.ages import Age
+    from synapse_agent_sdk.lookup import Lookup
+    from synapse_agent_sdk.runtime import AsyncHttpClient, PageCursor, Timeout
 
 
-class AsyncPluginClientMixin(AsyncBaseClient):
+class AsyncPluginClientMixin:
     """The plugin release operations of `AsyncAgentClient`."""
+
+    _http: AsyncHttpClient
 
     @overload
     async def list_plugin_releases(
@@ -47,10 +51,12 @@ class AsyncPluginClientMixin(AsyncBaseClient):
             (1, 'text_stats')
         """
         if list_all:
-            return await self._run(pagination.collect(self._walk(params)))
-        return await self._call(operations.list_plugin_releases(params))
+            return await self._http.run(collect(self._cursor(params)))
+        return await self._http.call(endpoints.list_plugin_releases(params))
 
-    def iter_plugin_releases(self, params: Mapping[str, Any] | None = None) -> AsyncPluginReleases:
+    def iter_plugin_releases(
+        self, params: Mapping[str, Any] | None = None
+    ) -> AsyncItems[PluginReleasePage, PluginRelease]:
         """Walk over the releases that the agent has cached, page by page (`list_plugin_releases`).
 
         Arguments and errors are those of `AgentClient.iter_plugin_releases`; it is not awaited, but iterated with
@@ -60,7 +66,7 @@ class AsyncPluginClientMixin(AsyncBaseClient):
             >>> [release["version"] async for release in client.iter_plugin_releases({"plugin": "text_stats"})]
             ['1.0.0']
         """
-        return AsyncPluginReleases(lambda: self._walk(params), self._run)
+        return AsyncItems(lambda: self._cursor(params), self._http.run)
 
     async def get_plugin_release(self, lookup: Lookup) -> PluginRelease:
         """Get one cached release (`get_plugin_release`).
@@ -71,7 +77,7 @@ class AsyncPluginClientMixin(AsyncBaseClient):
             >>> (await client.get_plugin_release("text_stats@1.0.0"))["version"]
             '1.0.0'
         """
-        return await self._call(operations.get_plugin_release(lookup))
+        return await self._http.call(endpoints.get_plugin_release(lookup))
 
     async def create_plugin_release(self, plugin: str, version: str) -> PluginRelease:
         """Have the agent fetch a release and cache it (`create_plugin_release`); twice is harmless.
@@ -82,7 +88,7 @@ class AsyncPluginClientMixin(AsyncBaseClient):
             >>> (await client.create_plugin_release(plugin="text_stats", version="1.0.0"))["plugin"]
             'text_stats'
         """
-        return await self._call(operations.create_plugin_release(plugin, version))
+        return await self._http.call(endpoints.create_plugin_release(plugin, version))
 
     async def delete_plugin_release(self, lookup: Lookup) -> None:
         """Remove a release from the agent's cache (`delete_plugin_release`).
@@ -93,7 +99,7 @@ class AsyncPluginClientMixin(AsyncBaseClient):
             >>> release = await client.create_plugin_release("csv_summary", "1.0.0")
             >>> await client.delete_plugin_release(release)
         """
-        await self._call(operations.delete_plugin_release(lookup))
+        await self._http.call(endpoints.delete_plugin_release(lookup))
 
     async def run_plugin_release(
         self,
@@ -118,8 +124,8 @@ class AsyncPluginClientMixin(AsyncBaseClient):
             >>> result["words"] > 100
             True
         """
-        return await self._call(
-            operations.run_plugin_release(
+        return await self._http.call(
+            endpoints.run_plugin_release(
                 lookup,
                 action,
                 params,
@@ -160,8 +166,8 @@ class AsyncPluginClientMixin(AsyncBaseClient):
             ... )
             42
         """
-        return await self._call(
-            operations.run_debug_plugin_release(
+        return await self._http.call(
+            endpoints.run_debug_plugin_release(
                 action,
                 params,
                 data=data,
@@ -175,3 +181,44 @@ class AsyncPluginClientMixin(AsyncBaseClient):
                 timeout=timeout,
             )
         )
+
+    @property
+    def with_raw_response(self) -> AsyncWithRawResponse:
+        """The operations, each of which gives a `RawResponse`: status, headers, time and attempts beside the value."""
+        return AsyncWithRawResponse(self._http)
+
+    def plugin_release(self, plugin: str, version: str | None = None, *, delete: bool = False) -> AsyncReleaseContext:
+        """Have a release cached for an `async with` block, and run its actions there.
+
+        Arguments, result and errors are those of `AgentClient.plugin_release`; it is not awaited, but entered.
+
+        Example:
+            >>> async with client.plugin_release("text_stats@1.0.0") as release:
+            ...     result = await release.run("analyze", {"path": os.path.abspath("README.md")})
+            >>> release.info["version"], result["words"] > 100
+            ('1.0.0', True)
+        """
+        return AsyncReleaseContext(self._http, plugin, version, delete=delete)
+
+    async def prune_plugin_releases(
+        self,
+        *,
+        older_than: Age | None = None,
+        keep: int | None = None,
+        plugin: str | None = None,
+        dry_run: bool = False,
+    ) -> list[PluginRelease]:
+        """Delete old releases from the agent's cache: the whole list is read first, then each is deleted by its id.
+
+        Arguments, result and errors are those of `AgentClient.prune_plugin_releases`.
+
+        Example:
+            >>> [release["version"] for release in await client.prune_plugin_releases(older_than="30d", keep=2)]
+            []
+        """
+        from synapse_agent_sdk.pruning import prune  # as above
+
+        return await self._http.run(prune(self._http, older_than=older_than, keep=keep, plugin=plugin, dry_run=dry_run))
+
+    def _cursor(self, params: Mapping[str, Any] | None) -> PageCursor[PluginReleasePage]:
+        return self._http.cursor(*endpoints.release_pages(params))

@@ -14,31 +14,31 @@ from typing import TYPE_CHECKING, Any, Self
 import httpcore
 import httpx
 
-from synapse_sdk.clients.agent import internals
-from synapse_sdk.clients.agent.attempt import ATTEMPT, Attempt
-from synapse_sdk.clients.agent.network import Backend, Line
-from synapse_sdk.clients.agent.stack import Stack
+from synapse_agent_sdk.runtime.transport._private import backend_of, create_connection, pool_of, set_pool
+from synapse_agent_sdk.runtime.transport.attempt import ATTEMPT, Attempt
+from synapse_agent_sdk.runtime.transport.idle_connections import IdleConnections
+from synapse_agent_sdk.runtime.transport.network import Backend, Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Pool:
+class ConnectionPool:
     """Lends the connections of a stack to threads; it takes the place of a pool of httpcore."""
 
     def __init__(self, factory: httpcore.ConnectionPool, limits: httpx.Limits) -> None:
         self._factory = factory
-        self._backend = internals.backend_of(factory)
-        self._stack = Stack(limits)
+        self._backend = backend_of(factory)
+        self._idle = IdleConnections(limits)
         self._closed = False
         self._reset()
 
     def _reset(self) -> None:
         """Begin anew, as a process that was forked must: locks may be held by threads that are not there."""
         self._lock = threading.Lock()
-        self._room = threading.Semaphore(self._stack.capacity) if self._stack.capacity is not None else None
-        for line in self._stack.clear():
-            line.connection.close()
+        self._room = threading.Semaphore(self._idle.capacity) if self._idle.capacity is not None else None
+        for connection in self._idle.clear():
+            connection.inner.close()
         self._pid = os.getpid()  # last, so that no other thread takes the lock of before
 
     def handle_request(self, request: httpcore.Request) -> httpcore.Response:
@@ -49,61 +49,61 @@ class Pool:
         attempt.watched = True
         self._wait_for_room(request, attempt)
         try:
-            line = self._line(request, attempt)
+            connection = self._connect(request, attempt)
             try:
-                response: httpcore.Response = line.connection.handle_request(request)
+                response: httpcore.Response = connection.inner.handle_request(request)
             except BaseException:
-                line.connection.close()
+                connection.inner.close()
                 raise
         except BaseException:
             self._leave()
             raise
-        response.stream = Body(response.stream, line, self)
+        response.stream = PooledStream(response.stream, connection, self)
         return response
 
     def _wait_for_room(self, request: httpcore.Request, attempt: Attempt) -> None:
         if self._room is not None and not self._room.acquire(blocking=False):
-            timeout = attempt.cut(request.extensions.get("timeout", {}).get("pool"), httpcore.PoolTimeout)
+            timeout = attempt.clamp(request.extensions.get("timeout", {}).get("pool"), httpcore.PoolTimeout)
             if not self._room.acquire(timeout=timeout):
-                msg = f"all {self._stack.capacity} connections are in use"
+                msg = f"all {self._idle.capacity} connections are in use"
                 raise httpcore.PoolTimeout(msg)
 
     def _leave(self) -> None:
         if self._room is not None:
             self._room.release()
 
-    def _line(self, request: httpcore.Request, attempt: Attempt) -> Line:
+    def _connect(self, request: httpcore.Request, attempt: Attempt) -> Connection:
         while True:
             with self._lock:
-                line = self._stack.take()
-                if line is None:
-                    line = Line(attempt)
-                    backend = Backend(self._backend, line)
-                    line.connection = internals.create_connection(self._factory, request.url.origin, backend)
-                    return line
-            if line.connection.can_handle_request(request.url.origin) and not line.connection.has_expired():
-                line.attempt = attempt
+                connection = self._idle.take()
+                if connection is None:
+                    connection = Connection(attempt)
+                    backend = Backend(self._backend, connection)
+                    connection.inner = create_connection(self._factory, request.url.origin, backend)
+                    return connection
+            if connection.inner.can_handle_request(request.url.origin) and not connection.inner.has_expired():
+                connection.attempt = attempt
                 attempt.reused = True
-                return line
-            line.connection.close()
+                return connection
+            connection.inner.close()
 
-    def give_back(self, line: Line) -> None:
+    def give_back(self, connection: Connection) -> None:
         """Take back a connection whose response was read, or given up."""
         with self._lock:
-            closing = self._stack.put(line)
+            closing = self._idle.put(connection)
             if self._closed:
-                closing += self._stack.clear()
+                closing += self._idle.clear()
         for each in closing:
-            each.connection.close()
+            each.inner.close()
         self._leave()
 
     def close(self) -> None:
         """Close the idle connections; those in use are closed when they come back."""
         with self._lock:
             self._closed = True
-            lines = self._stack.clear()
-        for line in lines:
-            line.connection.close()
+            connections = self._idle.clear()
+        for connection in connections:
+            connection.inner.close()
 
     def __enter__(self) -> Self:
         return self
@@ -113,16 +113,16 @@ class Pool:
 
     def __del__(self) -> None:
         # Nobody closed the client: its sockets close with it, without a warning at exit.
-        for line in self._stack.clear():
-            line.connection.close()
+        for connection in self._idle.clear():
+            connection.inner.close()
 
 
-class Body:
+class PooledStream:
     """The body of a response, which gives its connection back when it is closed."""
 
-    def __init__(self, stream: Any, line: Line, pool: Pool) -> None:
+    def __init__(self, stream: Any, connection: Connection, pool: ConnectionPool) -> None:
         self._stream = stream
-        self._line: Line | None = line
+        self._connection: Connection | None = connection
         self._pool = pool
 
     def __iter__(self) -> Iterator[bytes]:
@@ -130,12 +130,12 @@ class Body:
 
     def close(self) -> None:
         """Give the connection back; twice is harmless."""
-        line, self._line = self._line, None
-        if line is not None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
             try:
                 self._stream.close()
             finally:
-                self._pool.give_back(line)
+                self._pool.give_back(connection)
 
 
 class Transport(httpx.HTTPTransport):
@@ -143,4 +143,4 @@ class Transport(httpx.HTTPTransport):
 
     def __init__(self, *, limits: httpx.Limits, **options: Any) -> None:
         super().__init__(limits=limits, **options)
-        internals.set_pool(self, Pool(internals.pool_of(self), limits))
+        set_pool(self, ConnectionPool(pool_of(self), limits))

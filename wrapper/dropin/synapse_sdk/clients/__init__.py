@@ -1,0 +1,1 @@
+"""The clients, under the published import paths."""

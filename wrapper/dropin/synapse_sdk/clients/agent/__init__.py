@@ -1,0 +1,7 @@
+"""The clients of `synapse_agent_sdk`, the same classes."""
+
+from __future__ import annotations
+
+from synapse_agent_sdk import AgentClient, AsyncAgentClient, RawResponse, ReleaseLookup, RetryPolicy
+
+__all__ = ["AgentClient", "AsyncAgentClient", "RawResponse", "ReleaseLookup", "RetryPolicy"]

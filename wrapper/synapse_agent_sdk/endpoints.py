@@ -1,0 +1,250 @@
+"""Arguments become a request: one function an operation. Pure, and shared by sync and async.
+
+This is the only module that imports the generated package, and `_request` is the seam to it: each generated endpoint is
+asked for method, path, query, headers and body, so that none of them is spelled here. The imports stand inside the
+functions because the generated models cost more to import than the rest of the SDK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from synapse_agent_sdk import legacy
+from synapse_agent_sdk.lookup import Lookup, ReleaseLookup
+from synapse_agent_sdk.runtime import Request
+
+if TYPE_CHECKING:
+    import uuid
+    from types import ModuleType
+
+    from synapse_agent_api.client import AuthenticatedClient
+    from synapse_agent_api.typed_dicts import Health, PluginRelease, PluginReleasePage
+    from synapse_agent_api.types import Unset
+
+    from synapse_agent_sdk.runtime import Timeout
+
+T = TypeVar("T")
+
+PAGE_SIZE = 1000
+"""Releases per page unless the caller sets it: the most that the contract allows."""
+
+
+def health_check() -> Request[Health]:
+    """`GET` the agent's state."""
+    from synapse_agent_api.api.health import health_check as endpoint
+
+    return _request(endpoint, result_type=dict, replayable=True)
+
+
+def list_plugin_releases(
+    params: Mapping[str, Any] | None = None, *, page_size: int | None = None
+) -> Request[PluginReleasePage]:
+    """`GET` one page of releases; `params` wins over `page_size`."""
+    from synapse_agent_api.api.plugin_releases import list_plugin_releases as endpoint
+    from synapse_agent_api.models import ListPluginReleasesFilters
+
+    if params is not None and not isinstance(params, Mapping):
+        msg = f"params must be a dict, not {params!r:.100}"
+        raise TypeError(msg)
+    query = {name: value for name, value in (params or {}).items() if value is not None}
+    for name, value in query.items():
+        if not isinstance(name, str):
+            msg = f"params: the name of a filter must be a string, not {name!r:.100}"
+            raise TypeError(msg)
+        if not all(
+            isinstance(part, str | int | float) for part in (value if isinstance(value, list | tuple) else [value])
+        ):
+            msg = f"params[{name!r}] must be a string, a number, a bool or a list of these, not {value!r:.100}"
+            raise TypeError(msg)
+    filters = ListPluginReleasesFilters.from_dict(query)
+    return _request(endpoint, page_size=_or_unset(page_size), filters=filters, result_type=dict, replayable=True)
+
+
+def release_pages(params: Mapping[str, Any] | None) -> tuple[Request[PluginReleasePage], Request[PluginReleasePage]]:
+    """The first page of a whole list: as large as the contract allows, and of the agent's own size."""
+    return list_plugin_releases(params, page_size=PAGE_SIZE), list_plugin_releases(params)
+
+
+def get_plugin_release(lookup: Lookup) -> Request[PluginRelease]:
+    """`GET` one release."""
+    from synapse_agent_api.api.plugin_releases import get_plugin_release as endpoint
+
+    return _request(endpoint, ReleaseLookup.parse(lookup).value, result_type=dict, replayable=True)
+
+
+def create_plugin_release(plugin: str, version: str) -> Request[PluginRelease]:
+    """`POST` a release to be cached. Creating it twice is harmless, so it is replayable."""
+    from synapse_agent_api.api.plugin_releases import create_plugin_release as endpoint
+    from synapse_agent_api.models import CreatePluginReleaseRequest
+
+    for name, value in (("plugin", plugin), ("version", version)):
+        if not isinstance(value, str) or not value.strip():
+            msg = f"{name} must be a string that is not blank, not {value!r:.100}"
+            raise ValueError(msg)
+    body = CreatePluginReleaseRequest(plugin=plugin, version=version)
+    return _request(endpoint, body=body, result_type=dict, replayable=True)
+
+
+def delete_plugin_release(lookup: Lookup) -> Request[None]:
+    """`DELETE` one release."""
+    from synapse_agent_api.api.plugin_releases import delete_plugin_release as endpoint
+
+    return _request(endpoint, ReleaseLookup.parse(lookup).value, result_type=None, replayable=True)
+
+
+def run_plugin_release(
+    lookup: Lookup,
+    action: str | Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
+    *,
+    data: Mapping[str, Any] | None = None,
+    requirements: Sequence[str] | None = None,
+    job_id: str | None = None,
+    language: str | None = None,
+    idempotency_key: str | uuid.UUID | None = None,
+    timeout: Timeout | None = None,
+) -> Request[Any]:
+    """`POST` a run of an action of a release."""
+    from synapse_agent_api.api.plugin_releases import run_plugin_release as endpoint
+    from synapse_agent_api.models import RunPluginReleaseRequest, RunPluginReleaseRequestParams
+
+    name, data = legacy.split_action("run_plugin_release", action, data)
+    body = RunPluginReleaseRequest(action=name or "")
+    if data is None:
+        body.params = _object("params", params, RunPluginReleaseRequestParams.from_dict)
+        body.requirements = _string_list("requirements", requirements)
+        body.job_id = _or_unset(job_id)
+        body.language = _or_unset(language)
+    return _run_request(
+        endpoint, ReleaseLookup.parse(lookup).value, body=body, data=data, key=idempotency_key, timeout=timeout
+    )
+
+
+def run_debug_plugin_release(
+    action: str | Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
+    *,
+    data: Mapping[str, Any] | None = None,
+    plugin_path: str | PathLike[str] | None = None,
+    config: Mapping[str, Any] | None = None,
+    modules: Mapping[str, str] | None = None,
+    requirements: Sequence[str] | None = None,
+    job_id: str | None = None,
+    language: str | None = None,
+    idempotency_key: str | uuid.UUID | None = None,
+    timeout: Timeout | None = None,
+) -> Request[Any]:
+    """`POST` a run of an action from source."""
+    from synapse_agent_api import models
+    from synapse_agent_api.api.plugin_releases import run_debug_plugin_release as endpoint
+
+    name, data = legacy.split_action("run_debug_plugin_release", action, data)
+    body = models.RunDebugPluginReleaseRequest(action=name or "")
+    if data is None:
+        body.params = _object("params", params, models.RunDebugPluginReleaseRequestParams.from_dict)
+        body.plugin_path = _path("plugin_path", plugin_path)
+        body.config = _object("config", config, models.RunDebugPluginReleaseRequestConfig.from_dict)
+        body.modules = _object("modules", modules, models.RunDebugPluginReleaseRequestModules.from_dict)
+        body.requirements = _string_list("requirements", requirements)
+        body.job_id = _or_unset(job_id)
+        body.language = _or_unset(language)
+    return _run_request(endpoint, body=body, data=data, key=idempotency_key, timeout=timeout)
+
+
+def auth_headers(agent_token: str | None, user_token: str | None, tenant: str | None) -> dict[str, str]:
+    """The headers that carry a client's credentials, by the names that the contract gives them."""
+    import attrs
+    from synapse_agent_api.api.health import health_check as endpoint
+    from synapse_agent_api.client import AuthenticatedClient
+
+    headers: dict[str, str] = {}
+    if user_token or tenant:
+        user, for_tenant = (_or_unset(f"Token {secret}" if secret else None) for secret in (user_token, tenant))
+        made = _request(endpoint, synapse_user=user, synapse_tenant=for_tenant, result_type=None)
+        headers.update(made.headers or {})
+    if agent_token is not None:
+        name: Any = attrs.fields(AuthenticatedClient).auth_header_name.default
+        headers[name] = agent_token
+    return headers
+
+
+def generated_client(base_url: str) -> AuthenticatedClient:
+    """A client for the generated functions. Its repr shows its token, so it is given none: the SDK sends it."""
+    from synapse_agent_api.client import AuthenticatedClient
+
+    return AuthenticatedClient(base_url=base_url, token="(sent by the SDK)")  # noqa: S106 - not a token
+
+
+def _request(
+    endpoint: ModuleType, *args: Any, result_type: type | None, replayable: bool = False, **kwargs: Any
+) -> Request[Any]:
+    """The request of a generated endpoint."""
+    made = endpoint._get_kwargs(*args, **kwargs)  # noqa: SLF001 - the one seam to the generated code
+    method, params, json = made["method"].upper(), made.get("params"), made.get("json")
+    return Request(method, made["url"], result_type, params, made.get("headers"), json, replayable)
+
+
+def _run_request(
+    endpoint: ModuleType,
+    *args: str,
+    body: Any,
+    data: Mapping[str, Any] | None,
+    key: str | uuid.UUID | None,
+    timeout: Timeout | None,
+) -> Request[Any]:
+    """The request of an endpoint that runs an action; `data` replaces the body, unchanged."""
+    key = _key(key)
+    request = _request(endpoint, *args, body=body, idempotency_key=key, result_type=object)
+    json = request.json if data is None else data
+    return request._replace(json=json, timeout=timeout, job_id=json.get("job_id"), idempotency_key=key)
+
+
+def _or_unset(value: T | None) -> T | Unset:
+    """`value`, or the generated client's mark for a field that is not sent."""
+    from synapse_agent_api.types import UNSET
+
+    return UNSET if value is None else value
+
+
+def _object(name: str, value: Mapping[str, Any] | None, model: Callable[[Mapping[str, Any]], T]) -> T | Unset:
+    if value is None:
+        return _or_unset(None)
+    if not isinstance(value, Mapping):
+        msg = f"{name} must be a dict, not {value!r:.100}"
+        raise TypeError(msg)
+    return model(value)
+
+
+def _string_list(name: str, value: Sequence[str] | None) -> list[str] | Unset:
+    if value is None:
+        return _or_unset(None)
+    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(part, str) for part in value):
+        msg = f"{name} must be a list of strings, not {value!r:.100}"
+        raise TypeError(msg)
+    return list(value)
+
+
+def _path(name: str, value: str | PathLike[str] | None) -> str | Unset:
+    path = fspath(value) if isinstance(value, PathLike) else value
+    if path is not None and not isinstance(path, str):
+        msg = f"{name} must be a string or a Path, not {value!r:.100}"
+        raise TypeError(msg)
+    return _or_unset(path)
+
+
+def _key(idempotency_key: str | uuid.UUID | None) -> str:
+    """The caller's key, or a new one: one per call, however often it is sent."""
+    import uuid
+
+    if idempotency_key is None:
+        return str(uuid.uuid4())
+    if isinstance(idempotency_key, uuid.UUID):
+        return str(idempotency_key)
+    try:
+        key = str(uuid.UUID(idempotency_key))
+        return idempotency_key if idempotency_key.lower() == key else key
+    except (ValueError, AttributeError, TypeError):
+        msg = f"idempotency_key must be a UUID, such as str(uuid.uuid4()), not {idempotency_key!r:.100}"
+        raise ValueError(msg) from None

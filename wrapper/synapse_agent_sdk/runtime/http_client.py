@@ -1,0 +1,224 @@
+"""httpx's clients, with every request sent as an exchange: deadlines, retries, redirects and errors are the SDK's.
+
+Rooms above use `call`, `call_raw`, `cursor` and `run`. The generated functions, given `client.api`, come through `send`
+and get the same; only what they send by GET, HEAD or DELETE is safe to send again.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+
+import httpx
+
+from synapse_agent_sdk.runtime.errors import SECRETS
+from synapse_agent_sdk.runtime.exchange import Exchange, drive, drive_async, exchange
+from synapse_agent_sdk.runtime.json_body import ENCODER, json_error
+from synapse_agent_sdk.runtime.options import parse_timeout, total_of
+from synapse_agent_sdk.runtime.origins import check_origin
+from synapse_agent_sdk.runtime.pagination import PageCursor
+from synapse_agent_sdk.runtime.request import Request
+from synapse_agent_sdk.runtime.response import FAILURES, BodyReader, parse
+from synapse_agent_sdk.runtime.retry import RetryPolicy, total_seconds
+from synapse_agent_sdk.runtime.transport._private import transport_of
+
+if TYPE_CHECKING:
+    from synapse_agent_sdk.runtime.options import Options
+
+R = TypeVar("R")
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "DELETE"})
+"""What the generated functions may send again without the contract's word for it."""
+
+
+class HttpOptions(NamedTuple):
+    """How to send, beside what the client was configured with."""
+
+    policy: RetryPolicy
+    max_response_bytes: int
+    headers: httpx.Headers
+
+
+class BaseHttpClient:
+    """What sync and async share: how a request becomes an exchange, and how large a response may be."""
+
+    def __init__(self, options: Options, http: HttpOptions, transport: Any) -> None:
+        super().__init__(  # type: ignore[call-arg]  # one of httpx's clients
+            base_url=options.base_url, headers=http.headers, timeout=options.timeout, transport=transport
+        )
+        if "Connection" not in http.headers:
+            # httpx asks to keep connections, as HTTP/1.1 does anyway, and h11 keeps none of HTTP/1.0.
+            self.headers.pop("Connection", None)  # type: ignore[attr-defined]  # both of httpx's clients have it
+        self._options = options
+        self._policy = http.policy
+        self._max_response_bytes = http.max_response_bytes
+        self._secrets = options.secrets()
+        self._root = options.base_url
+        self._fixed_headers = self.headers.raw  # type: ignore[attr-defined]  # as above
+
+    def exchange(self, request: Request[Any]) -> Exchange[httpx.Response]:
+        """The exchange of a request, whose value is a success.
+
+        Raises:
+            RuntimeError: If the client is closed.
+            TypeError: If the body is not JSON.
+            ValueError: If the body is not JSON, or the arguments make no URL.
+        """
+        self._check_open()
+        options = self._options
+        timeout = options.timeout if request.replayable else options.run_timeout
+        total = None
+        if request.timeout is not None:
+            timeout = parse_timeout(request.timeout, timeout)
+            total = total_of(request.timeout, timeout)
+        if total is None:
+            total = total_seconds(self._policy, timeout, replayable=request.replayable)
+        return exchange(request, self._prepare(request, timeout), self._policy, total)
+
+    def result(self, request: Request[R]) -> Exchange[R]:
+        """The exchange of a request, whose value is its result."""
+        return parse(request, (yield from self.exchange(request)))
+
+    def exchange_for_generated(self, request: httpx.Request, base_url: httpx.URL) -> Exchange[httpx.Response]:
+        """The exchange of a request that a generated function made."""
+        self._check_open()
+        check_origin(request.url, base_url)
+        replayable = request.method in SAFE_METHODS
+        asked: Request[Any] = Request(request.method, str(request.url), None, replayable=replayable)
+        timeout = httpx.Timeout(**request.extensions["timeout"])
+        total = total_seconds(self._policy, timeout, replayable=replayable)
+        return exchange(asked, request, self._policy, total)
+
+    def cursor(self, first: Request[Any], fallback: Request[Any]) -> PageCursor[Any]:
+        """A cursor over the pages of a list; `fallback` is the request for agents that refuse the first one."""
+        return PageCursor(first, fallback, self.result, self._root)
+
+    def _check_open(self) -> None:
+        if self.is_closed:  # type: ignore[attr-defined]  # both of httpx's clients have it
+            msg = "This client is closed: make a new one"
+            raise RuntimeError(msg)
+
+    def _prepare(self, request: Request[Any], timeout: httpx.Timeout) -> httpx.Request:
+        """The request as httpx sends it: what `build_request` makes, without merging the same headers for each call."""
+        content = b""
+        own = dict(request.headers or {})
+        if request.json is not None:
+            try:
+                content = ENCODER.encode(request.json).encode()
+            except (TypeError, ValueError, RecursionError) as error:
+                raise json_error(request.json, error) from None
+            own["Content-Length"] = str(len(content))
+        try:
+            url = httpx.URL(f"{self._root}{request.url}", **({"params": request.params} if request.params else {}))
+        except (httpx.InvalidURL, UnicodeError) as error:
+            msg = f"These arguments make no URL: {error!s:.200}"
+            raise ValueError(msg) from None
+        names = {name.lower().encode() for name in own}
+        headers = [pair for pair in self._fixed_headers if pair[0].lower() not in names]
+        headers += [(name.encode(), value.encode()) for name, value in own.items()]
+        extensions = {"timeout": timeout.as_dict()}
+        stream = httpx.ByteStream(content)
+        made = httpx.Request(request.method, url, headers=headers, stream=stream, extensions=extensions)
+        made.read()  # so that it has its content, for instrumentation
+        return made
+
+    def _reader(self, request: httpx.Request, response: httpx.Response) -> BodyReader:
+        """What reads the body of a response, which is told its request and the secrets that it must not show."""
+        response.request = request
+        response.extensions[SECRETS] = self._secrets
+        return BodyReader(response, self._max_response_bytes)
+
+
+class HttpClient(BaseHttpClient, httpx.Client):
+    """The sync client."""
+
+    sleep = staticmethod(time.sleep)
+
+    def call(self, request: Request[R]) -> R:
+        """Send a request, and return its result."""
+        return self.run(self.result(request))
+
+    def run(self, exchange: Exchange[R]) -> R:
+        """Carry out an exchange, and return its value."""
+        return drive(exchange, self.send_once, self.sleep)
+
+    def send(self, request: httpx.Request, **_: Any) -> httpx.Response:
+        """Send what a generated function made."""
+        return self.run(self.exchange_for_generated(request, self.base_url))
+
+    def send_once(self, request: httpx.Request) -> httpx.Response:
+        """Send a request once, and read the response."""
+        response: httpx.Response = transport_of(self).handle_request(request)
+        reader = self._reader(request, response)
+        if response.is_stream_consumed:
+            return response  # a transport of the caller's own has read it
+        try:
+            reader.begin()
+            for chunk in cast("httpx.SyncByteStream", response.stream):
+                reader.add(chunk)
+        except FAILURES as error:
+            reader.failure = error
+        finally:
+            response.close()
+        return reader.end()
+
+
+class AsyncHttpClient(BaseHttpClient, httpx.AsyncClient):
+    """The async client."""
+
+    @staticmethod
+    async def sleep(seconds: float) -> None:
+        """Wait, on whichever event loop runs."""
+        import anyio
+
+        await anyio.sleep(seconds)
+
+    async def call(self, request: Request[R]) -> R:
+        """Send a request, and return its result."""
+        return await self.run(self.result(request))
+
+    async def run(self, exchange: Exchange[R]) -> R:
+        """Carry out an exchange, and return its value."""
+        return await drive_async(exchange, self.send_once, self.sleep)
+
+    async def send(self, request: httpx.Request, **_: Any) -> httpx.Response:
+        """Send what a generated function made."""
+        return await self.run(self.exchange_for_generated(request, self.base_url))
+
+    async def send_once(self, request: httpx.Request) -> httpx.Response:
+        """Send a request once, and read the response."""
+        response: httpx.Response = await transport_of(self).handle_async_request(request)
+        reader = self._reader(request, response)
+        if response.is_stream_consumed:
+            return response  # a transport of the caller's own has read it
+        try:
+            reader.begin()
+            async for chunk in cast("httpx.AsyncByteStream", response.stream):
+                reader.add(chunk)
+        except FAILURES as error:
+            reader.failure = error
+        finally:
+            await response.aclose()
+        return reader.end()
+
+
+class ClientTransport(httpx.BaseTransport):
+    """Sends through an httpx client of the caller's, which stays open when this is closed."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request."""
+        return self._client.send(request, stream=True, follow_redirects=False)
+
+
+class AsyncClientTransport(httpx.AsyncBaseTransport):
+    """Sends through an httpx client of the caller's, which stays open when this is closed."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request."""
+        return await self._client.send(request, stream=True, follow_redirects=False)

@@ -1,0 +1,1 @@
+"""Connections below httpx: deadlines, pools, and all that is private of httpx and httpcore (`_private`)."""
