@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from synapse_agent_api.typed_dicts import PluginRelease, PluginReleasePage
 
-    from synapse_agent_sdk.ages import Age
     from synapse_agent_sdk.lookup import Lookup
+    from synapse_agent_sdk.pruning import Age
     from synapse_agent_sdk.runtime import AsyncHttpClient, PageCursor, Timeout
 
 

@@ -7,16 +7,16 @@ functions because the generated models cost more to import than the rest of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID, uuid4
 
 from synapse_agent_sdk import legacy
 from synapse_agent_sdk.lookup import Lookup, ReleaseLookup
 from synapse_agent_sdk.runtime import Request
 
 if TYPE_CHECKING:
-    import uuid
     from types import ModuleType
 
     from synapse_agent_api.client import AuthenticatedClient
@@ -103,23 +103,29 @@ def run_plugin_release(
     requirements: Sequence[str] | None = None,
     job_id: str | None = None,
     language: str | None = None,
-    idempotency_key: str | uuid.UUID | None = None,
+    idempotency_key: str | UUID | None = None,
     timeout: Timeout | None = None,
 ) -> Request[Any]:
     """`POST` a run of an action of a release."""
     from synapse_agent_api.api.plugin_releases import run_plugin_release as endpoint
     from synapse_agent_api.models import RunPluginReleaseRequest, RunPluginReleaseRequestParams
 
-    name, data = legacy.split_action("run_plugin_release", action, data)
-    body = RunPluginReleaseRequest(action=name or "")
-    if data is None:
-        body.params = _object("params", params, RunPluginReleaseRequestParams.from_dict)
+    if data is not None or not isinstance(action, str) or not action.strip():
+        action, data = legacy.split_action("run_plugin_release", action, data)
+    body = RunPluginReleaseRequest(action=action or "")
+    if params is not None:
+        if not isinstance(params, Mapping):
+            raise _type_error("params", "a dict", params)
+        body.params = RunPluginReleaseRequestParams.from_dict(params)
+    if requirements is not None:
         body.requirements = _string_list("requirements", requirements)
-        body.job_id = _or_unset(job_id)
-        body.language = _or_unset(language)
-    return _run_request(
-        endpoint, ReleaseLookup.parse(lookup).value, body=body, data=data, key=idempotency_key, timeout=timeout
-    )
+    if job_id is not None:
+        body.job_id = job_id
+    if language is not None:
+        body.language = language
+    key = str(uuid4()) if idempotency_key is None else _key(idempotency_key)
+    segment = ReleaseLookup.parse(lookup).value
+    return _request(endpoint, segment, body=body, idempotency_key=key, result_type=object, data=data, timeout=timeout)
 
 
 def run_debug_plugin_release(
@@ -133,24 +139,35 @@ def run_debug_plugin_release(
     requirements: Sequence[str] | None = None,
     job_id: str | None = None,
     language: str | None = None,
-    idempotency_key: str | uuid.UUID | None = None,
+    idempotency_key: str | UUID | None = None,
     timeout: Timeout | None = None,
 ) -> Request[Any]:
     """`POST` a run of an action from source."""
     from synapse_agent_api import models
     from synapse_agent_api.api.plugin_releases import run_debug_plugin_release as endpoint
 
-    name, data = legacy.split_action("run_debug_plugin_release", action, data)
-    body = models.RunDebugPluginReleaseRequest(action=name or "")
-    if data is None:
-        body.params = _object("params", params, models.RunDebugPluginReleaseRequestParams.from_dict)
+    if data is not None or not isinstance(action, str) or not action.strip():
+        action, data = legacy.split_action("run_debug_plugin_release", action, data)
+    for name, value in (("params", params), ("config", config), ("modules", modules)):
+        if value is not None and not isinstance(value, Mapping):
+            raise _type_error(name, "a dict", value)
+    body = models.RunDebugPluginReleaseRequest(action=action or "")
+    if params is not None:
+        body.params = models.RunDebugPluginReleaseRequestParams.from_dict(params)
+    if plugin_path is not None:
         body.plugin_path = _path("plugin_path", plugin_path)
-        body.config = _object("config", config, models.RunDebugPluginReleaseRequestConfig.from_dict)
-        body.modules = _object("modules", modules, models.RunDebugPluginReleaseRequestModules.from_dict)
+    if config is not None:
+        body.config = models.RunDebugPluginReleaseRequestConfig.from_dict(config)
+    if modules is not None:
+        body.modules = models.RunDebugPluginReleaseRequestModules.from_dict(modules)
+    if requirements is not None:
         body.requirements = _string_list("requirements", requirements)
-        body.job_id = _or_unset(job_id)
-        body.language = _or_unset(language)
-    return _run_request(endpoint, body=body, data=data, key=idempotency_key, timeout=timeout)
+    if job_id is not None:
+        body.job_id = job_id
+    if language is not None:
+        body.language = language
+    key = str(uuid4()) if idempotency_key is None else _key(idempotency_key)
+    return _request(endpoint, body=body, idempotency_key=key, result_type=object, data=data, timeout=timeout)
 
 
 def auth_headers(agent_token: str | None, user_token: str | None, tenant: str | None) -> dict[str, str]:
@@ -178,27 +195,29 @@ def generated_client(base_url: str) -> AuthenticatedClient:
 
 
 def _request(
-    endpoint: ModuleType, *args: Any, result_type: type | None, replayable: bool = False, **kwargs: Any
-) -> Request[Any]:
-    """The request of a generated endpoint."""
-    made = endpoint._get_kwargs(*args, **kwargs)  # noqa: SLF001 - the one seam to the generated code
-    method, params, json = made["method"].upper(), made.get("params"), made.get("json")
-    return Request(method, made["url"], result_type, params, made.get("headers"), json, replayable)
-
-
-def _run_request(
     endpoint: ModuleType,
     *args: str,
-    body: Any,
-    data: Mapping[str, Any] | None,
-    key: str | uuid.UUID | None,
-    timeout: Timeout | None,
+    result_type: type | None,
+    replayable: bool = False,
+    data: Mapping[str, Any] | None = None,
+    timeout: Timeout | None = None,
+    **kwargs: Any,
 ) -> Request[Any]:
-    """The request of an endpoint that runs an action; `data` replaces the body, unchanged."""
-    key = _key(key)
-    request = _request(endpoint, *args, body=body, idempotency_key=key, result_type=object)
-    json = request.json if data is None else data
-    return request._replace(json=json, timeout=timeout, job_id=json.get("job_id"), idempotency_key=key)
+    """The request of a generated endpoint; `data` replaces the body, unchanged."""
+    made = endpoint._get_kwargs(*args, **kwargs)  # noqa: SLF001 - the one seam to the generated code
+    json = made.get("json") if data is None else data
+    return Request(
+        method=made["method"].upper(),
+        url=made["url"],
+        result_type=result_type,
+        params=made.get("params"),
+        headers=made.get("headers"),
+        json=json,
+        replayable=replayable,
+        timeout=timeout,
+        job_id=None if json is None else json.get("job_id"),
+        idempotency_key=kwargs.get("idempotency_key"),
+    )
 
 
 def _or_unset(value: T | None) -> T | Unset:
@@ -208,42 +227,31 @@ def _or_unset(value: T | None) -> T | Unset:
     return UNSET if value is None else value
 
 
-def _object(name: str, value: Mapping[str, Any] | None, model: Callable[[Mapping[str, Any]], T]) -> T | Unset:
-    if value is None:
-        return _or_unset(None)
-    if not isinstance(value, Mapping):
-        msg = f"{name} must be a dict, not {value!r:.100}"
-        raise TypeError(msg)
-    return model(value)
+def _type_error(name: str, expected: str, value: object) -> TypeError:
+    return TypeError(f"{name} must be {expected}, not {value!r:.100}")
 
 
-def _string_list(name: str, value: Sequence[str] | None) -> list[str] | Unset:
-    if value is None:
-        return _or_unset(None)
+def _string_list(name: str, value: Sequence[str]) -> list[str]:
     if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(part, str) for part in value):
         msg = f"{name} must be a list of strings, not {value!r:.100}"
         raise TypeError(msg)
     return list(value)
 
 
-def _path(name: str, value: str | PathLike[str] | None) -> str | Unset:
+def _path(name: str, value: str | PathLike[str]) -> str:
     path = fspath(value) if isinstance(value, PathLike) else value
-    if path is not None and not isinstance(path, str):
+    if not isinstance(path, str):
         msg = f"{name} must be a string or a Path, not {value!r:.100}"
         raise TypeError(msg)
-    return _or_unset(path)
+    return path
 
 
-def _key(idempotency_key: str | uuid.UUID | None) -> str:
-    """The caller's key, or a new one: one per call, however often it is sent."""
-    import uuid
-
-    if idempotency_key is None:
-        return str(uuid.uuid4())
-    if isinstance(idempotency_key, uuid.UUID):
+def _key(idempotency_key: str | UUID) -> str:
+    """The caller's key, as a UUID is written."""
+    if isinstance(idempotency_key, UUID):
         return str(idempotency_key)
     try:
-        key = str(uuid.UUID(idempotency_key))
+        key = str(UUID(idempotency_key))
         return idempotency_key if idempotency_key.lower() == key else key
     except (ValueError, AttributeError, TypeError):
         msg = f"idempotency_key must be a UUID, such as str(uuid.uuid4()), not {idempotency_key!r:.100}"

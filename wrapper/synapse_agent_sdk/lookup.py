@@ -35,8 +35,12 @@ class ReleaseLookup:
 
     def __post_init__(self) -> None:
         # One that is made by hand is checked too: `..` would reach another path.
-        if not _names_a_release(self.value):
-            raise ValueError(_error_message(self.value))
+        text = self.value
+        if isinstance(text, str) and text.isprintable():
+            code, at, version = text.rpartition("@")
+            if (text.isascii() and text.isdigit()) or (at and code.strip() and version.strip()):
+                return
+        raise ValueError(_error_message(text))
 
     def __str__(self) -> str:
         return self.value
@@ -59,19 +63,14 @@ class ReleaseLookup:
             >>> ReleaseLookup.parse({"plugin": "ocr_plugin", "version": "2.0.0"}).value
             'ocr_plugin@2.0.0'
         """
+        if isinstance(lookup, str):
+            return cls(str.__str__(lookup))  # the text itself, where an enum would give the name of its member
         if isinstance(lookup, cls):
             return lookup
-        text = _text(lookup)
-        if not _names_a_release(text):
-            raise ValueError(_error_message(lookup))
-        return cls(text)
-
-
-def _names_a_release(text: object) -> bool:
-    if not isinstance(text, str) or not text.isprintable():
-        return False
-    code, at, version = text.rpartition("@")
-    return (text.isascii() and text.isdigit()) or bool(at and code.strip() and version.strip())
+        try:
+            return cls(_text(lookup))
+        except ValueError:
+            raise ValueError(_error_message(lookup)) from None
 
 
 def _error_message(lookup: object) -> str:
@@ -82,7 +81,7 @@ def _error_message(lookup: object) -> str:
 def _text(lookup: Any) -> str:
     """The text that `lookup` stands for, or one that is no lookup."""
     if isinstance(lookup, str):
-        return str.__str__(lookup)  # the text itself, where an enum would give the name of its member
+        return str.__str__(lookup)
     if isinstance(lookup, int) and not isinstance(lookup, bool):
         return str(int(lookup))
     if isinstance(lookup, Mapping):

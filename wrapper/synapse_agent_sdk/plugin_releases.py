@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from synapse_agent_api.typed_dicts import PluginRelease, PluginReleasePage
 
-    from synapse_agent_sdk.ages import Age
     from synapse_agent_sdk.lookup import Lookup
+    from synapse_agent_sdk.pruning import Age
     from synapse_agent_sdk.runtime import HttpClient, PageCursor, Timeout
 
 
@@ -326,9 +326,8 @@ class PluginClientMixin:
         date, a time and an offset (RFC 3339) stays, and does not count among those that `keep` keeps.
 
         Args:
-            older_than: Which are old: cached longer ago than `90min`, `12h`, `30d`, `2w` or a timedelta, or before a
-                datetime or a date in any form. A date without a timezone is local time, as Python has it, and one
-                without a time of day starts that day. What can be read in two ways is refused.
+            older_than: An age (`90min`, `12h`, `30d`, `2w` or a timedelta), or a date (ISO 8601 or a datetime). A
+                date without a timezone is local time, and one without a time of day starts that day.
             keep: How many of the newest releases of each plugin stay, however old; 1 or more.
             plugin: Code of the one plugin whose releases may go. It is no reason to delete: it needs one of the others.
             dry_run: Whether to delete nothing, and only say what would be.

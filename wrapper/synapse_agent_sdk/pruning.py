@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from synapse_agent_sdk import endpoints, exceptions
-from synapse_agent_sdk.ages import parse_cutoff
 from synapse_agent_sdk.runtime import collect
 
 if TYPE_CHECKING:
@@ -14,8 +14,20 @@ if TYPE_CHECKING:
 
     from synapse_agent_api.typed_dicts import PluginRelease
 
-    from synapse_agent_sdk.ages import Age
     from synapse_agent_sdk.runtime import BaseHttpClient, Exchange
+
+
+Age: TypeAlias = timedelta | datetime | str
+"""How old, or since when: `30d`, `12h`, an ISO 8601 date, a `timedelta` or a `datetime`."""
+
+AGE = re.compile(r"([0-9]{1,9}) ?(min|h|d|w)", re.IGNORECASE)
+UNITS = {
+    "min": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+DATE = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}")
 
 
 def choose(
@@ -75,6 +87,62 @@ def _created(release: Any) -> datetime | None:
         return None if when.tzinfo is None else when.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def parse_cutoff(older_than: Age, now: datetime) -> datetime:
+    """The time before which everything is older than was asked for.
+
+    Args:
+        older_than: An age or a date. A date without a timezone is local time, and one without a time starts that day.
+        now: The current time, with its timezone.
+
+    Returns:
+        The time, in UTC.
+
+    Raises:
+        TypeError: If it is not a string, a timedelta or a datetime.
+        ValueError: If it cannot be read, or is not in the past.
+
+    Example:
+        >>> from datetime import UTC, datetime
+        >>> parse_cutoff("30d", datetime(2026, 1, 31, tzinfo=UTC)).isoformat()
+        '2026-01-01T00:00:00+00:00'
+    """
+    try:
+        then = _time(older_than, now).astimezone(UTC)
+    except OverflowError:
+        msg = f"older_than is out of range: {older_than!r:.100}"
+        raise ValueError(msg) from None
+    if then >= now:
+        msg = f"older_than must be in the past, or everything would be older: {older_than!r:.100}"
+        raise ValueError(msg)
+    return then
+
+
+def _time(older_than: Age, now: datetime) -> datetime:
+    if isinstance(older_than, datetime):
+        return older_than
+    if isinstance(older_than, timedelta):
+        return now - older_than
+    if not isinstance(older_than, str):
+        msg = f"older_than must be a string, a timedelta or a datetime, not {older_than!r:.100}"
+        raise TypeError(msg)
+    text = older_than.strip()
+    if age := AGE.fullmatch(text):
+        return now - int(age[1]) * UNITS[age[2].lower()]
+    from dateutil.parser import isoparse  # type: ignore[import-untyped]  # it has no types
+
+    try:
+        if not DATE.match(text):  # a year alone would be the first of January
+            raise ValueError  # noqa: TRY301 - it ends like a date that cannot be read
+        then: datetime = isoparse(text)
+        then.utcoffset()  # which may be out of range
+    except ValueError:
+        msg = (
+            f"older_than must be an age (90min, 12h, 30d, 2w) or an ISO 8601 date (2026-01-31), not {older_than!r:.100}"
+        )
+        raise ValueError(msg) from None
+    return then
 
 
 def check(older_than: Age | None, keep: int | None, plugin: str | None, now: datetime) -> datetime | None:

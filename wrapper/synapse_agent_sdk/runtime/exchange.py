@@ -10,6 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import httpx
@@ -74,46 +75,43 @@ def exchange(
             error, delivery = _failed(request, http_request, failure, attempt)
             _log(http_request, type(failure).__name__, begun, state)
         else:
-            _log(http_request, response.status_code, begun, state)
-            if redirects < MAX_REDIRECTS and _is_followed(http_request, response):
+            status = response.status_code
+            if log.isEnabledFor(logging.DEBUG):
+                _log(http_request, status, begun, state)
+            if status in REDIRECTS and redirects < MAX_REDIRECTS and _is_followed(http_request, response):
                 redirects += 1
                 state.tries -= 1  # it was answered, and goes on
                 http_request = _redirected(http_request, response)
                 continue
-            if state.is_unknown and request.method == "DELETE" and response.status_code == NOT_FOUND:
+            if state.is_unknown and request.method == "DELETE" and status == NOT_FOUND:
                 response = httpx.Response(204, request=http_request)  # an earlier attempt deleted it
             if response.is_success:
                 response.extensions[ATTEMPTS] = state.tries
                 return response
             error = error_from(request, response)
-            delivery = delivery_of_status(response.status_code, error.error_type)
+            delivery = delivery_of_status(status, error.error_type)
         if delivery is Delivery.NOT_SENT and attempt.reused:
             continue  # an idle connection was found closed: the next one takes its place, whatever the policy
         wait = state.wait(policy, delivery, error, begun, deadline, replayable=request.replayable)
         if wait is None:
-            error.attempts = state.tries
-            if state.is_unknown and request.method != "GET":
-                error.args = (f"{error}, but {_consequence(request)}",)
-            raise error
+            raise _final(error, request, state)
         why = error.status_code or type(error.__cause__).__name__
         log.info("%s %s: %s, trying again in %.2f s", http_request.method, _path(http_request), why, wait)
         yield wait
 
 
+@dataclass(slots=True)
 class RetryState:
     """What became of the attempts to send one request so far."""
 
-    __slots__ = ("attempts", "is_unknown", "tries", "unreached_since")
-
-    def __init__(self) -> None:
-        self.tries = 0
-        """How many attempts there were."""
-        self.attempts = 0
-        """How many of them left this machine."""
-        self.unreached_since: float | None = None
-        """Since when the agent cannot be reached."""
-        self.is_unknown = False
-        """Whether one of them may have run."""
+    tries: int = 0
+    """How many attempts there were."""
+    attempts: int = 0
+    """How many of them left this machine."""
+    unreached_since: float | None = None
+    """Since when the agent cannot be reached."""
+    is_unknown: bool = False
+    """Whether one of them may have run."""
 
     def wait(
         self,
@@ -237,6 +235,14 @@ def _error(
     return kind(detail=cause, message=f"{what}: {why} ({cause})")
 
 
+def _final(error: exceptions.ClientError, request: Request[Any], state: RetryState) -> exceptions.ClientError:
+    """The error to raise, with what all attempts came to."""
+    error.attempts = state.tries
+    if state.is_unknown and request.method != "GET":
+        error.args = (f"{error}, but {_consequence(request)}",)
+    return error
+
+
 def _consequence(request: Request[Any]) -> str:
     """What to tell the caller when nobody knows whether a request was carried out."""
     if not request.replayable:
@@ -251,13 +257,12 @@ def _path(http_request: httpx.Request) -> str:
 
 
 def _log(http_request: httpx.Request, outcome: int | str, begun: float, state: RetryState) -> None:
-    if log.isEnabledFor(logging.DEBUG):
-        milliseconds = (time.monotonic() - begun) * 1000
-        log.debug(
-            "%s %s: %s in %.1f ms, attempt %d",
-            http_request.method,
-            _path(http_request),
-            outcome,
-            milliseconds,
-            state.tries,
-        )
+    milliseconds = (time.monotonic() - begun) * 1000
+    log.debug(
+        "%s %s: %s in %.1f ms, attempt %d",
+        http_request.method,
+        _path(http_request),
+        outcome,
+        milliseconds,
+        state.tries,
+    )

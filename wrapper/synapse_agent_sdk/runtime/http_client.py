@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import httpx
 
-from synapse_agent_sdk.runtime.errors import SECRETS
 from synapse_agent_sdk.runtime.exchange import Exchange, drive, drive_async, exchange
 from synapse_agent_sdk.runtime.json_body import ENCODER, json_error
 from synapse_agent_sdk.runtime.options import parse_timeout, total_of
@@ -20,7 +19,6 @@ from synapse_agent_sdk.runtime.pagination import PageCursor
 from synapse_agent_sdk.runtime.request import Request
 from synapse_agent_sdk.runtime.response import FAILURES, BodyReader, parse
 from synapse_agent_sdk.runtime.retry import RetryPolicy, total_seconds
-from synapse_agent_sdk.runtime.transport._private import transport_of
 
 if TYPE_CHECKING:
     from synapse_agent_sdk.runtime.options import Options
@@ -29,6 +27,7 @@ R = TypeVar("R")
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "DELETE"})
 """What the generated functions may send again without the contract's word for it."""
+CLOSED = "This client is closed: make a new one"
 
 
 class HttpOptions(NamedTuple):
@@ -53,8 +52,9 @@ class BaseHttpClient:
         self._policy = http.policy
         self._max_response_bytes = http.max_response_bytes
         self._secrets = options.secrets()
-        self._root = options.base_url
-        self._fixed_headers = self.headers.raw  # type: ignore[attr-defined]  # as above
+        self._total = total_seconds(http.policy, options.timeout)
+        self._fixed_headers = {name.lower(): (name, value) for name, value in self.headers.raw}  # type: ignore[attr-defined]  # as above
+        self._sending = transport
 
     def exchange(self, request: Request[Any]) -> Exchange[httpx.Response]:
         """The exchange of a request, whose value is a success.
@@ -64,15 +64,15 @@ class BaseHttpClient:
             TypeError: If the body is not JSON.
             ValueError: If the body is not JSON, or the arguments make no URL.
         """
-        self._check_open()
+        if self.is_closed:  # type: ignore[attr-defined]  # both of httpx's clients have it
+            raise RuntimeError(CLOSED)
         options = self._options
-        timeout = options.timeout if request.replayable else options.run_timeout
-        total = None
+        timeout, total = (options.timeout, self._total) if request.replayable else (options.run_timeout, None)
         if request.timeout is not None:
             timeout = parse_timeout(request.timeout, timeout)
             total = total_of(request.timeout, timeout)
-        if total is None:
-            total = total_seconds(self._policy, timeout, replayable=request.replayable)
+            if total is None and request.replayable:
+                total = total_seconds(self._policy, timeout)
         return exchange(request, self._prepare(request, timeout), self._policy, total)
 
     def result(self, request: Request[R]) -> Exchange[R]:
@@ -81,22 +81,18 @@ class BaseHttpClient:
 
     def exchange_for_generated(self, request: httpx.Request, base_url: httpx.URL) -> Exchange[httpx.Response]:
         """The exchange of a request that a generated function made."""
-        self._check_open()
+        if self.is_closed:  # type: ignore[attr-defined]  # both of httpx's clients have it
+            raise RuntimeError(CLOSED)
         check_origin(request.url, base_url)
         replayable = request.method in SAFE_METHODS
         asked: Request[Any] = Request(request.method, str(request.url), None, replayable=replayable)
         timeout = httpx.Timeout(**request.extensions["timeout"])
-        total = total_seconds(self._policy, timeout, replayable=replayable)
+        total = total_seconds(self._policy, timeout) if replayable else None
         return exchange(asked, request, self._policy, total)
 
     def cursor(self, first: Request[Any], fallback: Request[Any]) -> PageCursor[Any]:
         """A cursor over the pages of a list; `fallback` is the request for agents that refuse the first one."""
-        return PageCursor(first, fallback, self.result, self._root)
-
-    def _check_open(self) -> None:
-        if self.is_closed:  # type: ignore[attr-defined]  # both of httpx's clients have it
-            msg = "This client is closed: make a new one"
-            raise RuntimeError(msg)
+        return PageCursor(first, fallback, self.result, self._options.base_url)
 
     def _prepare(self, request: Request[Any], timeout: httpx.Timeout) -> httpx.Request:
         """The request as httpx sends it: what `build_request` makes, without merging the same headers for each call."""
@@ -109,24 +105,20 @@ class BaseHttpClient:
                 raise json_error(request.json, error) from None
             own["Content-Length"] = str(len(content))
         try:
-            url = httpx.URL(f"{self._root}{request.url}", **({"params": request.params} if request.params else {}))
+            url = httpx.URL(
+                f"{self._options.base_url}{request.url}", **({"params": request.params} if request.params else {})
+            )
         except (httpx.InvalidURL, UnicodeError) as error:
             msg = f"These arguments make no URL: {error!s:.200}"
             raise ValueError(msg) from None
-        names = {name.lower().encode() for name in own}
-        headers = [pair for pair in self._fixed_headers if pair[0].lower() not in names]
-        headers += [(name.encode(), value.encode()) for name, value in own.items()]
+        headers = self._fixed_headers.copy()
+        for name, value in own.items():
+            headers[name.lower().encode()] = (name.encode(), value.encode())
         extensions = {"timeout": timeout.as_dict()}
         stream = httpx.ByteStream(content)
-        made = httpx.Request(request.method, url, headers=headers, stream=stream, extensions=extensions)
+        made = httpx.Request(request.method, url, headers=list(headers.values()), stream=stream, extensions=extensions)
         made.read()  # so that it has its content, for instrumentation
         return made
-
-    def _reader(self, request: httpx.Request, response: httpx.Response) -> BodyReader:
-        """What reads the body of a response, which is told its request and the secrets that it must not show."""
-        response.request = request
-        response.extensions[SECRETS] = self._secrets
-        return BodyReader(response, self._max_response_bytes)
 
 
 class HttpClient(BaseHttpClient, httpx.Client):
@@ -136,7 +128,7 @@ class HttpClient(BaseHttpClient, httpx.Client):
 
     def call(self, request: Request[R]) -> R:
         """Send a request, and return its result."""
-        return self.run(self.result(request))
+        return parse(request, drive(self.exchange(request), self.send_once, self.sleep))
 
     def run(self, exchange: Exchange[R]) -> R:
         """Carry out an exchange, and return its value."""
@@ -148,14 +140,14 @@ class HttpClient(BaseHttpClient, httpx.Client):
 
     def send_once(self, request: httpx.Request) -> httpx.Response:
         """Send a request once, and read the response."""
-        response: httpx.Response = transport_of(self).handle_request(request)
-        reader = self._reader(request, response)
+        response: httpx.Response = self._sending.handle_request(request)
+        reader = BodyReader(response, request, self._secrets, self._max_response_bytes)
         if response.is_stream_consumed:
             return response  # a transport of the caller's own has read it
         try:
-            reader.begin()
-            for chunk in cast("httpx.SyncByteStream", response.stream):
-                reader.add(chunk)
+            if reader.failure is None:
+                for chunk in cast("httpx.SyncByteStream", response.stream):
+                    reader.add(chunk)
         except FAILURES as error:
             reader.failure = error
         finally:
@@ -175,7 +167,7 @@ class AsyncHttpClient(BaseHttpClient, httpx.AsyncClient):
 
     async def call(self, request: Request[R]) -> R:
         """Send a request, and return its result."""
-        return await self.run(self.result(request))
+        return parse(request, await drive_async(self.exchange(request), self.send_once, self.sleep))
 
     async def run(self, exchange: Exchange[R]) -> R:
         """Carry out an exchange, and return its value."""
@@ -187,14 +179,14 @@ class AsyncHttpClient(BaseHttpClient, httpx.AsyncClient):
 
     async def send_once(self, request: httpx.Request) -> httpx.Response:
         """Send a request once, and read the response."""
-        response: httpx.Response = await transport_of(self).handle_async_request(request)
-        reader = self._reader(request, response)
+        response: httpx.Response = await self._sending.handle_async_request(request)
+        reader = BodyReader(response, request, self._secrets, self._max_response_bytes)
         if response.is_stream_consumed:
             return response  # a transport of the caller's own has read it
         try:
-            reader.begin()
-            async for chunk in cast("httpx.AsyncByteStream", response.stream):
-                reader.add(chunk)
+            if reader.failure is None:
+                async for chunk in cast("httpx.AsyncByteStream", response.stream):
+                    reader.add(chunk)
         except FAILURES as error:
             reader.failure = error
         finally:

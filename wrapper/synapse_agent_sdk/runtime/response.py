@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import httpx
 
 from synapse_agent_sdk.runtime import decoding
-from synapse_agent_sdk.runtime.errors import error_from, invalid_response
+from synapse_agent_sdk.runtime.errors import SECRETS, error_from, invalid_response
 from synapse_agent_sdk.runtime.transport._private import set_content
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ def parse(request: Request[R], response: httpx.Response) -> R:
     if request.result_type is None:
         return cast("R", None)
     try:
-        value = JSON.decode(_as_text(response.content))
+        # As `json.loads` reads it: UTF-8, UTF-16 or UTF-32.
+        text = response.content.decode(json.detect_encoding(response.content), "surrogatepass")
+        value = JSON.decode(text)
     except (ValueError, RecursionError) as failure:
         raise invalid_response(
             request, response, f"a body that is not JSON ({str(failure) or 'nested too deep'})"
@@ -52,11 +54,6 @@ def parse(request: Request[R], response: httpx.Response) -> R:
     return cast("R", value)
 
 
-def _as_text(content: bytes) -> str:
-    """Content as `json.loads` reads it: UTF-8, UTF-16 or UTF-32."""
-    return content.decode(json.detect_encoding(content), "surrogatepass")
-
-
 def _refuse_constant(name: str) -> None:
     msg = f"{name} is no JSON value"
     raise ValueError(msg)
@@ -66,38 +63,34 @@ JSON = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 class BodyReader:
-    """The body of a response, as it arrives.
+    """Reads the body of a response, as it arrives.
 
     Args:
         response: The response.
+        request: The request that it answers.
+        secrets: What its errors must not show.
         limit: How many bytes it may have, as it arrives and once it is decoded.
     """
 
     __slots__ = ("_chunks", "_left", "_limit", "_response", "failure")
 
-    def __init__(self, response: httpx.Response, limit: int) -> None:
+    def __init__(self, response: httpx.Response, request: httpx.Request, secrets: tuple[str, ...], limit: int) -> None:
+        response.request = request
+        response.extensions[SECRETS] = secrets
         self._response = response
-        self._limit = limit
-        self._left = limit
+        self._limit = self._left = limit
         self._chunks: list[bytes] = []
         self.failure: Exception | None = None
-        """What ended it before its end."""
-
-    def begin(self) -> None:
-        """Look at what it announces.
-
-        Raises:
-            TooLarge: If that is more than the limit.
-        """
-        length = self._response.headers.get("content-length", "")
-        if length.isascii() and length.isdigit() and int(length[:20]) > self._limit:
-            raise self._too_large()
+        """Why there is no more to read."""
+        length = response.headers.get("content-length", "")
+        if length.isascii() and length.isdigit() and int(length[:20]) > limit:
+            self.failure = self._too_large()
 
     def add(self, chunk: bytes) -> None:
         """Take what arrived.
 
         Raises:
-            TooLarge: If it is more than the limit by now.
+            ResponseTooLarge: If it is more than the limit by now.
         """
         self._chunks.append(chunk)
         self._left -= len(chunk)
@@ -110,14 +103,15 @@ class BodyReader:
         Raises:
             Exception: `failure`, if the response is a success.
             DecodingError: If a success is not of its coding.
-            TooLarge: If a success is larger than the limit.
+            ResponseTooLarge: If a success is larger than the limit.
         """
         content = b"".join(self._chunks)
         coding = self._response.headers.get("content-encoding", "")
         try:
             if self.failure is not None:
                 raise self.failure
-            content = decoding.decode(content, coding, self._limit)
+            if coding:
+                content = decoding.decode(content, coding, self._limit)
         except decoding.TooLargeError:
             if self._response.is_success:
                 raise self._too_large() from None

@@ -147,10 +147,8 @@ def wait_before_next(
     return wait if left is None or wait < left else None
 
 
-def total_seconds(policy: RetryPolicy, timeout: httpx.Timeout, *, replayable: bool) -> float | None:
-    """How long a call may take with all its attempts and waits, or None where there is no bound."""
-    if not replayable:
-        return None
+def total_seconds(policy: RetryPolicy, timeout: httpx.Timeout) -> float | None:
+    """How long a replayable call may take with all its attempts and waits, or None if there is no bound."""
     if policy.total is not None:
         return policy.total
     if timeout.connect is None or timeout.read is None:

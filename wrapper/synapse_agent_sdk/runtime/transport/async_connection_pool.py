@@ -1,4 +1,4 @@
-"""Connections of the async flavour; `transport` says how they are held, and why."""
+"""Connections of the async client; `connection_pool` says how they are kept, and why."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import httpx
 
 from synapse_agent_sdk.runtime.transport._private import abandon, create_connection, pool_of, set_pool, unlock
 from synapse_agent_sdk.runtime.transport.attempt import ATTEMPT, Attempt
-from synapse_agent_sdk.runtime.transport.idle_connections import IdleConnections
-from synapse_agent_sdk.runtime.transport.network import AsyncBackend, Connection
+from synapse_agent_sdk.runtime.transport.connection_pool import IdleConnections
+from synapse_agent_sdk.runtime.transport.network import AsyncBackend, Connection, clamp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
 class AsyncConnectionPool:
-    """Lends the connections of a stack to the tasks of one event loop; it takes the place of a pool of httpcore."""
+    """Lends connections to the tasks of one event loop, in place of a pool of httpcore."""
 
     def __init__(self, factory: httpcore.AsyncConnectionPool, limits: httpx.Limits) -> None:
         self._factory = factory
@@ -56,7 +56,7 @@ class AsyncConnectionPool:
         if before is not None and not before.is_closed() and (self._busy or before.is_running()):
             msg = "This client is in use in another event loop: make one client for each loop"
             raise RuntimeError(msg)
-        for connection in self._idle.clear():
+        for connection in self._idle.take_all():
             abandon(connection.inner, forked=self._pid != os.getpid())
         self._loop = loop
         self._pid = os.getpid()
@@ -85,7 +85,7 @@ class AsyncConnectionPool:
 
     async def _wait_for_room(self, request: httpcore.Request, attempt: Attempt) -> None:
         if self._idle.capacity is not None and self._busy >= self._idle.capacity:
-            timeout = attempt.clamp(request.extensions.get("timeout", {}).get("pool"), httpcore.PoolTimeout)
+            timeout = clamp(attempt, request.extensions.get("timeout", {}).get("pool"), httpcore.PoolTimeout)
             turn = anyio.Event()
             self._waiting.append(turn)
             try:
@@ -111,7 +111,8 @@ class AsyncConnectionPool:
             self._busy -= 1
 
     async def _connect(self, request: httpcore.Request, attempt: Attempt) -> Connection:
-        while (connection := self._idle.take()) is not None:
+        while self._idle:
+            connection = self._idle.pop()
             if connection.inner.can_handle_request(request.url.origin) and not connection.inner.has_expired():
                 unlock(connection.inner)
                 connection.attempt = attempt
@@ -130,7 +131,7 @@ class AsyncConnectionPool:
             return
         closing = self._idle.put(connection)
         if self._closed:
-            closing += self._idle.clear()
+            closing += self._idle.take_all()
         self._leave()
         if closing:
             await self._close(closing)
@@ -144,7 +145,7 @@ class AsyncConnectionPool:
         """Close the idle connections; those in use are closed when they come back."""
         self._closed = True
         self._enter_loop()
-        await self._close(self._idle.clear())
+        await self._close(self._idle.take_all())
 
     async def __aenter__(self) -> Self:
         return self
@@ -154,7 +155,7 @@ class AsyncConnectionPool:
 
     def __del__(self) -> None:
         # Nobody closed the client: its sockets close with it, without a warning at exit.
-        for connection in self._idle.clear():
+        for connection in self._idle.take_all():
             abandon(connection.inner, forked=self._pid != os.getpid())
 
 
@@ -180,7 +181,7 @@ class AsyncPooledStream:
 
 
 class AsyncTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport on a stack of connections; it takes the same arguments."""
+    """httpx's transport on this pool; it takes the same arguments."""
 
     def __init__(self, *, limits: httpx.Limits, **options: Any) -> None:
         super().__init__(limits=limits, **options)

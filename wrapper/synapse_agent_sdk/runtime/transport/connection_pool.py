@@ -1,30 +1,68 @@
-"""Connections: httpx's transports, with the idle connections of one agent on a stack in place of httpcore's pool.
+"""Connections: httpx's transports, with a list of idle connections in place of httpcore's pool.
 
-The last connection that came back is the first to be used again, so each request looks at one connection, where the
-pool asks every idle one whether it is still alive. httpx's own classes stay in place around it: its proxies and TLS
-options work, and so does what patches `HTTPTransport.handle_request`, as OpenTelemetry does.
+The last connection that came back is the first to be used again, so each request looks at one connection, where
+httpcore's pool asks every idle one whether it is still alive. httpx's own classes stay in place around it: its proxies
+and TLS options work, and so does what patches `HTTPTransport.handle_request`, as OpenTelemetry does.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
+import time
+from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
 import httpcore
 import httpx
 
-from synapse_agent_sdk.runtime.transport._private import backend_of, create_connection, pool_of, set_pool
+from synapse_agent_sdk.runtime.transport._private import (
+    backend_of,
+    create_connection,
+    has_surplus,
+    pool_of,
+    set_pool,
+)
 from synapse_agent_sdk.runtime.transport.attempt import ATTEMPT, Attempt
-from synapse_agent_sdk.runtime.transport.idle_connections import IdleConnections
-from synapse_agent_sdk.runtime.transport.network import Backend, Connection
+from synapse_agent_sdk.runtime.transport.network import Backend, Connection, clamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+class IdleConnections(deque[Connection]):
+    """The idle connections of one agent, the one that came back last at the end. It neither waits nor locks."""
+
+    def __init__(self, limits: httpx.Limits) -> None:
+        super().__init__()
+        self.capacity = limits.max_connections
+        self._keep = limits.max_keepalive_connections
+        self._expiry = limits.keepalive_expiry
+
+    def put(self, connection: Connection) -> list[Connection]:
+        """Take a connection back, and give those to close: it, if it cannot be used again, and one that expired."""
+        if not connection.inner.is_idle() or has_surplus(connection.inner):
+            return [connection]
+        connection.idle_since = time.monotonic()
+        closing = []
+        if self and self._expiry is not None and connection.idle_since - self[0].idle_since > self._expiry:
+            closing.append(self.popleft())
+        if self._keep is not None and len(self) >= self._keep:
+            closing.append(connection)
+        else:
+            self.append(connection)
+        return closing
+
+    def take_all(self) -> list[Connection]:
+        """All connections, which are removed."""
+        connections = list(self)
+        self.clear()
+        return connections
+
+
 class ConnectionPool:
-    """Lends the connections of a stack to threads; it takes the place of a pool of httpcore."""
+    """Lends connections to threads, in place of a pool of httpcore."""
 
     def __init__(self, factory: httpcore.ConnectionPool, limits: httpx.Limits) -> None:
         self._factory = factory
@@ -36,8 +74,8 @@ class ConnectionPool:
     def _reset(self) -> None:
         """Begin anew, as a process that was forked must: locks may be held by threads that are not there."""
         self._lock = threading.Lock()
-        self._room = threading.Semaphore(self._idle.capacity) if self._idle.capacity is not None else None
-        for connection in self._idle.clear():
+        self._room = threading.Semaphore(sys.maxsize if self._idle.capacity is None else self._idle.capacity)
+        for connection in self._idle.take_all():
             connection.inner.close()
         self._pid = os.getpid()  # last, so that no other thread takes the lock of before
 
@@ -47,7 +85,8 @@ class ConnectionPool:
             self._reset()
         attempt = request.extensions.get(ATTEMPT) or Attempt()
         attempt.watched = True
-        self._wait_for_room(request, attempt)
+        if not self._room.acquire(blocking=False):
+            self._wait_for_room(request, attempt)
         try:
             connection = self._connect(request, attempt)
             try:
@@ -56,26 +95,21 @@ class ConnectionPool:
                 connection.inner.close()
                 raise
         except BaseException:
-            self._leave()
+            self._room.release()
             raise
         response.stream = PooledStream(response.stream, connection, self)
         return response
 
     def _wait_for_room(self, request: httpcore.Request, attempt: Attempt) -> None:
-        if self._room is not None and not self._room.acquire(blocking=False):
-            timeout = attempt.clamp(request.extensions.get("timeout", {}).get("pool"), httpcore.PoolTimeout)
-            if not self._room.acquire(timeout=timeout):
-                msg = f"all {self._idle.capacity} connections are in use"
-                raise httpcore.PoolTimeout(msg)
-
-    def _leave(self) -> None:
-        if self._room is not None:
-            self._room.release()
+        timeout = clamp(attempt, request.extensions.get("timeout", {}).get("pool"), httpcore.PoolTimeout)
+        if not self._room.acquire(timeout=timeout):
+            msg = f"all {self._idle.capacity} connections are in use"
+            raise httpcore.PoolTimeout(msg)
 
     def _connect(self, request: httpcore.Request, attempt: Attempt) -> Connection:
         while True:
             with self._lock:
-                connection = self._idle.take()
+                connection = self._idle.pop() if self._idle else None
                 if connection is None:
                     connection = Connection(attempt)
                     backend = Backend(self._backend, connection)
@@ -92,16 +126,16 @@ class ConnectionPool:
         with self._lock:
             closing = self._idle.put(connection)
             if self._closed:
-                closing += self._idle.clear()
+                closing += self._idle.take_all()
         for each in closing:
             each.inner.close()
-        self._leave()
+        self._room.release()
 
     def close(self) -> None:
         """Close the idle connections; those in use are closed when they come back."""
         with self._lock:
             self._closed = True
-            connections = self._idle.clear()
+            connections = self._idle.take_all()
         for connection in connections:
             connection.inner.close()
 
@@ -113,7 +147,7 @@ class ConnectionPool:
 
     def __del__(self) -> None:
         # Nobody closed the client: its sockets close with it, without a warning at exit.
-        for connection in self._idle.clear():
+        for connection in self._idle.take_all():
             connection.inner.close()
 
 
@@ -139,7 +173,7 @@ class PooledStream:
 
 
 class Transport(httpx.HTTPTransport):
-    """httpx's transport on a stack of connections; it takes the same arguments."""
+    """httpx's transport on this pool; it takes the same arguments."""
 
     def __init__(self, *, limits: httpx.Limits, **options: Any) -> None:
         super().__init__(limits=limits, **options)

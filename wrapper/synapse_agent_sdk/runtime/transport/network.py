@@ -59,6 +59,26 @@ class Connection:
         """The event loop that it belongs to."""
 
 
+def clamp(attempt: Attempt, timeout: float | None, error: type[Exception], *, is_read: bool = False) -> float | None:
+    """`timeout`, or what is left of an attempt's total time if that is less.
+
+    Args:
+        attempt: The attempt.
+        timeout: Seconds.
+        error: What to raise if nothing is left.
+        is_read: Whether a response is waited for. Before the request was sent it is a proxy's, as if connecting.
+    """
+    if is_read and not attempt.sent and attempt.connect is not None:
+        timeout = attempt.connect if timeout is None else min(timeout, attempt.connect)
+    if attempt.deadline is None:
+        return timeout
+    left = attempt.deadline - time.monotonic()
+    if left <= 0:
+        msg = "the call's total time is up"
+        raise error(msg)
+    return left if timeout is None or left < timeout else timeout
+
+
 def _parts(data: bytes, attempt: Attempt) -> Iterator[bytes]:
     """What to write one after the other; it goes on where a write succeeded, and so knows what may have left."""
     for start in range(0, len(data), SLICE_BYTES):
@@ -84,7 +104,9 @@ class Stream(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self._held:
             self._flush(timeout)
-        return self._stream.read(max_bytes, self._connection.attempt.clamp_read(timeout, httpcore.ReadTimeout))
+        return self._stream.read(
+            max_bytes, clamp(self._connection.attempt, timeout, httpcore.ReadTimeout, is_read=True)
+        )
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if not self._held and buffer:
@@ -97,7 +119,7 @@ class Stream(httpcore.NetworkStream):
         held, self._held = self._held, b""
         attempt = self._connection.attempt
         for part in _parts(held, attempt):
-            self._stream.write(part, attempt.clamp(timeout, httpcore.WriteTimeout))
+            self._stream.write(part, clamp(attempt, timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
         self._stream.close()
@@ -105,7 +127,7 @@ class Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        timeout = self._connection.attempt.clamp(timeout, httpcore.ConnectTimeout)
+        timeout = clamp(self._connection.attempt, timeout, httpcore.ConnectTimeout)
         return Stream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._connection)
 
     def get_extra_info(self, info: str) -> Any:
@@ -133,8 +155,8 @@ class Backend(httpcore.NetworkBackend):
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in _addresses(host, port):
             try:
-                left = self._connection.attempt.clamp(
-                    until.clamp(None, httpcore.ConnectTimeout), httpcore.ConnectTimeout
+                left = clamp(
+                    self._connection.attempt, clamp(until, None, httpcore.ConnectTimeout), httpcore.ConnectTimeout
                 )
                 stream = self._backend.connect_tcp(address, port, left, local_address, options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
@@ -168,7 +190,9 @@ class AsyncStream(httpcore.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self._held:
             await self._flush(timeout)
-        return await self._stream.read(max_bytes, self._connection.attempt.clamp_read(timeout, httpcore.ReadTimeout))
+        return await self._stream.read(
+            max_bytes, clamp(self._connection.attempt, timeout, httpcore.ReadTimeout, is_read=True)
+        )
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if not self._held and buffer:
@@ -181,7 +205,7 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         held, self._held = self._held, b""
         attempt = self._connection.attempt
         for part in _parts(held, attempt):
-            await self._stream.write(part, attempt.clamp(timeout, httpcore.WriteTimeout))
+            await self._stream.write(part, clamp(attempt, timeout, httpcore.WriteTimeout))
 
     async def aclose(self) -> None:
         await self._stream.aclose()
@@ -189,7 +213,7 @@ class AsyncStream(httpcore.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
-        timeout = self._connection.attempt.clamp(timeout, httpcore.ConnectTimeout)
+        timeout = clamp(self._connection.attempt, timeout, httpcore.ConnectTimeout)
         return AsyncStream(await self._stream.start_tls(ssl_context, server_hostname, timeout), self._connection)
 
     def get_extra_info(self, info: str) -> Any:
@@ -211,7 +235,7 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        timeout = self._connection.attempt.clamp(timeout, httpcore.ConnectTimeout)
+        timeout = clamp(self._connection.attempt, timeout, httpcore.ConnectTimeout)
         options = [*KEEP_ALIVE, *(socket_options or ())]
         from synapse_agent_sdk.runtime.transport.asyncio_network import (
             on_asyncio,  # the sync client has no use for asyncio
