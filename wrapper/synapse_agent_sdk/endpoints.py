@@ -162,10 +162,7 @@ def run_debug_plugin_release(
         body.modules = models.RunDebugPluginReleaseRequestModules.from_dict(modules)
     if requirements is not None:
         body.requirements = _string_list("requirements", requirements)
-    if job_id is not None:
-        body.job_id = job_id
-    if language is not None:
-        body.language = language
+    body.job_id, body.language = _or_unset(job_id), _or_unset(language)
     key = str(uuid4()) if idempotency_key is None else _key(idempotency_key)
     return _request(endpoint, body=body, idempotency_key=key, result_type=object, data=data, timeout=timeout)
 

@@ -108,11 +108,11 @@ def parse_cutoff(older_than: Age, now: datetime) -> datetime:
         >>> parse_cutoff("30d", datetime(2026, 1, 31, tzinfo=UTC)).isoformat()
         '2026-01-01T00:00:00+00:00'
     """
+    then = _time(older_than, now)
     try:
-        then = _time(older_than, now).astimezone(UTC)
-    except OverflowError:
-        msg = f"older_than is out of range: {older_than!r:.100}"
-        raise ValueError(msg) from None
+        then = then.astimezone(UTC)
+    except (OverflowError, ValueError):
+        raise ValueError(_out_of_range(older_than)) from None
     if then >= now:
         msg = f"older_than must be in the past, or everything would be older: {older_than!r:.100}"
         raise ValueError(msg)
@@ -123,13 +123,13 @@ def _time(older_than: Age, now: datetime) -> datetime:
     if isinstance(older_than, datetime):
         return older_than
     if isinstance(older_than, timedelta):
-        return now - older_than
+        return _ago(older_than, older_than, now)
     if not isinstance(older_than, str):
         msg = f"older_than must be a string, a timedelta or a datetime, not {older_than!r:.100}"
         raise TypeError(msg)
     text = older_than.strip()
     if age := AGE.fullmatch(text):
-        return now - int(age[1]) * UNITS[age[2].lower()]
+        return _ago(older_than, int(age[1]) * UNITS[age[2].lower()], now)
     from dateutil.parser import isoparse  # type: ignore[import-untyped]  # it has no types
 
     try:
