@@ -23,7 +23,7 @@ WIDTH = min(76, shutil.get_terminal_size().columns)
 RAISES = "  # raises "
 STEPS = """\
 # Start a local agent on a free port, with a client of it.
-from synapse_sdk.clients.agent import AgentClient
+from synapse_agent_sdk import AgentClient
 client = AgentClient.local("examples/plugins")
 client.health_check()["status"]
 

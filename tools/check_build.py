@@ -12,9 +12,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 IN_WHEEL = (
-    "synapse_sdk/py.typed",
-    "synapse_sdk/clients/agent/__init__.py",
-    "synapse_sdk/testing/plugin.py",
+    "zzz_synapse_agent_sdk.pth",
+    "synapse_agent_sdk/_dropin/synapse_sdk/clients/agent/__init__.py",
+    "synapse_agent_sdk/_dropin/synapse_sdk/py.typed",
+    "synapse_agent_sdk/client.py",
+    "synapse_agent_sdk/py.typed",
+    "synapse_agent_sdk/runtime/transport/connection_pool.py",
+    "synapse_agent_sdk/testing/plugin.py",
     "synapse_agent_api/py.typed",
     "synapse_agent_api/api/plugin_releases/run_plugin_release.py",
     "synapse_local_agent/agent.yaml",
@@ -23,7 +27,8 @@ IN_WHEEL = (
 IN_SDIST = (
     "openapi/agent.yaml",
     "generated/synapse_agent_api/py.typed",
-    "wrapper/synapse_sdk/py.typed",
+    "wrapper/synapse_agent_sdk/py.typed",
+    "wrapper/site-packages/zzz_synapse_agent_sdk.pth",
     "agent/synapse_local_agent/synapse_worker/__main__.py",
     "LICENSE",
     "README.md",

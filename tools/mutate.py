@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "mutants.md"
-PACKAGE = Path("synapse_sdk/clients/agent")
-MODULES = ("operations", "lookup", "legacy", "retries", "pagination")
+PACKAGE = Path("synapse_agent_sdk")
+MODULES = ("endpoints", "lookup", "legacy", "runtime/retry", "runtime/pagination")
 # mutmut runs those that reach the mutated function, the fastest first; these are enough, and a mutant costs a second.
 TESTS = (
     "tests/unit/test_legacy.py",
@@ -41,7 +41,7 @@ class Mutant(NamedTuple):
     """A change to a function: what it takes away (-) and what it puts there (+), a line each."""
 
     function: str
-    """Its module's and its own name, as in `retries.fate_of_status` or `pagination.Walk.step`."""
+    """Its module's and its own name, as in `retry.delivery_of_status` or `pagination.PageCursor.step`."""
     change: str
 
 
@@ -49,10 +49,10 @@ def function_of(name: str) -> str:
     """The function that a mutant of mutmut's is one of.
 
     Example:
-        >>> function_of("synapse_sdk.clients.agent.retries.x_total_seconds__mutmut_3")
-        'retries.total_seconds'
-        >>> function_of("synapse_sdk.clients.agent.pagination.xǁWalkǁ__init____mutmut_13")
-        'pagination.Walk.__init__'
+        >>> function_of("synapse_agent_sdk.runtime.retry.x_total_seconds__mutmut_3")
+        'retry.total_seconds'
+        >>> function_of("synapse_agent_sdk.runtime.pagination.xǁPageCursorǁ__init____mutmut_13")
+        'pagination.PageCursor.__init__'
     """
     module, _, mangled = name.rpartition("__mutmut_")[0].rpartition(".")
     return f"{module.rpartition('.')[2]}.{mangled.removeprefix('x').strip('ǁ').replace('ǁ', '.').removeprefix('_')}"
@@ -101,7 +101,7 @@ def faults(statuses: dict[str, str], survivors: set[Mutant], reasons: dict[Mutan
 
 def prepare(folder: Path) -> None:
     """Lay out a copy as mutmut wants it: the packages in `src`, the tests beside it, and its settings."""
-    for package in ("wrapper/synapse_sdk", "generated/synapse_agent_api"):
+    for package in ("wrapper/synapse_agent_sdk", "generated/synapse_agent_api"):
         target = folder / "src" / Path(package).name
         shutil.copytree(ROOT / package, target, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
@@ -168,7 +168,7 @@ def main() -> None:
         names = [name for name, status in statuses.items() if status not in KILLED | UNFINISHED]
         survivors = {Mutant(function_of(name), change_of(mutmut(folder, "show", name))) for name in names}
     for module in MODULES:
-        ends = [status for name, status in statuses.items() if function_of(name).startswith(f"{module}.")]
+        ends = [status for name, status in statuses.items() if function_of(name).startswith(f"{Path(module).name}.")]
         print(f"{module:12} {sum(end in KILLED for end in ends):4} of {len(ends):4} killed")
     killed = len(statuses) - len(names)
     print(f"{'all':12} {killed:4} of {len(statuses):4} killed, {killed / max(len(statuses), 1):.1%}")

@@ -63,7 +63,7 @@ def sentence(documented: object) -> str:
 
 def page() -> str:
     """The whole page."""
-    retries = importlib.import_module("synapse_sdk.clients.agent.retries")
+    retries = importlib.import_module("synapse_agent_sdk.runtime.retry")
     table = "\n".join(line for line in (retries.__doc__ or "").splitlines() if line.startswith("|"))
     return INTRODUCTION + table + "\n\n" + "\n\n".join(section(module) for module in modules()) + "\n"
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 ROOT = Path(__file__).parent.parent
-CLIENT = "synapse_sdk.clients.agent"
+CLIENT = "synapse_agent_sdk"
 AGENT = "synapse_local_agent"
-TESTING = "synapse_sdk.testing"
+TESTING = "synapse_agent_sdk.testing"
 PAGES: dict[str, tuple[str, list[str]]] = {
     "reference/client.md": ("AgentClient", [f"{CLIENT}.AgentClient"]),
     "reference/async-client.md": ("AsyncAgentClient", [f"{CLIENT}.AsyncAgentClient"]),
@@ -40,7 +40,7 @@ PAGES: dict[str, tuple[str, list[str]]] = {
             f"{CLIENT}.listing.PluginReleases",
         ],
     ),
-    "reference/errors.md": ("Errors", ["synapse_sdk.exceptions"]),
+    "reference/errors.md": ("Errors", ["synapse_agent_sdk.exceptions"]),
     "reference/testing.md": (
         "Fixtures and faults",
         [
@@ -57,7 +57,7 @@ PAGES: dict[str, tuple[str, list[str]]] = {
 }
 """Each page: its title, and what stands on it. A module stands for all names of its `__all__`, or without one for
 its public functions and classes."""
-PUBLIC = [CLIENT, "synapse_sdk.exceptions", AGENT]
+PUBLIC = [CLIENT, "synapse_agent_sdk.exceptions", AGENT]
 """The modules that people import from."""
 GIVEN = {
     *("RawResponse", "CachedRelease", "PluginReleases", "AgentFaults", "AgentCalls", "Received"),
@@ -79,7 +79,7 @@ class Reference:
 
     def __init__(self, operations: Iterable[str] = ()) -> None:
         self._loader = griffe.GriffeLoader(search_paths=[ROOT / folder for folder in ("wrapper", "agent", "generated")])
-        for package in ("synapse_sdk", "synapse_local_agent"):
+        for package in ("synapse_agent_sdk", "synapse_local_agent"):
             self._loader.load(package)
         self._loader.resolve_aliases()
         self._shown = {page: self._once(paths) for page, (_, paths) in PAGES.items()}

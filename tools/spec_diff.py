@@ -1,7 +1,7 @@
 """What changed in the API since a revision, whether it breaks callers, and whether the contract's version says so.
 
 redocly compares the two documents and rates each change. It does not see a renamed schema, which renames a generated
-class, so griffe compares the Python surface of `synapse_sdk` and `synapse_agent_api` as well.
+class, so griffe compares the Python surface of `synapse_agent_sdk` and `synapse_agent_api` as well.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 CONTRACT = "openapi/agent.yaml"
-PACKAGES = {"synapse_sdk": "wrapper", "synapse_agent_api": "generated"}
+PACKAGES = {"synapse_agent_sdk": "wrapper", "synapse_agent_api": "generated"}
 IMPACTS = ("none", "patch", "minor", "major")
 
 

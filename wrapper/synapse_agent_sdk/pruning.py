@@ -145,6 +145,17 @@ def _time(older_than: Age, now: datetime) -> datetime:
     return then
 
 
+def _ago(older_than: Age, age: timedelta, now: datetime) -> datetime:
+    try:
+        return now - age
+    except OverflowError:
+        raise ValueError(_out_of_range(older_than)) from None
+
+
+def _out_of_range(older_than: Age) -> str:
+    return f"older_than is out of range: {older_than!r:.100}"
+
+
 def check(older_than: Age | None, keep: int | None, plugin: str | None, now: datetime) -> datetime | None:
     """Check the criteria, and give the time before which releases are old enough.
 
