@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from synapse_local_agent import database
+from synapse_local_agent.releases import database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

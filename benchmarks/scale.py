@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray.cluster_utils import Cluster
-from synapse_local_agent import Limits, LocalAgent
-from synapse_local_agent.cluster.executor import OnRay
-from synapse_local_agent.local import LocalExecutor
 from synapse_agent_sdk import AgentClient
+from synapse_local_agent import Limits, LocalAgent
+from synapse_local_agent.processes.executor import LocalExecutor
+from synapse_local_agent.ray.executor import OnRay
 
 from benchmarks import pictures
 
 if TYPE_CHECKING:
-    from synapse_local_agent.executor import MakeExecutor
+    from synapse_local_agent.runs.executor import MakeExecutor
 
 CALLERS = 8
 WORKERS = (1, 2, 4)

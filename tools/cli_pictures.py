@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
-from synapse_local_agent import LocalAgent
 from synapse_agent_sdk import AgentClient
+from synapse_local_agent import LocalAgent
 
 from tests.cli.terminal import Terminal
 

@@ -24,7 +24,7 @@ from synapse_local_agent.limits import Limits
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from synapse_local_agent.executor import MakeExecutor
+    from synapse_local_agent.runs.executor import MakeExecutor
 
 PROGRAM = Path(__file__).with_name("agent_process.py")
 STOP_SECONDS = 60

@@ -12,23 +12,24 @@ from typing import TYPE_CHECKING
 import uvicorn
 from synapse_agent_sdk._version import __version__
 
-from synapse_local_agent import contract, hosts, tokens
-from synapse_local_agent.app import application
-from synapse_local_agent.handlers import Handlers
-from synapse_local_agent.local import LocalExecutor
-from synapse_local_agent.lock import Lock
-from synapse_local_agent.protocol import PatientProtocol
-from synapse_local_agent.registry import Registry
-from synapse_local_agent.runner import Runner
-from synapse_local_agent.store import Store
+from synapse_local_agent.processes.executor import LocalExecutor
+from synapse_local_agent.releases.data_lock import Lock
+from synapse_local_agent.releases.registry import Registry
+from synapse_local_agent.releases.store import Store
+from synapse_local_agent.runs.runner import Runner
+from synapse_local_agent.web import contract, tokens
+from synapse_local_agent.web.app import application
+from synapse_local_agent.web.handlers import Handlers
+from synapse_local_agent.web.host_header import allowed
+from synapse_local_agent.web.http_protocol import PatientProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import FrameType
 
-    from synapse_local_agent.executor import MakeExecutor
     from synapse_local_agent.limits import Limits
+    from synapse_local_agent.runs.executor import MakeExecutor
 
 CLOSE_SECONDS = 3
 
@@ -78,8 +79,8 @@ class Server(uvicorn.Server):
         plugins.check()
         data = data.absolute()  # actions, and programs that hold an agent, change their current folder
         if token is not None:
-            tokens.checked(token, "The agent token")
-        names = hosts.allowed(host, allowed_hosts, has_token=token is not None)
+            tokens.validate(token, "The agent token")
+        names = allowed(host, allowed_hosts, has_token=token is not None)
         self._listener = _listen(host, port)
         self._on_started = on_started
         self._grace = grace
@@ -90,10 +91,10 @@ class Server(uvicorn.Server):
             on_failure.enter_context(self._listener)
             data.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = on_failure.enter_context(Lock(data))
-            token = tokens.kept(data) if token is None else token
+            token = tokens.load_or_create(data) if token is None else token
             store = Store(data)
             on_failure.callback(store.close)
-            runner = Runner(data, limits, executor(data, passed_on(os.environ, token), limits))
+            runner = Runner(data, limits, executor(data, action_environment(os.environ, token), limits))
             self._handlers = Handlers(plugins, store, runner, debug_roots, __version__)
             super().__init__(
                 uvicorn.Config(
@@ -143,7 +144,7 @@ class Server(uvicorn.Server):
             end.cancel()
 
 
-def passed_on(environment: Mapping[str, str], token: str) -> dict[str, str]:
+def action_environment(environment: Mapping[str, str], token: str) -> dict[str, str]:
     """What actions see of the agent's environment: no settings of the agent, and nothing that holds its token."""
     return {
         name: value for name, value in environment.items() if not name.startswith("SYNAPSE_") and token not in value

@@ -95,10 +95,11 @@ def serve(
     from platformdirs import user_data_path
 
     try:
-        from synapse_local_agent import Limits, tokens
-        from synapse_local_agent.cluster.executor import OnRay
-        from synapse_local_agent.local import LocalExecutor
+        from synapse_local_agent import Limits
+        from synapse_local_agent.processes.executor import LocalExecutor
+        from synapse_local_agent.ray.executor import OnRay
         from synapse_local_agent.server import Server
+        from synapse_local_agent.web import tokens
     except ImportError as error:
         _fail(f"The local agent needs further packages: pip install 'synapse-agent-sdk[agent]' ({error})")
 
@@ -155,7 +156,7 @@ def _refusals(data: Path, host: str, port: int) -> Iterator[None]:
     import sqlite3
 
     from synapse_local_agent import DataInUseError, HostError, RegistryError, TokenError
-    from synapse_local_agent.cluster.executor import ClusterError
+    from synapse_local_agent.ray.executor import ClusterError
 
     try:
         yield

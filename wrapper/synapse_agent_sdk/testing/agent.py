@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from synapse_local_agent import LocalAgent, contract
+from synapse_local_agent import LocalAgent
+from synapse_local_agent.web import contract
 
 from synapse_agent_sdk.testing.proxy import Proxy
 

@@ -1,0 +1,261 @@
+"""Running jobs in processes of this machine, which cannot take the agent down with them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synapse_local_agent.errors import RequirementsError, UnavailableError
+from synapse_local_agent.files import remove
+from synapse_local_agent.processes import installer, monitor, run_folders
+from synapse_local_agent.processes.environments import Environment, Environments
+from synapse_local_agent.processes.workers import NotReadyError, Pool, Process
+from synapse_local_agent.runs.model import Job, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from synapse_local_agent.limits import Limits
+    from synapse_local_agent.processes.workers import Kind
+    from synapse_local_agent.runs.executor import OnStart
+    from synapse_local_agent.runs.model import Run
+
+LOG = logging.getLogger(__name__)
+WATCH_SECONDS = 0.1
+TRIES = 3
+"""Processes that are asked to take a job before there is none for it."""
+INSTALLER = {"install": Path(installer.__file__).read_text(encoding="utf-8")}
+"""It runs as a job, on its own in a process that has none of the agent's modules."""
+
+
+@dataclass(slots=True)
+class Running:
+    """A run that goes on: the process that works for it now, and how it is to end where it was cancelled."""
+
+    process: Process | None = None
+    verdict: Outcome | None = None
+
+
+class LocalExecutor:
+    """Runs jobs in processes of this machine; those of a release are kept for its next run."""
+
+    def __init__(self, data: Path, variables: Mapping[str, str], limits: Limits) -> None:
+        self._limits = limits
+        self._variables = variables
+        self._environments = Environments(data / "environments")
+        self._pool: Pool[Process] = Pool(limits.max_idle, limits.idle_limit)
+        self._spares = data / "spare"
+        """The folders of processes that are kept."""
+        self._running: dict[str, Running] = {}
+        self._watched: dict[Path, Process] = {}
+        """The processes that work, by their logs."""
+        self._chores: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Remove what an earlier agent left, and begin to watch what runs take."""
+        await asyncio.to_thread(remove, self._spares)
+        self._spares.mkdir(mode=run_folders.MODE, parents=True)
+        self._chores = [asyncio.create_task(chore()) for chore in (self._watch, self._sweep)]
+
+    async def run(self, job: Job, run: Run, on_start: OnStart) -> Outcome:
+        """Carry out a job in a process that was kept, or in a new one."""
+        running = self._running[run.name] = Running()
+        try:
+            environment = await self._environments.get(job.requirements, lambda given: self._install(given, running))
+            return running.verdict or await self._run(job, run, environment, running, on_start)
+        except (RequirementsError, UnavailableError):
+            if running.verdict is None:
+                raise
+            return running.verdict
+        finally:
+            del self._running[run.name]
+
+    def cancel(self, name: str, outcome: Outcome) -> None:
+        """End a run with all of its processes."""
+        running = self._running.get(name)
+        if running is not None and running.verdict is None:
+            running.verdict = outcome
+            if running.process is not None:
+                running.process.end(outcome)
+
+    def forget(self, digest: str) -> None:
+        """End the processes that are kept for a release which is gone."""
+        self._pool.forget(digest)
+
+    async def stop(self) -> None:
+        """End all processes, and wait until nothing of them is left."""
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+        await self._pool.close()
+
+    async def _run(self, job: Job, run: Run, environment: Environment, running: Running, on_start: OnStart) -> Outcome:
+        kind = (job.digest, environment.python, tuple(sorted(job.variables.items())))
+        variables = self._environment(environment, job.variables)
+        process = self._pool.take(kind) if job.digest else None
+        message = _message(job, run.work_dir, run.log)
+        try:
+            try:
+                run_folders.prepare(run, None if process is None else process.take_spare())
+                process = await self._ready(
+                    process, lambda: Process(environment.python, variables, run.log), message, running
+                )
+            except OSError as error:  # a Python that is gone, or a machine without room for a process
+                msg = f"The action's process cannot be started: {error}."
+                raise UnavailableError(msg) from None
+            if process.environment is None:
+                process.environment = environment
+            if running.verdict is not None:
+                return running.verdict
+            await on_start()
+            return await self._carry_out(process, run.log, running)
+        finally:
+            if process is None or process.environment is not environment:
+                environment.close()
+            await self._let_go(process, kind, run)
+
+    async def _ready(
+        self, process: Process | None, start: Callable[[], Process], message: bytes, running: Running
+    ) -> Process:
+        """A process that is ready for a job: the one that was kept, or a new one.
+
+        A process may die while it waits, and only asking it tells. Nothing of the job has run by then, so the next one
+        is asked.
+
+        Raises:
+            UnavailableError: If new ones die too, or the run is cancelled.
+        """
+        code = None
+        for _ in range(TRIES):
+            running.process = process = process or start()
+            try:
+                if running.verdict is not None:
+                    process.end(running.verdict)
+                await process.offer(message)
+            except NotReadyError:
+                code = await process.close()
+                process = None
+                if running.verdict is not None:
+                    break
+            except BaseException:
+                await process.close()
+                raise
+            else:
+                return process
+            finally:
+                running.process = None
+        msg = f"The action's process ended {TRIES} times before the action began, last with exit code {code}."
+        raise UnavailableError(msg)
+
+    async def _let_go(self, process: Process | None, kind: Kind, run: Run) -> None:
+        """Keep a process for its next run or end it, and leave of the run's folder what is to be kept."""
+        if process is not None and process.is_reusable and kind[0] is not None:
+            process.spare = run_folders.spare(run, self._spares)
+            self._pool.give(kind, process)
+            if process.spare is not None:
+                return
+        elif process is not None:
+            await process.close()
+        await asyncio.to_thread(run_folders.tidy, run)
+
+    async def _carry_out(self, process: Process, log: Path, running: Running) -> Outcome:
+        """Have a process run the job that it is ready for, watched, until it has or the run is cancelled."""
+        running.process = process
+        self._watched[log] = process
+        if running.verdict is not None:
+            process.end(running.verdict)
+        try:
+            return await process.go(self._limits.max_result)
+        finally:
+            running.process = None
+            del self._watched[log]
+
+    async def _install(self, arguments: dict[str, Any], running: Running) -> str | None:
+        """Run the installer as an action is run, so that nothing of it outlives the agent either."""
+        folder = Path(arguments["folder"]).parent
+        log = folder / "log"
+        job = Job(
+            action="install",
+            entrypoint="install:install",
+            params=json.dumps(arguments).encode(),
+            modules=INSTALLER,
+            requirements=(),
+            variables={},
+            **dict.fromkeys(("plugin", "version", "job_id", "language")),
+            config={},
+        )
+        message = _message(job, folder, log)
+        process = await self._ready(None, lambda: Process(sys.executable, self._variables, log), message, running)
+        limit = self._limits.run_timeout
+        late = Outcome(error_type="action_timeout", detail=f"They took longer than {limit:g} s, and were given up.")
+        timer = asyncio.get_running_loop().call_later(limit, process.end, late)
+        try:
+            outcome = await self._carry_out(process, log, running)
+        finally:
+            timer.cancel()
+            await process.close()
+        if outcome.error_type is not None:
+            return outcome.detail
+        failure: str | None = json.loads(outcome.result)
+        return failure
+
+    def _environment(self, environment: Environment, variables: Mapping[str, str]) -> dict[str, str]:
+        """The environment variables of a process."""
+        found = dict(self._variables)
+        if environment.folder is not None:
+            found["VIRTUAL_ENV"] = str(environment.folder)
+            found["PATH"] = os.pathsep.join([str(environment.folder / "bin"), found.get("PATH", os.defpath)])
+        return {**found, **variables}
+
+    async def _watch(self) -> None:
+        """End every run that takes more than it may.
+
+        To look costs as much as some runs do, so those are left alone that were not there the time before.
+        """
+        before: set[Path] = set()
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            lasting = {log: process for log, process in self._watched.items() if log in before}
+            before = set(self._watched)
+            if not lasting:
+                continue
+            seen = await asyncio.to_thread(monitor.processes)
+            for log, process in lasting.items():
+                if self._watched.get(log) is process and (
+                    reason := limit_violation(seen, process.id, log, self._limits)
+                ):
+                    process.end(Outcome(error_type="action_crashed", detail=reason))
+
+    async def _sweep(self) -> None:
+        """Remove environments that are not kept any longer."""
+        while True:
+            try:
+                await asyncio.to_thread(self._environments.sweep, self._limits, time.time())
+            except OSError as error:  # such as a full disk: the next time it may work
+                LOG.warning("Environments that are not kept any longer cannot be removed: %s", error)
+            await asyncio.sleep(self._limits.sweep_interval)
+
+
+def _message(job: Job, work_dir: Path, log: Path) -> bytes:
+    """A job as its process takes it."""
+    head = {
+        "action": job.action,
+        "entrypoint": job.entrypoint,
+        "path": [] if job.sources is None else [str(job.sources)],
+        "modules": job.modules,
+        "plugin": job.plugin,
+        "version": job.version,
+        "config": job.config,
+        "job_id": job.job_id,
+        "language": job.language,
+        "work_dir": str(work_dir),
+        "log": str(log),
+    }
+    return b'%b, "params": %b}' % (json.dumps(head).encode()[:-1], job.params)

@@ -1,0 +1,1 @@
+"""Releases: the registry they come from, their files, and the store that caches them."""

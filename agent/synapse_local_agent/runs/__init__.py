@@ -1,0 +1,1 @@
+"""Runs, whatever carries them out: the queue, records, idempotency keys and what is kept."""

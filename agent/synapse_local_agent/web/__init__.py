@@ -1,0 +1,1 @@
+"""HTTP: routes and validation from the contract, handlers, and who may call."""

@@ -1,0 +1,189 @@
+"""The agent as a web application: routes and validation from the contract, one handler an operation."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.routing import Route
+
+from synapse_local_agent.web import contract
+from synapse_local_agent.web import docs_page as pages
+from synapse_local_agent.web.access_log import JOB, logged
+from synapse_local_agent.web.host_header import LOOPBACK, is_allowed
+from synapse_local_agent.web.messages import ApiError, ApiResponse, Call
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+
+    from jsonschema_rs import Validator
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from synapse_local_agent.web.handlers import Handlers
+
+    Endpoint = Callable[[Request], Awaitable[Response]]
+
+MAX_BODY_BYTES = 128 * 2**20
+NO_CONTENT = 204
+NOT_ALLOWED_HOST = "The Host header is not a name of this agent: start it with --allowed-host for names of its own."
+
+
+def application(document: dict[str, Any], handlers: Handlers, token: str, names: Collection[str] = LOOPBACK) -> ASGIApp:
+    """The ASGI application of an agent.
+
+    Args:
+        document: The contract.
+        handlers: An object with a method for each operationId.
+        token: The agent token that every operation asks for, but those that the contract frees from it.
+        names: What a request may call the agent by in its `Host` header.
+
+    Raises:
+        LookupError: If the contract has an operation without a handler.
+    """
+    endpoints: dict[str, dict[str, Endpoint]] = {}
+    for operation in contract.operations(document):
+        handler = getattr(handlers, operation.id, None)
+        if handler is None:
+            msg = f"The contract has an operation {operation.id!r} that the agent has no handler for"
+            raise LookupError(msg)
+        endpoints.setdefault(operation.path, {})[operation.method] = _endpoint(operation, handler, token)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await handlers.close()
+
+    # Any, since each takes its own kind of exception, which Starlette's type cannot say.
+    answers: dict[Any, Any] = {ApiError: _refuse, HTTPException: _unrouted, ClientDisconnect: _gone, Exception: _fail}
+    routes = [_route(path, methods) for path, methods in endpoints.items()] + pages.routes(document)
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=answers)
+    # A redirect would turn x/../../health into /health/.
+    app.router.redirect_slashes = False
+
+    async def on_raw_path(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            if not is_allowed(Headers(scope=scope).get("host", ""), names):
+                await _json(400, {"detail": NOT_ALLOWED_HOST})(scope, receive, send)
+                return
+            # Routes match before percent-decoding, so that a lookup is one segment whatever it holds.
+            scope["path"] = scope["raw_path"].decode("ascii", "replace")
+        await app(scope, receive, send)
+
+    return logged(on_raw_path)
+
+
+def _route(path: str, endpoints: dict[str, Endpoint]) -> Route:
+    """One route for all methods of a path, so that a 405 names them all."""
+
+    async def endpoint(request: Request) -> Response:
+        return await endpoints[request.method](request)
+
+    route = Route(path, endpoint)
+    route.methods = set(endpoints)  # Starlette adds HEAD to GET, which the contract does not have
+    return route
+
+
+def _endpoint(operation: contract.Operation, handler: Callable[[Call], Awaitable[ApiResponse]], token: str) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        if operation.needs_token and not _is_token(request.headers.get("authorization", ""), token):
+            raise ApiError(401, "The agent token is missing or wrong.")
+        query, filters = operation.query(request.query_params)
+        issues = operation.issues(query, request.headers)
+        body = None
+        if operation.body is not None:
+            body = await _body(request)
+            if isinstance(body, dict):
+                request.scope[JOB] = body.get("job_id")
+            issues += _issues(operation.body, body)
+        if issues:
+            raise ApiError(422, issues)
+        lookup = unquote(request.path_params.get("lookup", ""))
+        key = request.headers.get("idempotency-key")
+        return _response(await handler(Call(lookup, query, filters, body, lambda: str(request.url), key)))
+
+    return endpoint
+
+
+def _is_token(given: str, token: str) -> bool:
+    """Compare in constant time, so that the time of an answer tells nothing of the token."""
+    return hmac.compare_digest(given.encode(), token.encode())
+
+
+async def _body(request: Request) -> Any:
+    """The body as JSON."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise ApiError(415, f"The body is {media_type or 'of no type'}. Send application/json.")
+    length = request.headers.get("content-length", "0")  # the server refuses one that is no number
+    content = bytearray()
+    too_large = ApiError(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
+    if int(length) > MAX_BODY_BYTES:
+        raise too_large
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > MAX_BODY_BYTES:
+            raise too_large
+    try:
+        text = content.decode()
+        body = json.loads(text, parse_constant=_refuse_constant)
+        if "\\ud" in text or "\\uD" in text:  # maybe lone surrogates, which neither SQLite nor a process takes
+            json.dumps(body, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, f"The body is not JSON: {str(error) or 'nested too deep'}.") from None
+    return body
+
+
+def _refuse_constant(name: str) -> None:
+    msg = f"{name} is no JSON value"
+    raise ValueError(msg)
+
+
+def _issues(validator: Validator, body: Any) -> list[dict[str, Any]]:
+    try:
+        return list(contract.issues(validator, body, ["body"]))
+    except ValueError as error:  # numbers beyond any range
+        return [{"loc": ["body"], "msg": str(error)[:200], "type": "value"}]
+
+
+def _response(answer: ApiResponse) -> Response:
+    if answer.status == NO_CONTENT:
+        return Response(status_code=NO_CONTENT)
+    return _json(answer.status, answer.body)
+
+
+def _json(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """A response of JSON in ASCII, which can be sent whatever the body holds: a path may hold bytes of no encoding."""
+    content = body if isinstance(body, bytes) else json.dumps(body)
+    return Response(content, status, headers, "application/json")
+
+
+async def _refuse(_: Request, refusal: ApiError) -> Response:
+    return _json(refusal.status, refusal.body, refusal.headers)
+
+
+async def _unrouted(_: Request, error: HTTPException) -> Response:
+    """An answer for a path or a method that the contract does not have."""
+    return _json(error.status_code, {"detail": error.detail}, error.headers)
+
+
+async def _gone(_: Request, error: ClientDisconnect) -> Response:
+    """An answer that nobody reads: the client went away before its body was here."""
+    del error
+    return Response(status_code=400)
+
+
+async def _fail(_: Request, error: Exception) -> Response:
+    """An answer for a fault of the agent itself; the server logs its traceback."""
+    body = {"detail": f"The agent failed: {type(error).__name__}. Its log has the traceback."}
+    return _json(500, body, {"Connection": "close"})  # the server closes it, and a run must not be sent into that

@@ -1,0 +1,140 @@
+"""The contract as the agent needs it: which operations there are, and whether a request is one of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema_rs
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from starlette.datastructures import Headers, QueryParams
+
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+DOCUMENT = "urn:agent"
+SHOWN_CHARACTERS = 200
+SHOWN_ISSUES = 100
+
+
+def load() -> dict[str, Any]:
+    """Read the OpenAPI document: from the wheel, or from the repository where the package is installed from there."""
+    shipped = files("synapse_local_agent") / "agent.yaml"
+    source = shipped if shipped.is_file() else Path(__file__).parents[3] / "openapi" / "agent.yaml"
+    document: dict[str, Any] = yaml.load(source.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - our file
+    return document
+
+
+# libyaml's loader is ten times as fast; not every build of PyYAML has it.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter in the query or a header."""
+
+    place: str
+    name: str
+    is_integer: bool
+    validator: jsonschema_rs.Validator
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation of the contract, and how to tell whether a request to it is valid."""
+
+    id: str
+    method: str
+    path: str
+    needs_token: bool
+    parameters: tuple[Parameter, ...]
+    body: jsonschema_rs.Validator | None
+
+    def query(self, query: QueryParams) -> tuple[dict[str, Any], dict[str, str]]:
+        """The declared parameters in the query, as their types, and all that is there beside them."""
+        declared = {parameter.name: parameter for parameter in self.parameters if parameter.place == "query"}
+        values = {name: _converted(declared[name], text) for name, text in query.items() if name in declared}
+        return values, {name: text for name, text in query.items() if name not in declared}
+
+    def issues(self, query: Mapping[str, Any], headers: Headers) -> list[dict[str, Any]]:
+        """What is wrong with the declared parameters of a request, as the contract's validation issues."""
+        found = []
+        for parameter in self.parameters:
+            values: Mapping[str, Any] = query if parameter.place == "query" else headers
+            if parameter.name in values:
+                where = [parameter.place, parameter.name]
+                found += list(issues(parameter.validator, values[parameter.name], where))
+        return found
+
+
+def operations(document: dict[str, Any]) -> Iterator[Operation]:
+    """The operations of an OpenAPI document, in its order."""
+    registry = jsonschema_rs.Registry([(DOCUMENT, document)])
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method not in item:
+                continue
+            operation = item[method]
+            declared = [_resolve(document, part) for part in [*item.get("parameters", ()), *operation["parameters"]]]
+            yield Operation(
+                id=operation["operationId"],
+                method=method.upper(),
+                path=path,
+                needs_token=bool(operation.get("security", document["security"])),
+                parameters=tuple(
+                    Parameter(
+                        part["in"],
+                        part["name"],
+                        part["schema"].get("type") == "integer",
+                        _validator(registry, part["schema"]),
+                    )
+                    for part in declared
+                    # An exploded object stands for all further parameters; a path is matched by its route.
+                    if part["in"] in {"query", "header"} and part["schema"].get("type") != "object"
+                ),
+                body=_body(document, registry, operation),
+            )
+
+
+def issues(validator: jsonschema_rs.Validator, value: Any, where: list[str]) -> Iterator[dict[str, Any]]:
+    """What is wrong with a value, as the contract's validation issues."""
+    for error in islice(validator.iter_errors(value), SHOWN_ISSUES):
+        message = error.message
+        if len(message) > SHOWN_CHARACTERS:  # it quotes the value, which may be anything
+            message = f"{message[:SHOWN_CHARACTERS]}..."
+        yield {"loc": [*where, *error.instance_path], "msg": message, "type": error.kind.name}
+
+
+def _body(
+    document: dict[str, Any], registry: jsonschema_rs.Registry, operation: dict[str, Any]
+) -> jsonschema_rs.Validator | None:
+    if "requestBody" not in operation:
+        return None
+    return _validator(registry, _resolve(document, operation["requestBody"])["content"]["application/json"]["schema"])
+
+
+def _validator(registry: jsonschema_rs.Registry, schema: dict[str, Any]) -> jsonschema_rs.Validator:
+    """A validator of a schema of the document, whose references are to the document itself."""
+    if "$ref" in schema:
+        schema = {"$ref": DOCUMENT + schema["$ref"]}
+    return jsonschema_rs.Draft202012Validator(schema, registry=registry, validate_formats=True)
+
+
+def _resolve(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in part:
+        return part
+    target: Any = document
+    for name in part["$ref"].removeprefix("#/").split("/"):
+        target = target[name]
+    return _resolve(document, target)
+
+
+def _converted(parameter: Parameter, text: str) -> Any:
+    """A text of the query as the type that the contract gives it, or as it is where it is none."""
+    return int(text) if parameter.is_integer and re.fullmatch(r"[+-]?[0-9]{1,18}", text) else text
