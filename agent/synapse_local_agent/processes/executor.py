@@ -229,7 +229,7 @@ class LocalExecutor:
             seen = await asyncio.to_thread(monitor.processes)
             for log, process in lasting.items():
                 if self._watched.get(log) is process and (
-                    reason := limit_violation(seen, process.id, log, self._limits)
+                    reason := monitor.limit_violation(seen, process.id, log, self._limits)
                 ):
                     process.end(Outcome(error_type="action_crashed", detail=reason))
 
