@@ -69,6 +69,7 @@ test-heavy: $(VENV)/ray-ready  ## Run heavy tests: load, fuzzing, Ray.
 lint: setup  ## Check style and formatting.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
 
 format: setup  ## Mend style and formatting.
 	$(BIN)/ruff check --fix

@@ -28,16 +28,16 @@ PAGES: dict[str, tuple[str, list[str]]] = {
             f"{CLIENT}.RetryPolicy",
             f"{CLIENT}.ReleaseLookup",
             f"{CLIENT}.lookup.Lookup",
-            f"{CLIENT}.settings.Timeout",
-            f"{CLIENT}.settings.Verify",
+            f"{CLIENT}.runtime.options.Timeout",
+            f"{CLIENT}.runtime.options.Verify",
         ],
     ),
     "reference/results.md": (
         "What calls give",
         [
             f"{CLIENT}.RawResponse",
-            f"{CLIENT}.cached.CachedRelease",
-            f"{CLIENT}.listing.PluginReleases",
+            f"{CLIENT}.release_context.ReleaseContext",
+            f"{CLIENT}.runtime.pagination.Items",
         ],
     ),
     "reference/errors.md": ("Errors", ["synapse_agent_sdk.exceptions"]),
@@ -60,7 +60,7 @@ its public functions and classes."""
 PUBLIC = [CLIENT, "synapse_agent_sdk.exceptions", AGENT]
 """The modules that people import from."""
 GIVEN = {
-    *("RawResponse", "CachedRelease", "PluginReleases", "AgentFaults", "AgentCalls", "Received"),
+    *("RawResponse", "ReleaseContext", "Items", "AgentFaults", "AgentCalls", "Received"),
     *("RegistryError", "TokenError", "HostError", "DataInUseError"),
 }
 """What these packages make and nobody else, so that its arguments are no matter."""

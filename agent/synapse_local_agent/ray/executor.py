@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from synapse_local_agent.runs.model import Job, Run
 
 LOG = logging.getLogger(__name__)
-GATEWAY = "synapse_local_agent.cluster.gateway"
+GATEWAY = "synapse_local_agent.ray.gateway"
 LOG_FILE = "ray.log"
 LOG_BYTES = 10 * 2**20
 """A file that has grown larger is begun anew by the next gateway."""

@@ -2,7 +2,7 @@
 
 It is a process of its own since Ray ends a driver that has lost its cluster, at once and from within. The agent then
 starts another one, which finds the cluster again when it is back. It is started as `python -m
-synapse_local_agent.cluster.gateway FD ADDRESS SCRATCH`, and ends when the agent closes its end of FD.
+synapse_local_agent.ray.gateway FD ADDRESS SCRATCH`, and ends when the agent closes its end of FD.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-import synapse_local_agent
 from synapse_local_agent.errors import RequirementsError, UnavailableError
 from synapse_local_agent.ray import packages, placement
 from synapse_local_agent.ray.actor import CHUNK, Actor
 from synapse_local_agent.ray.actors import ENDING_SECONDS, ActorHandle, Actors
 from synapse_local_agent.ray.channel import Channel
-from synapse_local_agent.releases import plugin_files as sources
+from synapse_local_agent.releases import plugin_files
 from synapse_local_agent.runs.model import Outcome
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ class Gateway:
         placed = placement.placement(job)
         digest = job.digest
         if job.sources is not None and digest is None:
-            digest = await asyncio.to_thread(sources.digest, job.sources)
+            digest = await asyncio.to_thread(plugin_files.digest, job.sources)
         # An actor starts a new process for each run that is not of a release, and is kept all the same.
         kind = (digest, tuple(map(str, job.requirements)), repr(placed))
 
@@ -299,7 +298,7 @@ async def main(end: socket.socket, address: str, scratch: Path) -> None:
     if hello is None:
         return
     (limits,) = hello
-    package = str(Path(synapse_local_agent.__file__).parent)
+    package = str(Path(__file__).parents[1])
     try:
         reach(address)
         ray.init(

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synapse_local_agent.files import remove
-from synapse_local_agent.releases import database
-from synapse_local_agent.releases import plugin_files as sources
+from synapse_local_agent.releases import database, plugin_files
 
 if TYPE_CHECKING:
     import sqlite3
@@ -101,13 +100,13 @@ class Store:
                 return release, False
             partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=self._files))
             try:
-                size = sources.copy(plugin.path, partial)
-                digest = sources.digest(partial)
+                size = plugin_files.copy(plugin.path, partial)
+                digest = plugin_files.digest(partial)
                 values = (plugin.code, plugin.version, digest, json.dumps(plugin.config), _now(), size)
                 with self._placing:
                     if not (self._files / digest).exists():
                         partial.rename(self._files / digest)
-                        sources.sync(self._files)
+                        plugin_files.sync(self._files)
                     return self._insert(values), True
             finally:
                 remove(partial)

@@ -15,8 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
-from synapse_local_agent.web import contract
-from synapse_local_agent.web import docs_page as pages
+from synapse_local_agent.web import contract, docs_page
 from synapse_local_agent.web.access_log import JOB, logged
 from synapse_local_agent.web.host_header import LOOPBACK, is_allowed
 from synapse_local_agent.web.messages import ApiError, ApiResponse, Call
@@ -66,7 +65,7 @@ def application(document: dict[str, Any], handlers: Handlers, token: str, names:
 
     # Any, since each takes its own kind of exception, which Starlette's type cannot say.
     answers: dict[Any, Any] = {ApiError: _refuse, HTTPException: _unrouted, ClientDisconnect: _gone, Exception: _fail}
-    routes = [_route(path, methods) for path, methods in endpoints.items()] + pages.routes(document)
+    routes = [_route(path, methods) for path, methods in endpoints.items()] + docs_page.routes(document)
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=answers)
     # A redirect would turn x/../../health into /health/.
     app.router.redirect_slashes = False

@@ -11,7 +11,7 @@ from synapse_local_agent.errors import RegistryError, RequirementsError, Unavail
 from synapse_local_agent.releases.registry import CONFIG, read_config
 from synapse_local_agent.runs.idempotency import KeyReusedError, fingerprint
 from synapse_local_agent.runs.runner import QueueFullError
-from synapse_local_agent.web import job_requests as jobs
+from synapse_local_agent.web import job_requests
 from synapse_local_agent.web.messages import ApiError, ApiResponse, Call, no_release
 
 if TYPE_CHECKING:
@@ -66,14 +66,14 @@ class RunHandlers:
         self._running.append(release.digest)
         try:
             folder = self._store.sources(release)
-            return await self._run(jobs.job(call.body, release.config, folder, digest=release.digest), on_start)
+            return await self._run(job_requests.job(call.body, release.config, folder, digest=release.digest), on_start)
         finally:
             self._running.remove(release.digest)
             await self._discard(release.digest)
 
     async def _run_sources(self, call: Call, on_start: Callable[[], None]) -> tuple[int, bytes]:
         body = call.body
-        jobs.check_modules(body.get("modules", {}))
+        job_requests.check_modules(body.get("modules", {}))
         config: dict[str, Any] = {}
         folder = None
         if "plugin_path" in body:
@@ -83,8 +83,8 @@ class RunHandlers:
                     config = await run_in_threadpool(read_config, folder)
                 except RegistryError as error:
                     raise ApiError(422, f"{error}.") from None
-        config = jobs.merge(config, body.get("config", {}))
-        return await self._run(jobs.job(body, config, folder, modules=body.get("modules")), on_start)
+        config = job_requests.merge(config, body.get("config", {}))
+        return await self._run(job_requests.job(body, config, folder, modules=body.get("modules")), on_start)
 
     async def _run(self, job: Job, on_start: Callable[[], None]) -> tuple[int, bytes]:
         try:
@@ -96,7 +96,7 @@ class RunHandlers:
             raise ApiError(422, f"The requirements cannot be installed: {error}", "requirements_failed") from None
         except UnavailableError as error:
             raise ApiError(503, str(error), error.error_type) from None
-        return jobs.reply(outcome)
+        return job_requests.reply(outcome)
 
     async def _discard(self, digest: str) -> None:
         if digest in self._deleted and digest not in self._running:

@@ -13,7 +13,7 @@ from typer.exceptions import Abort, TyperException
 
 from synapse_agent_sdk._version import __version__
 from synapse_agent_sdk.cli import command, prune, releases, runs, status
-from synapse_agent_sdk.cli.failures import CLOSED_PIPE, FAILED, INTERRUPTED, Failure
+from synapse_agent_sdk.cli.failures import CLOSED_PIPE, FAILED, INTERRUPTED, CliError
 from synapse_agent_sdk.cli.profiles import Options
 from synapse_agent_sdk.cli.serve import serve
 
@@ -93,7 +93,7 @@ def main() -> int:
         return CLOSED_PIPE
     except OSError as error:
         _drop_output()
-        command.report(Failure(f"The result cannot be written: {error.strerror or error}"), is_debug=False)
+        command.report(CliError(f"The result cannot be written: {error.strerror or error}"), is_debug=False)
         return FAILED
     return code if isinstance(code, int) else 0
 
@@ -104,7 +104,7 @@ def _say_usage(error: TyperException) -> None:
     message, hint = error.format_message(), f"`{path} --help` shows how."
     if "unexpected extra argument" in message and path.endswith((" run", " debug")):
         hint = f"A parameter has -p before it: -p NAME=VALUE. {hint}"
-    command.report(Failure(message, hint), is_debug=False)
+    command.report(CliError(message, hint), is_debug=False)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

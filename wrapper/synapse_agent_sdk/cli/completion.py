@@ -13,6 +13,7 @@ import typer  # noqa: TC002 - typer reads the annotations of what completes
 
 from synapse_agent_sdk.cli import profiles
 from synapse_agent_sdk.cli.profiles import Options
+from synapse_agent_sdk.cli.session import Session
 
 SECONDS = 2.0
 MOST = 100
@@ -27,8 +28,6 @@ def complete_profile(incomplete: str) -> list[str]:
 
 def complete_release(context: typer.Context, incomplete: str) -> list[str]:
     """The cached releases whose names begin so, of the agent that the command line and the environment name."""
-    from synapse_agent_sdk.cli.command import Session
-
     names: list[str] = []
     with contextlib.suppress(Exception):
         # Without --token-stdin: standard input is the shell's.

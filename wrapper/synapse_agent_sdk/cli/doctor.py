@@ -36,7 +36,7 @@ class Finding:
     check: str
     state: str
     found: str
-    todo: str = ""
+    fix: str = ""
 
     def as_json(self) -> dict[str, str]:
         """The finding as JSON."""
@@ -68,15 +68,15 @@ def settings(config: Config, connection: Connection) -> Finding:
     file = str(config.path) if config.is_there else f"no {config.path}"
     profile = f", profile {connection.profile}" if connection.profile else ""
     if connection.withheld is not None:
-        todo = f"Give the token of that URL, or leave out the URL to use profile {connection.withheld}."
+        fix = f"Give the token of that URL, or leave out the URL to use profile {connection.withheld}."
         found = f"{file}; the URL is not that of profile {connection.withheld}, so its tokens are not sent"
-        return Finding("settings", NOTE, found, todo)
+        return Finding("settings", NOTE, found, fix)
     return Finding("settings", OK, f"{file}{profile}")
 
 
 def url(connection: Connection, config: Config) -> Finding:
     """Whether there is a URL, and whether it is one."""
-    from synapse_agent_sdk.cli.command import in_words
+    from synapse_agent_sdk.cli.session import to_cli_terms
     from synapse_agent_sdk.runtime.options import check_base_url
 
     if connection.url is None:
@@ -85,7 +85,9 @@ def url(connection: Connection, config: Config) -> Finding:
     try:
         checked = check_base_url(connection.url)
     except ValueError as error:
-        return Finding("url", WRONG, f"{in_words(str(error))} (from {source})", "Write it as http://127.0.0.1:8600.")
+        return Finding(
+            "url", WRONG, f"{to_cli_terms(str(error))} (from {source})", "Write it as http://127.0.0.1:8600."
+        )
     return Finding("url", OK, f"{checked} (from {source})")
 
 
@@ -144,8 +146,8 @@ def contract(document: Any, ours: str | None) -> Finding:
         found = f"the agent speaks {theirs}, and this SDK {ours}: calls may fail"
         return Finding("contract", WRONG, found, f"The {newer} is newer: update {older}.")
     if int(there[2]) < int(here[2]):
-        todo = "What is new in the contract does not work until the agent is updated."
-        return Finding("contract", NOTE, f"the agent speaks {theirs}, and this SDK the newer {ours}", todo)
+        fix = "What is new in the contract does not work until the agent is updated."
+        return Finding("contract", NOTE, f"the agent speaks {theirs}, and this SDK the newer {ours}", fix)
     return Finding("contract", OK, f"{theirs}, which this SDK speaks")
 
 

@@ -54,7 +54,7 @@ ADVICE: Sequence[tuple[type[exceptions.ClientError], str, str]] = (
 """What to do about an error of a kind whose message fits a pattern; the first that fits counts."""
 
 
-class Failure(Exception):  # noqa: N818 - it may be the user who stopped it
+class CliError(Exception):
     """A command that ends early: what is said on stderr, and the exit code.
 
     Args:
@@ -89,7 +89,7 @@ def code_of(error: exceptions.ClientError) -> int:
             return UNREACHABLE
 
 
-def explain(error: exceptions.ClientError, url: str, hint: str = "") -> Failure:
+def explain(error: exceptions.ClientError, url: str, hint: str = "") -> CliError:
     """The failure that an error of the client is for a person.
 
     Args:
@@ -99,7 +99,7 @@ def explain(error: exceptions.ClientError, url: str, hint: str = "") -> Failure:
     """
     message, details = _told(error)
     advice = hint if isinstance(error, exceptions.AuthenticationError) else _advice(error, message, url)
-    return Failure(message, advice, code_of(error), details)
+    return CliError(message, advice, code_of(error), details)
 
 
 def _told(error: exceptions.ClientError) -> tuple[str, str]:

@@ -120,7 +120,7 @@ def write(text: str, stream: TextIO | None = None) -> None:
     target.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
-def say(text: str, style: str = "", *, wraps: bool = False) -> None:
+def print_err(text: str, style: str = "", *, wraps: bool = False) -> None:
     """Say something on stderr.
 
     Args:

@@ -12,7 +12,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from synapse_agent_sdk.cli.failures import Failure
+from synapse_agent_sdk.cli.failures import CliError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,18 +91,18 @@ def resolve(options: Options, environment: Mapping[str, str], config: Config, to
         token: The token that flags gave, by a file or by standard input.
 
     Raises:
-        Failure: If there is no such profile, a flag is empty, or the timeout is none.
+        CliError: If there is no such profile, a flag is empty, or the timeout is none.
     """
     for flag, given in (("--url", options.url), ("--profile", options.profile)):
         if given is not None and not given.strip():
-            raise Failure(f"{flag} is empty.", "Leave it out where none is meant: an empty variable may stand there.")
+            raise CliError(f"{flag} is empty.", "Leave it out where none is meant: an empty variable may stand there.")
     if options.timeout is not None and not 0 < options.timeout <= LONGEST_SECONDS:
-        raise Failure(f"--timeout takes seconds, more than 0 and at most {LONGEST_SECONDS}, not {options.timeout:g}.")
+        raise CliError(f"--timeout takes seconds, more than 0 and at most {LONGEST_SECONDS}, not {options.timeout:g}.")
     named = options.profile or environment.get("SYNAPSE_PROFILE")
     name = named or config.default
     if name is not None and name not in config.profiles:
         known = ", ".join(sorted(config.profiles)) or "none"
-        raise Failure(f"There is no profile {name!r} in {config.path}.", f"Profiles: {known}.")
+        raise CliError(f"There is no profile {name!r} in {config.path}.", f"Profiles: {known}.")
     profile = dict(config.profiles.get(name, {})) if name is not None else {}
     flags = {"url": options.url, "token": token, "timeout": options.timeout}
     layers: list[tuple[Mapping[str, str], Mapping[str, Any]]] = [
@@ -143,7 +143,7 @@ def load(path: Path) -> Config:
     """Read the profiles; there are none where there is no file.
 
     Raises:
-        Failure: If it cannot be read, is not as it should be, or holds a token that others may read.
+        CliError: If it cannot be read, is not as it should be, or holds a token that others may read.
     """
     import tomllib
 
@@ -153,15 +153,15 @@ def load(path: Path) -> Config:
     except FileNotFoundError:
         return Config(path)
     except (OSError, ValueError) as error:
-        raise Failure(f"{path} cannot be read: {error}") from None
+        raise CliError(f"{path} cannot be read: {error}") from None
     profiles = data.pop("profiles", {})
     default = data.pop("default_profile", None)
     if data:
-        raise Failure(f"{path} has {next(iter(data))!r}, which is no setting.", "It has default_profile and profiles.")
+        raise CliError(f"{path} has {next(iter(data))!r}, which is no setting.", "It has default_profile and profiles.")
     if not isinstance(profiles, dict) or not all(isinstance(profile, dict) for profile in profiles.values()):
-        raise Failure(f"{path}: profiles must be tables.", "Write [profiles.NAME], with url and token_file below.")
+        raise CliError(f"{path}: profiles must be tables.", "Write [profiles.NAME], with url and token_file below.")
     if default is not None and not isinstance(default, str):
-        raise Failure(f"{path}: default_profile must be the name of a profile.")
+        raise CliError(f"{path}: default_profile must be the name of a profile.")
     for name, profile in profiles.items():
         _check(path, name, profile)
     holds_secrets = any(key in profile for profile in profiles.values() for key in SECRETS)
@@ -175,30 +175,30 @@ def _check(path: Path, name: str, profile: Mapping[str, Any]) -> None:
     for key, value in profile.items():
         where = f"{path}: {key!r} of profile {name}"
         if key not in KEYS:
-            raise Failure(f"{where} is no setting.", f"Settings: {', '.join(KEYS)}.")
+            raise CliError(f"{where} is no setting.", f"Settings: {', '.join(KEYS)}.")
         if key == "timeout":
             if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= LONGEST_SECONDS:
-                raise Failure(f"{where} must be a number of seconds, more than 0.")
+                raise CliError(f"{where} must be a number of seconds, more than 0.")
         elif not isinstance(value, str):
-            raise Failure(f"{where} must be a text.")
+            raise CliError(f"{where} must be a text.")
     if "token" in profile and "token_file" in profile:
-        raise Failure(f"{path}: profile {name} has token and token_file.", "Keep one of them.")
+        raise CliError(f"{path}: profile {name} has token and token_file.", "Keep one of them.")
 
 
 def read_secret(path: Path) -> str:
     """The token in a file, which must be its owner's alone; a pipe or a terminal is nobody else's anyway.
 
     Raises:
-        Failure: If it cannot be read, is empty, or others may read it.
+        CliError: If it cannot be read, is empty, or others may read it.
     """
     try:
         text, is_open = _read(path)
     except (OSError, ValueError) as error:
-        raise Failure(f"The token file {path} cannot be read: {error}") from None
+        raise CliError(f"The token file {path} cannot be read: {error}") from None
     if is_open:
         raise _open_to_others(path, "holds a token")
     if not text.strip():
-        raise Failure(f"The token file {path} is empty.")
+        raise CliError(f"The token file {path} is empty.")
     return text.strip()
 
 
@@ -209,5 +209,5 @@ def _read(path: Path) -> tuple[str, bool]:
         return file.read(), os.name == "posix" and stat.S_ISREG(status.st_mode) and bool(status.st_mode & OTHERS)
 
 
-def _open_to_others(path: Path, what: str) -> Failure:
-    return Failure(f"{path} {what}, and is not for you alone: others may read it.", f"chmod 600 {path}")
+def _open_to_others(path: Path, what: str) -> CliError:
+    return CliError(f"{path} {what}, and is not for you alone: others may read it.", f"chmod 600 {path}")

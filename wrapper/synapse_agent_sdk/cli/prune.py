@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from synapse_agent_sdk.cli import output
-from synapse_agent_sdk.cli.command import Session, client_command
-from synapse_agent_sdk.cli.failures import INTERRUPTED, Failure
+from synapse_agent_sdk.cli.command import client_command
+from synapse_agent_sdk.cli.failures import INTERRUPTED, CliError
+from synapse_agent_sdk.cli.session import Session  # noqa: TC001 - the annotations are evaluated
 from synapse_agent_sdk.cli.show import COLUMNS, release_row
 
 if TYPE_CHECKING:
@@ -43,10 +44,10 @@ def prune(
     A release goes where all that is given says so. It asks before it deletes.
     """
     if older_than is None and keep is None:
-        raise Failure("prune would delete everything.", "Give --older-than AGE, --keep NUMBER, or both.")
+        raise CliError("prune would delete everything.", "Give --older-than AGE, --keep NUMBER, or both.")
     if not (dry_run or yes or _can_ask()):
         hint = "--yes deletes without asking, and --dry-run shows what would be."
-        raise Failure("prune asks before it deletes, and here is no terminal to ask on.", hint)
+        raise CliError("prune asks before it deletes, and here is no terminal to ask on.", hint)
     with session.client() as client, output.waiting("Reading the list"):
         chosen = client.prune_plugin_releases(older_than=older_than, keep=keep, plugin=plugin, dry_run=True)
     if dry_run:
@@ -55,7 +56,7 @@ def prune(
     if chosen and not yes:
         session.output.table(COLUMNS, [release_row(release) for release in chosen], stream=sys.stderr)
         if not typer.confirm(f"Delete {_counted(chosen)}?", err=True):
-            output.say("Nothing was deleted.")
+            output.print_err("Nothing was deleted.")
             chosen = []
     with session.client() as client:
         deleted = _delete(client, chosen)
@@ -83,10 +84,10 @@ def _delete(client: AgentClient, chosen: Sequence[PluginRelease]) -> list[Plugin
                     continue  # somebody else deleted it meanwhile
                 deleted.append(release)
     except ClientError:
-        output.say(f"{len(deleted)} of {_counted(chosen)} were deleted.")
+        output.print_err(f"{len(deleted)} of {_counted(chosen)} were deleted.")
         raise
     except KeyboardInterrupt:
-        raise Failure(f"Interrupted. {len(deleted)} of {_counted(chosen)} were deleted.", code=INTERRUPTED) from None
+        raise CliError(f"Interrupted. {len(deleted)} of {_counted(chosen)} were deleted.", code=INTERRUPTED) from None
     return deleted
 
 

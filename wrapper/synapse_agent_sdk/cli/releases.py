@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synapse_agent_sdk.cli import completion, output
-from synapse_agent_sdk.cli.command import Lookup, Session, client_command
-from synapse_agent_sdk.cli.failures import NOT_FOUND, Failure
+from synapse_agent_sdk.cli.command import Lookup, client_command
+from synapse_agent_sdk.cli.failures import NOT_FOUND, CliError
+from synapse_agent_sdk.cli.session import Session  # noqa: TC001 - the annotations are evaluated
 from synapse_agent_sdk.cli.show import COLUMNS, actions, release_fields, release_row
 
 if TYPE_CHECKING:
@@ -60,16 +61,16 @@ def _filters(given: Sequence[str], plugin: str | None) -> dict[str, Any]:
     for text in given:
         name, equals, value = text.partition("=")
         if not name or not equals:
-            raise Failure(f"--filter {text!r} is no filter.", "Write NAME=VALUE, such as --filter plugin=text_stats.")
+            raise CliError(f"--filter {text!r} is no filter.", "Write NAME=VALUE, such as --filter plugin=text_stats.")
         if name in params:
-            raise Failure(f"The filter {name!r} is given twice.", "Give it once.")
+            raise CliError(f"The filter {name!r} is given twice.", "Give it once.")
         params[name] = value
     return params
 
 
 def _show(session: Session, releases: Sequence[Any]) -> None:
     if not releases:
-        output.say("No releases.")
+        output.print_err("No releases.")
         return
     if output.columns_of(sys.stdout) < WIDE:
         session.output.table(COLUMNS, [release_row(release) for release in releases])
@@ -94,11 +95,11 @@ def create(
     """Have the agent cache a release; twice is harmless."""
     code, at, version = release.rpartition("@")
     if not (at and code.strip() and version.strip()):
-        raise Failure(f"{release!r} is no CODE@VERSION.", "Write it as text_stats@1.0.0.")
+        raise CliError(f"{release!r} is no CODE@VERSION.", "Write it as text_stats@1.0.0.")
     try:
         with session.client() as client, output.waiting(f"Caching {release}"):
             cached = client.create_plugin_release(code, version)
-    except Failure as failure:
+    except CliError as failure:
         if failure.code == NOT_FOUND:
             failure.hint = "Is that how the plugin's config.yaml spells code and version?"
         raise
@@ -128,7 +129,7 @@ def delete(
     from synapse_agent_sdk.exceptions import HTTPError
 
     deleted: list[str] = []
-    failures: list[Failure] = []
+    failures: list[CliError] = []
     with session.client() as client:
         names = list(dict.fromkeys(str(ReleaseLookup.parse(lookup)) for lookup in lookups))
         try:
@@ -153,9 +154,9 @@ def _say_deleted(session: Session, deleted: Iterable[str]) -> None:
         session.output.line(f"Deleted {name}.")
 
 
-def _raise_all(failures: Sequence[Failure]) -> None:
+def _raise_all(failures: Sequence[CliError]) -> None:
     """Fail with the last of some failures, once the others are said."""
     for failure in failures[:-1]:
-        output.say(f"Error: {failure.message}", "31;1")
+        output.print_err(f"Error: {failure.message}", "31;1")
     if failures:
         raise failures[-1]

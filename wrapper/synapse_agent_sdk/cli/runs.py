@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synapse_agent_sdk.cli import output, parameters
-from synapse_agent_sdk.cli.command import Lookup, Session, client_command
-from synapse_agent_sdk.cli.failures import INTERRUPTED, REFUSED, UNREACHABLE, Failure, one_line
+from synapse_agent_sdk.cli.command import Lookup, client_command
+from synapse_agent_sdk.cli.failures import INTERRUPTED, REFUSED, UNREACHABLE, CliError, one_line
+from synapse_agent_sdk.cli.session import Session  # noqa: TC001 - the annotations are evaluated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -125,9 +126,9 @@ def debug(
                     idempotency_key=key,
                 ),
             )
-    except Failure as failure:
+    except CliError as failure:
         if failure.details and not session.options.debug:  # who debugs wants to see where
-            output.say(f"{failure.details}\n")
+            output.print_err(f"{failure.details}\n")
             failure.hint = "" if "--debug" in failure.hint else failure.hint
         if failure.code == REFUSED and folder is not None and not failure.hint:
             failure.hint = f"The sources were those of {folder.absolute()}: --plugin-path FOLDER names others."
@@ -146,12 +147,12 @@ def _waited(what: str, job_id: str | None, key: str, call: Callable[[], Any]) ->
             return call()
     except KeyboardInterrupt:
         message = f"Interrupted. {what} may go on on the agent ({shown})."
-        raise Failure(message, again, INTERRUPTED) from None
+        raise CliError(message, again, INTERRUPTED) from None
     except ClientResponseIncompleteError as error:
         late = isinstance(error, ClientTimeoutError)
         why = "No answer came in time" if late else f"The connection broke ({error.detail})"
         message = f"{why}. {what} may go on on the agent ({shown})."
-        raise Failure(one_line(message), again, UNREACHABLE) from error
+        raise CliError(one_line(message), again, UNREACHABLE) from error
 
 
 def _params(session: Session, given: Sequence[str] | None, file: str | None) -> dict[str, Any] | None:
@@ -172,7 +173,7 @@ def _parsed(parse: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return parse()
     except parameters.ParameterError as error:
-        raise Failure(str(error)) from None
+        raise CliError(str(error)) from None
 
 
 def _modules(session: Session, given: Sequence[str]) -> dict[str, str]:
@@ -182,9 +183,9 @@ def _modules(session: Session, given: Sequence[str]) -> dict[str, str]:
     for text in given:
         name, _, file = text.partition("=")
         if not name or not file:
-            raise Failure(f"--module {text!r} is no module.", "Write NAME=FILE, such as plugin.train=train.py.")
+            raise CliError(f"--module {text!r} is no module.", "Write NAME=FILE, such as plugin.train=train.py.")
         if name in modules:
-            raise Failure(f"--module {name} is given twice.", "Give it once.")
+            raise CliError(f"--module {name} is given twice.", "Give it once.")
         modules[name] = read(file)
     return modules
 
@@ -200,7 +201,7 @@ def _reader(session: Session) -> Callable[[str], str]:
         except (OSError, ValueError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or error
             hint = "A text that begins with @ is written in quotes of its own: '\"@text\"'."
-            raise Failure(f"The file {file!r} cannot be read: {why}.", hint) from None
+            raise CliError(f"The file {file!r} cannot be read: {why}.", hint) from None
 
     return read
 

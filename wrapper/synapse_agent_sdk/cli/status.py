@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from synapse_agent_sdk.cli import output
-from synapse_agent_sdk.cli.command import Session, client_command
-from synapse_agent_sdk.cli.failures import DOCTOR, FAILED, Failure
+from synapse_agent_sdk.cli.command import client_command
+from synapse_agent_sdk.cli.failures import DOCTOR, FAILED, CliError
+from synapse_agent_sdk.cli.session import Session  # noqa: TC001 - the annotations are evaluated
 from synapse_agent_sdk.cli.show import text_of
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _findings(session: Session) -> Iterator[Finding]:
     try:
         connection = session.connection()
         config = session.config
-    except Failure as failure:
+    except CliError as failure:
         yield checks.Finding("settings", checks.WRONG, failure.message, failure.hint)
         yield from _skipped("url", "proxy", "agent", "contract", "token")
         return
@@ -104,7 +105,7 @@ def _asked(session: Session, ours: str | None) -> Iterator[Finding]:
             yield checks.Finding(
                 "token", checks.OK, f"accepted (from {given})" if given else "none, and none is needed"
             )
-    except Failure as failure:
+    except CliError as failure:
         yield checks.Finding(names[0], checks.WRONG, failure.message, failure.hint.removesuffix(DOCTOR))
         yield from _skipped(*names[1:])
 
@@ -134,7 +135,7 @@ def _draw(session: Session, findings: Sequence[Finding]) -> None:
     for finding in findings:
         sign, plain, style = MARKS[finding.state]
         text = Text(output.safe(finding.found), style="dim" if finding.state == "skipped" else "")
-        if finding.todo:
-            text.append(f"\n{'→' if is_unicode else '->'} {output.safe(finding.todo)}", style="cyan")
+        if finding.fix:
+            text.append(f"\n{'→' if is_unicode else '->'} {output.safe(finding.fix)}", style="cyan")
         table.add_row(Text(sign if is_unicode else plain, style=style), finding.check, text)
     session.output.draw(table)
