@@ -116,7 +116,7 @@ def client_at(url: str, token: str) -> httpx.Client:
     return httpx.Client(
         base_url=url,
         headers={"Authorization": token},
-        timeout=httpx.Timeout(30),
+        timeout=httpx.Timeout(120),
         event_hooks={"response": [check_answer]},
         trust_env=False,
     )
@@ -184,7 +184,7 @@ def raw_request(
     agent: ThreadedAgent, method: str, target: str, headers: dict[str, str] | None = None, body: bytes | None = None
 ) -> tuple[int, dict[str, str], bytes]:
     """Send a request whose target goes out as it is, without the tidying of an HTTP client; give its answer."""
-    with closing(http.client.HTTPConnection(agent.url.removeprefix("http://"), timeout=10)) as connection:
+    with closing(http.client.HTTPConnection(agent.url.removeprefix("http://"), timeout=120)) as connection:
         connection.putrequest(method, target, skip_accept_encoding=True)
         for name, value in {"Authorization": agent.token, **(headers or {})}.items():
             connection.putheader(name, value)
@@ -203,7 +203,7 @@ def as_json(body: bytes) -> Any:
     return json.loads(body)
 
 
-def until(happened: Callable[[], object], seconds: float = 10) -> None:
+def until(happened: Callable[[], object], seconds: float = 120) -> None:
     """Wait until something has happened, and fail if it does not."""
     limit = time.monotonic() + seconds
     while not happened():

@@ -105,8 +105,8 @@ def test_media_type_must_be_json(http: httpx.Client) -> None:
         for media_type in (None, "", "text/plain", "application/x-www-form-urlencoded", "*/*"):
             headers = {} if media_type is None else {"Content-Type": media_type}
             assert http.post(path, content=b"{}", headers=headers).status_code == 415, (path, media_type)
-    headers = {"Content-Type": "Application/JSON; charset=utf-8"}
-    assert http.post(RUN, content=b'{"action": "run"}', headers=headers).status_code == 200
+    odd = {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert http.post(RUN, content=b'{"action": "run"}', headers=odd).status_code == 200
 
 
 NOT_JSON = {
