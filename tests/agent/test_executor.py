@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from synapse_local_agent.runs import Run
 
+pytestmark = pytest.mark.contract
 RUN = "/plugin_releases/1/run/"
 
 

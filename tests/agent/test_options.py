@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from pathlib import Path
@@ -80,6 +81,7 @@ def test_defaults_and_further_options(started: dict[str, Any], registry: Path, t
     result = invoke("--registry", registry, "--data", tmp_path)
     assert result.stderr == f"The agent token is in {tmp_path / 'token'}\nStopped.\n"
     assert started["limits"] == Limits()
+    assert Limits().max_running == os.cpu_count()
     assert (started["host"], started["port"], started["grace"], started["token"]) == ("127.0.0.1", 8600, 3, None)
     assert (started["debug_roots"], started["allowed_hosts"]) == ([Path()], [])
     assert started["executor"] is LocalExecutor

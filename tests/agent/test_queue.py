@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import pytest
 from synapse_local_agent import Limits
-from synapse_sdk.clients.agent import AgentClient
 
 from tests.agent.helpers import client_of, create, detail, result_of, until, write_plugin
 from tests.threaded_agent import ThreadedAgent
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+pytestmark = pytest.mark.contract
 SOURCE = """
 import pathlib, time
 
@@ -73,12 +73,6 @@ def test_no_more_run_than_may(registry: Path, tmp_path: Path) -> None:
         assert [result_of(run.result()) for run in runs] == ["0", "1", "2"]
 
 
-def test_default_is_a_run_for_each_core() -> None:
-    """As many actions run at a time as the machine has cores, where nothing else is said."""
-    assert Limits().max_running == os.cpu_count()
-    assert Limits().max_queue == 1000
-
-
 def test_run_beyond_the_queue_is_refused(registry: Path, tmp_path: Path) -> None:
     """Where the queue is full, a run is 429 with Retry-After and nothing of it was carried out; those before go on."""
     limits = Limits(max_running=1, max_queue=1)
@@ -99,18 +93,6 @@ def test_run_beyond_the_queue_is_refused(registry: Path, tmp_path: Path) -> None
         assert gate.started() == {0, runs[other]}
         # The refusal was not remembered.
         assert result_of(gate.run(runs[refused], keys[runs[refused]])) == str(runs[refused])
-
-
-def test_client_of_the_sdk_gets_through(registry: Path, tmp_path: Path) -> None:
-    """Our own client repeats what was refused with 429, so that every call comes to its result."""
-    write_plugin(
-        registry, "ocr", {"plugin.py": "import time\ndef run(params):\n    time.sleep(0.02)\n    return params"}
-    )
-    with ThreadedAgent(registry, limits=Limits(max_running=1, max_queue=0)) as agent, client_of(agent) as http:
-        create(http, "ocr")
-        with AgentClient(agent.url, agent.token) as client, ThreadPoolExecutor(2) as pool:
-            runs = [pool.submit(client.run_plugin_release, 1, "run", {"n": number}) for number in range(2)]
-            assert [run.result() for run in runs] == [{"n": 0}, {"n": 1}]
 
 
 def test_stop_answers_those_that_wait(registry: Path, tmp_path: Path) -> None:

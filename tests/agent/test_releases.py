@@ -119,7 +119,7 @@ def test_change_without_a_new_version_is_noticed(
 
 
 def test_delete_forgets_release_and_files(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """Deleting answers 204 without a body, then 404; the files, which are read-only, go; another create is a new one."""
+    """Deleting answers 204 without a body, then 404; the read-only files go, and another create is a new release."""
     write_plugin(registry, "ocr", {**SOURCE, "deep/er/data.txt": "x"})
     create(own_http, "ocr")
     (release,) = (tmp_path / "data" / "releases").iterdir()
@@ -136,7 +136,7 @@ def test_delete_forgets_release_and_files(own_http: httpx.Client, registry: Path
 def test_delete_during_a_run_lets_it_finish(
     own_http: httpx.Client, registry: Path, tmp_path: Path, *, is_cached_again: bool
 ) -> None:
-    """A release that is deleted while it runs is gone at once; its files go after the run, unless it is cached again."""
+    """A release that is deleted while it runs is gone at once; its files go after the run, or stay if cached again."""
     write_waiting_plugin(registry)
     create(own_http, "waiting")
     body = {"action": "wait", "params": {"started": str(tmp_path / "started"), "go": str(tmp_path / "go")}}
