@@ -146,7 +146,7 @@ def test_client_that_went_away_gets_its_answer_later(
 def test_what_was_refused_before_the_run_is_not_remembered(
     own_http: httpx.Client, registry: Path, tmp_path: Path
 ) -> None:
-    """A call that never came to a run may be repeated once what was wrong is mended; the answer outlives its release."""
+    """A call that never came to a run may be repeated once that is mended; the answer outlives its release."""
     key = str(uuid4())
     assert run(own_http, key, tmp_path / "calls").status_code == 404
     write_plugin(registry, "ocr", {"plugin.py": COUNTING})
