@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     import httpx
 
+    Cached = Callable[[str, str], Callable[..., Any]]
+
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
 FRESH_SECONDS = 1.1
 """After this an idle actor is asked whether it is there, before it is given a run."""
@@ -120,16 +122,20 @@ def ray_http(ray_agent: ThreadedAgent) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def run(ray_http: httpx.Client, registry: Path) -> Callable[..., Any]:
-    """Gives the result of a run of a release, which is cached where it is not yet."""
+def cached(ray_http: httpx.Client, registry: Path) -> Cached:
+    """Caches a release of a source; what it gives runs that, and gives its result."""
 
-    def run(source: str, name: str = "ocr", **params: Any) -> Any:
+    def cache(name: str, source: str) -> Callable[..., Any]:
         write_plugin(registry, name, {"plugin.py": source})
         create(ray_http, name)
-        body = {"action": "run", "params": params}
-        return result_of(ray_http.post(f"/plugin_releases/{name}@1.0.0/run/", json=body))
 
-    return run
+        def run(**params: Any) -> Any:
+            body = {"action": "run", "params": params}
+            return result_of(ray_http.post(f"/plugin_releases/{name}@1.0.0/run/", json=body))
+
+        return run
+
+    return cache
 
 
 def configured(http: httpx.Client, source: str, params: dict[str, Any], **config: Any) -> httpx.Response:
@@ -137,18 +143,19 @@ def configured(http: httpx.Client, source: str, params: dict[str, Any], **config
     return run_source(http, source, params, config={**CONFIG, **config})
 
 
-def test_all_nodes_work(run: Callable[..., Any], tmp_path: Path) -> None:
+def test_all_nodes_work(cached: Cached, tmp_path: Path) -> None:
     """Three runs that wait for each other end, since each of the three nodes has one of them."""
+    run = cached("meeting", MEETS)
     with ThreadPoolExecutor(3) as pool:
-        runs = [pool.submit(run, MEETS, "meeting", number=number, folder=str(tmp_path)) for number in range(3)]
+        runs = [pool.submit(run, number=number, folder=str(tmp_path)) for number in range(3)]
         assert len({run.result() for run in runs}) == 3
 
 
-def test_500_runs_are_carried_out_once_each(ray_http: httpx.Client, run: Callable[..., Any], tmp_path: Path) -> None:
+def test_500_runs_are_carried_out_once_each(cached: Cached, tmp_path: Path) -> None:
     """Of 500 runs, 50 at a time, none is lost, and none is carried out twice."""
-    file = str(tmp_path / "file")
+    run, file = cached("counted", COUNTED), str(tmp_path / "file")
     with ThreadPoolExecutor(50) as pool:
-        results = list(pool.map(lambda number: run(COUNTED, "counted", number=number, file=file), range(500)))
+        results = list(pool.map(lambda number: run(number=number, file=file), range(500)))
     assert [number for number, _ in results] == list(range(500))
     assert len({process for _, process in results}) >= 3
     assert collections.Counter((tmp_path / "file").read_text().split()) == {str(number): 1 for number in range(500)}
@@ -180,10 +187,10 @@ def test_process_that_dies_is_repeated_as_the_config_says(ray_http: httpx.Client
     assert (tmp_path / "file").read_text() == "x"
 
 
-def test_idle_actor_makes_room(run: Callable[..., Any]) -> None:
+def test_idle_actor_makes_room(cached: Cached) -> None:
     """Actors that are kept for their release do not keep others from running where all nodes are taken."""
     for number in range(5):
-        assert run(f"def run(params): return {number}", f"plugin{number}") == number
+        assert cached(f"plugin{number}", f"def run(params): return {number}")() == number
 
 
 def processes_of(part: str) -> list[int]:
@@ -195,13 +202,14 @@ def processes_of(part: str) -> list[int]:
     ]
 
 
-def test_actor_that_died_while_it_was_idle(run: Callable[..., Any]) -> None:
+def test_actor_that_died_while_it_was_idle(cached: Cached) -> None:
     """A run whose actor died before it began is carried out by another one."""
-    first = run(ACTOR, "idle")
+    run = cached("idle", ACTOR)
+    first = run()
     os.kill(first, signal.SIGKILL)
     late = time.monotonic() + FRESH_SECONDS
     until(lambda: time.monotonic() > late)
-    assert run(ACTOR, "idle") != first
+    assert run() != first
 
 
 def test_log_of_a_run_that_crashed_is_whole(ray_http: httpx.Client, data: Path) -> None:
