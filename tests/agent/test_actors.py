@@ -133,14 +133,14 @@ def test_idle_actor_ends_for_want_of_room_alone(monkeypatch: pytest.MonkeyPatch)
 
 def test_busy_release_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """One actor of a release whose runs follow each other ends for another release that has waited for long."""
-    clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(actors, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    clock = SimpleNamespace(ahead=0.0)
+    monkeypatch.setattr(actors, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + clock.ahead))
 
     async def scenario() -> None:
         busy, pool = [Held(), Held()], actors.Actors(Limits())
         waiting = [asyncio.create_task(pool.take(kind, making(), room)) for kind in (B, A, A)]
         await settle()
-        clock.now = actors.FAIR_SECONDS + 1
+        clock.ahead = actors.FAIR_SECONDS + 1
         for held in busy:
             pool.give(A, held)
         await settle()

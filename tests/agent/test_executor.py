@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -13,7 +12,7 @@ import pytest
 from synapse_local_agent import Limits
 from synapse_local_agent.executor import Executor, Job, Outcome, UnavailableError
 
-from tests.agent.helpers import client_of, create, detail, result_of, until, write_plugin
+from tests.agent.helpers import client_of, create, detail, result_of, write_plugin
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
@@ -121,17 +120,6 @@ def test_time_limit_is_kept_for_every_executor(registry: Path, echo: Echo) -> No
         create(http, "ocr")
         response = http.post(RUN, json={"action": "wait"})
     assert (response.status_code, response.json()["error_type"]) == (504, "action_timeout")
-
-
-def test_agent_that_stops_cancels_what_runs(registry: Path, echo: Echo) -> None:
-    """When the agent stops, each run is cancelled, and its caller is told; then the executor is stopped."""
-    with ThreadPoolExecutor() as pool, ThreadedAgent(registry, executor=echo) as agent, client_of(agent) as http:
-        create(http, "ocr")
-        run = pool.submit(http.post, RUN, json={"action": "wait"})
-        until(lambda: echo.waiting)
-        agent.stop()
-        assert run.result().json()["error_type"] == "action_crashed"
-    assert echo.calls == ["start", "stop"]
 
 
 def test_executor_that_cannot_start(registry: Path) -> None:

@@ -102,19 +102,6 @@ def test_option_that_makes_no_sense(started: dict[str, Any], registry: Path) -> 
     assert started == {}
 
 
-def test_refused_start_leaves_nothing(registry: Path, tmp_path: Path) -> None:
-    """`serve` on all addresses without a token or a name is one line that says what to give, and exit code 2."""
-    for arguments, expected in (
-        (("--allowed-host", "a.example"), "--token-file"),
-        (("--token", "t"), "--allowed-host"),
-    ):
-        everywhere = ("--registry", registry, "--host", "0.0.0.0", "--data", tmp_path / "data")  # noqa: S104 - refused
-        result = invoke(*everywhere, *arguments)
-        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
-        assert expected in result.stderr
-    assert not (tmp_path / "data").exists()
-
-
 @pytest.mark.heavy
 def test_options_of_a_process(serve: Serve) -> None:
     """A limit and the log level hold for the agent that starts; its log goes to stderr, without the token."""

@@ -15,7 +15,6 @@ from synapse_local_agent.executor import Job, Outcome
 from synapse_local_agent.local import LocalExecutor
 
 from tests.agent.helpers import (
-    PROC,
     client_at,
     client_of,
     create,
@@ -214,11 +213,6 @@ def run(params):
 """
 
 
-def parent_of(process: int) -> int:
-    """The parent of a process."""
-    return int((PROC / str(process) / "stat").read_text().rpartition(")")[2].split()[1])
-
-
 def test_killed_agent_leaves_nothing_of_a_stuck_action(serve: Serve, registry: Path, tmp_path: Path) -> None:
     """When the agent is killed, an action that holds the interpreter ends, and so does what left its session."""
     write_plugin(registry, "ocr", {"plugin.py": STUCK})
@@ -228,20 +222,7 @@ def test_killed_agent_leaves_nothing_of_a_stuck_action(serve: Serve, registry: P
         create(http, "ocr")
         run = pool.submit(http.post, "/plugin_releases/1/run/", json=body)
         daemon = process_in(tmp_path / "process")
-        worker = parent_of(daemon)
+        worker = watch.processes()[daemon].parent
         process.kill()
         assert isinstance(run.exception(), httpx.TransportError)
     until(lambda: not is_alive(daemon) and not is_alive(worker))
-
-
-def test_agent_is_gone_and_so_is_what_left_its_group(registry: Path, tmp_path: Path) -> None:
-    """When an agent stops, also what a stuck process of it started in a session of its own is gone."""
-    write_plugin(registry, "ocr", {"plugin.py": STUCK})
-    body = {"action": "run", "params": {"file": str(tmp_path / "process")}}
-    with ThreadedAgent(registry) as agent, client_of(agent) as http, ThreadPoolExecutor() as pool:
-        create(http, "ocr")
-        run = pool.submit(http.post, "/plugin_releases/1/run/", json=body)
-        process = process_in(tmp_path / "process")
-        agent.stop()
-        assert run.result().json()["error_type"] == "action_crashed"
-        assert not is_alive(process)

@@ -76,7 +76,7 @@ def test_other_method_is_not_allowed(agent: ThreadedAgent, method: str, target: 
 
 @pytest.mark.parametrize("token", [None, b"", b"wrong", b"\xff", b"Bearer {}", b"{}x", b"{}, {}"], ids=repr)
 def test_wrong_token_is_unauthorized(agent: ThreadedAgent, http: httpx.Client, token: bytes | None) -> None:
-    """Without the agent token, whole and without a scheme, every operation that asks for one is 401."""
+    """Without the agent token, whole and without a scheme, every operation is 401 but health, which tells little."""
     for path, item in DOCUMENT["paths"].items():
         for method, operation in item.items():
             if method == "parameters" or not operation.get("security", True):
@@ -89,14 +89,9 @@ def test_wrong_token_is_unauthorized(agent: ThreadedAgent, http: httpx.Client, t
             response = http.send(request)
             assert response.status_code == 401, (method, path)
             assert detail(response) == "The agent token is missing or wrong."
-
-
-def test_health_needs_no_token(http: httpx.Client) -> None:
-    """Health answers whoever asks, even with a wrong token, and tells no more than status and version."""
     response = http.get("/health/", headers={"Authorization": "wrong"})
-    assert response.status_code == 200
+    assert (response.status_code, response.json()["status"]) == (200, "ok")
     assert response.json().keys() == {"status", "version"}
-    assert response.json()["status"] == "ok"
 
 
 def test_media_type_must_be_json(http: httpx.Client) -> None:
@@ -129,15 +124,6 @@ def test_body_that_is_not_json_is_a_bad_request(http: httpx.Client, body: bytes)
         response = http.post(path, content=body, headers=JSON)
         assert response.status_code == 400
         assert detail(response).startswith("The body is not JSON: ")
-
-
-def test_deep_params_arrive(http: httpx.Client) -> None:
-    """Params that are nested as deep as JSON is read here reach the action and come back."""
-    deep: Any = []
-    for _ in range(300):
-        deep = [deep]
-    response = http.post(RUN, json={"action": "run", "params": {"deep": deep}})
-    assert response.json() == {"deep": deep}
 
 
 def test_body_that_is_too_large_is_refused(agent: ThreadedAgent, http: httpx.Client) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +12,10 @@ from tests.agent.helpers import (
     create,
     detail,
     group_of,
-    process_in,
     result_of,
     run_source,
     until,
     write_plugin,
-    write_waiting_plugin,
 )
 from tests.threaded_agent import ThreadedAgent
 
@@ -73,42 +70,29 @@ def test_result_is_any_json(http: httpx.Client) -> None:
         assert result_of(run_source(http, f"def run(params): return {part!r}")) == part
 
 
+CONTEXT = """
+def run(params, context):
+    context.logger.info("logged")
+    (context.work_dir / "file.txt").write_text("x")
+    files = [path.name for path in context.work_dir.iterdir()]
+    where = [str(context.work_dir), context.work_dir.samefile("."), files]
+    return [context.job_id, context.language, context.plugin, context.version, context.config], where
+"""
+
+
 @pytest.mark.contract
 def test_context_says_what_the_run_is(own_http: httpx.Client, registry: Path) -> None:
     """The context holds the job, the language, the plugin with its config, a logger and an empty folder to work in."""
-    source = """
-        def run(params, context):
-            context.logger.info("logged")
-            (context.work_dir / "file.txt").write_text("x")
-            return {
-                "job_id": context.job_id, "language": context.language, "plugin": context.plugin,
-                "version": context.version, "config": context.config,
-                "files": [path.name for path in context.work_dir.iterdir()],
-                "work_dir": str(context.work_dir), "is_current": context.work_dir.samefile("."),
-            }
-    """
-    write_plugin(registry, "ocr", {"plugin.py": "if True:\n" + source})
-    release = create(own_http, "ocr")
-    body = {"action": "run", "job_id": "job_1/../x", "language": "ko"}
-    first, second = (result_of(own_http.post("/plugin_releases/1/run/", json=body)) for _ in range(2))
-    assert first["work_dir"] != second["work_dir"]
-    del first["work_dir"]
-    assert first == {
-        "job_id": "job_1/../x",
-        "language": "ko",
-        "plugin": "ocr",
-        "version": "1.0.0",
-        "config": release["config"],
-        "files": ["file.txt"],
-        "is_current": True,
-    }
-
-
-@pytest.mark.contract
-def test_context_of_a_bare_run(http: httpx.Client) -> None:
-    """Where the caller gives neither, job and language are None."""
-    source = "def run(params, context): return [context.job_id, context.language]"
-    assert result_of(run_source(http, source)) == [None] * 2
+    write_plugin(registry, "ocr", {"plugin.py": CONTEXT})
+    config = create(own_http, "ocr")["config"]
+    folders = set()
+    for fields, said in (({}, [None, None]), ({"job_id": "job_1/../x", "language": "ko"}, ["job_1/../x", "ko"])):
+        body = {"action": "run", **fields}
+        what, (work_dir, *where) = result_of(own_http.post("/plugin_releases/1/run/", json=body))
+        assert what == [*said, "ocr", "1.0.0", config]
+        assert where == [True, ["file.txt"]]
+        folders.add(work_dir)
+    assert len(folders) == 2
 
 
 def test_output_is_not_the_server_s(http: httpx.Client, capfd: pytest.CaptureFixture[str]) -> None:
@@ -274,38 +258,23 @@ def test_what_an_action_leaves_behind_does_not_hang_the_run(http: httpx.Client) 
         until(partial(has_ended, leader))
 
 
-def test_fork_that_comes_back_does_not_answer(http: httpx.Client) -> None:
-    """A child that an action forked, and that leaves by sys.exit, does not answer in its parent's place."""
-    source = "import os, sys\ndef run(params):\n    if os.fork() == 0: sys.exit(3)\n    os.wait()\n    return 'parent'"
-    assert result_of(run_source(http, source)) == "parent"
+POOL = """
+import math, multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 
-
-def test_processes_work_within_an_action(http: httpx.Client) -> None:
-    """An action can use multiprocessing, by fork and by spawn."""
-    source = "import math, multiprocessing\nfrom concurrent.futures import ProcessPoolExecutor as Pool\n"
-    source += "def run(params):\n    with Pool(1, multiprocessing.get_context(params['how'])) as pool:\n"
-    source += "        return list(pool.map(math.sqrt, [1, 4]))"
+def run(params):
+    results = []
     for how in ("fork", "spawn"):
-        assert result_of(run_source(http, source, {"how": how})) == [1, 2]
+        with ProcessPoolExecutor(1, multiprocessing.get_context(how)) as pool:
+            results += pool.map(math.sqrt, [1, 4])
+    return results
+"""
 
 
-def test_streams_may_be_closed(http: httpx.Client) -> None:
-    """An action that closes or replaces its output still comes to its result."""
+def test_what_an_action_may_do(http: httpx.Client) -> None:
+    """An action may use multiprocessing, close its output, and fork a child, which does not answer in its place."""
+    assert result_of(run_source(http, POOL)) == [1, 2] * 2
     source = "import sys\ndef run(params):\n    sys.stdout.close()\n    sys.stderr = None\n    return 1"
     assert result_of(run_source(http, source)) == 1
-
-
-def test_agent_answers_while_an_action_runs(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """A long run keeps nobody waiting: other operations answer meanwhile."""
-    write_waiting_plugin(registry)
-    create(own_http, "waiting")
-    params = {"started": str(tmp_path / "started"), "go": str(tmp_path / "go")}
-    with ThreadPoolExecutor() as pool:
-        run = pool.submit(own_http.post, "/plugin_releases/1/run/", json={"action": "wait", "params": params})
-        process_in(tmp_path / "started")
-        assert own_http.get("/health/").status_code == 200
-        assert own_http.get("/plugin_releases/").json()["count"] == 1
-        assert result_of(run_source(own_http, "def run(params): return 1")) == 1
-        assert not run.done()
-        (tmp_path / "go").touch()
-        assert result_of(run.result()) == "late"
+    source = "import os, sys\ndef run(params):\n    if os.fork() == 0: sys.exit(3)\n    os.wait()\n    return 'parent'"
+    assert result_of(run_source(http, source)) == "parent"
