@@ -45,6 +45,9 @@ def run(params, context):
     context.logger.info("logged")
     return {"n": params["n"], "job_id": context.job_id, "mode": os.environ.get("MODE"), "in": os.getpid(), "is": COUNT}
 
+def echo(params):
+    return params
+
 def append(params):
     with open(params["file"], "a") as file:
         file.write("x")
@@ -84,7 +87,7 @@ def executor(request: pytest.FixtureRequest) -> MakeExecutor:
 def world(executor: MakeExecutor, tmp_path_factory: pytest.TempPathFactory, offline: Path) -> Iterator[World]:
     """An agent on the executor."""
     base = tmp_path_factory.mktemp("world")
-    actions = {name: f"plugin:{name}" for name in ("run", "append", "wait")}
+    actions = {name: f"plugin:{name}" for name in ("run", "echo", "append", "wait")}
     folder = write_plugin(base / "registry", "actions", {"plugin.py": ACTIONS}, actions)
     with (folder / "config.yaml").open("a") as config:
         config.write("env: {MODE: fast}\n")
@@ -188,6 +191,7 @@ def test_key_runs_once(world: World, tmp_path: Path) -> None:
 
 
 def test_large_params_and_results(world: World) -> None:
-    """Thirty megabytes go in, and come back."""
-    text = "x" * 30 * MIB
-    assert result_of(run_source(world.http, "def run(params): return params['text']", {"text": text})) == text
+    """Thirty megabytes go in, and come back, from a process that has had a run before too."""
+    for size in (1, 30 * MIB):
+        params = {"text": "x" * size}
+        assert result_of(world.run("echo", params)) == params

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -57,20 +58,15 @@ def test_create_answers_201_and_then_200(own_http: httpx.Client, registry: Path)
     """The first call caches the release, a second one answers the same release as cached already."""
     folder = write_plugin(registry, "ocr", SOURCE, {"run": "plugin:run", "train": "plugin.run"})
     with (folder / "config.yaml").open("a", encoding="utf-8") as file:
-        file.write("released: 2026-11-22\ntitle: 문서 📄\nbig: 123456789012345678901234567890\n")
+        file.write(f"released: 2026-11-22\ntitle: 문서 📄\nbig: 1{'0' * 30}\n")
     first, second = (own_http.post("/plugin_releases/", json={"plugin": "ocr", "version": "1.0.0"}) for _ in range(2))
     assert (first.status_code, second.status_code) == (201, 200)
     release = first.json()
     assert second.json() == release
     assert (release["id"], release["plugin"], release["version"]) == (1, "ocr", "1.0.0")
     assert release["actions"] == ["run", "train"]
-    config = release["config"]
-    assert config["actions"]["run"] == {"entrypoint": "plugin:run"}
-    assert (config["released"], config["title"], config["big"]) == (
-        "2026-11-22",
-        "문서 📄",
-        123456789012345678901234567890,
-    )
+    assert release["config"]["actions"]["run"] == {"entrypoint": "plugin:run"}
+    assert release["config"].items() >= {"released": "2026-11-22", "title": "문서 📄", "big": 10**30}.items()
     assert release["size"] == sum(path.stat().st_size for path in (registry / "ocr").iterdir())
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", release["created"])
 
@@ -95,23 +91,8 @@ def test_what_there_is_not_is_not_found(stocked: httpx.Client) -> None:
         assert stocked.get(f"/plugin_releases/{lookup}").status_code == 404, lookup
 
 
-def test_cached_release_is_a_copy(own_http: httpx.Client, registry: Path) -> None:
-    """What was cached stays as it was, when the registry's plugin changes, does not parse any more, and goes."""
-    folder = write_plugin(registry, "ocr", SOURCE)
-    release = create(own_http, "ocr")
-    (folder / "plugin.py").write_text("def run(params): return 'second'")
-    assert result_of(own_http.post("/plugin_releases/1/run/", json={"action": "run"})) == "first"
-    (folder / "config.yaml").write_text("code: [")
-    assert create(own_http, "ocr") == release
-    (folder / "config.yaml").unlink()
-    assert create(own_http, "ocr") == release
-    assert result_of(own_http.post("/plugin_releases/ocr@1.0.0/run/", json={"action": "run"})) == "first"
-
-
-def test_change_without_a_new_version_is_noticed(
-    own_http: httpx.Client, registry: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Caching again what has changed in the registry answers what was cached, and a warning names it."""
+def test_cached_release_is_a_copy(own_http: httpx.Client, registry: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What was cached stays as it was when the registry's plugin changes, with a warning, breaks, and goes."""
     folder = write_plugin(registry, "ocr", SOURCE)
     release = create(own_http, "ocr")
     assert create(own_http, "ocr") == release
@@ -120,6 +101,11 @@ def test_change_without_a_new_version_is_noticed(
     assert create(own_http, "ocr") == release
     (message,) = caplog.messages
     assert message.startswith("ocr@1.0.0 has changed in the registry without a new version")
+    (folder / "config.yaml").write_text("code: [")
+    assert create(own_http, "ocr") == release
+    (folder / "config.yaml").unlink()
+    assert create(own_http, "ocr") == release
+    assert result_of(own_http.post("/plugin_releases/ocr@1.0.0/run/", json={"action": "run"})) == "first"
 
 
 def test_delete_forgets_release_and_files(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
@@ -290,32 +276,18 @@ def test_what_a_release_consists_of(own_http: httpx.Client, registry: Path, tmp_
 
 def test_link_elsewhere_is_refused(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
     """A link that leads out of the plugin, in a circle, nowhere or to a folder is 422 and named; nothing is cached."""
+    odd = os.fsdecode(b"odd\xff") if sys.platform == "linux" else "odd"  # others know only names that are UTF-8
     folder = write_plugin(registry, "ocr", {**SOURCE, "folder/file.txt": "x"})
     (registry / "outside.txt").write_text("secret")
-    for target in ("/etc/hosts", "../outside.txt", "nosuch", "odd", ".", "folder"):
-        (folder / "odd").symlink_to(target)
+    for target in ("/etc/hosts", "../outside.txt", "nosuch", odd, ".", "folder"):
+        (folder / odd).symlink_to(target)
         response = own_http.post("/plugin_releases/", json={"plugin": "ocr", "version": "1.0.0"})
         assert response.status_code == 422, target
-        assert str(folder / "odd") in detail(response)
-        (folder / "odd").unlink()
-    assert own_http.get("/plugin_releases/").json()["count"] == 0
+        assert os.fsencode(folder / odd) in detail(response).encode(errors="surrogateescape")
+        (folder / odd).unlink()
     assert cached(tmp_path / "data") == []
-
-
-def test_names_of_no_encoding_are_cached(own_http: httpx.Client, registry: Path) -> None:
-    """A file whose name is no UTF-8 is cached as any other, and named in an error."""
-    folder = write_plugin(registry, "ocr", SOURCE)
-    name = os.fsdecode(b"\xff.txt")
-    try:
-        (folder / name).write_text("x")
-    except OSError:  # some systems know only names that are UTF-8
-        name = "plain.txt"
-        (folder / name).write_text("x")
+    (folder / odd).write_text("a name of no encoding is as good as any")
     create(own_http, "ocr")
-    (write_plugin(registry, "ocr", SOURCE, version="2", folder="ocr2") / name).symlink_to("nosuch")
-    response = own_http.post("/plugin_releases/", json={"plugin": "ocr", "version": "2"})
-    assert response.status_code == 422
-    assert detail(response).encode(errors="surrogateescape").count(os.fsencode(name)) == 1
 
 
 def test_release_that_cannot_be_stored_is_an_error(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
