@@ -53,16 +53,7 @@ def write_plugin(
     version: str = "1.0.0",
     folder: str | None = None,
 ) -> Path:
-    """Write a plugin into a registry, and return its folder.
-
-    Args:
-        registry: The registry.
-        code: The plugin's code.
-        sources: Its files by their path within it.
-        actions: Its actions' entrypoints by name; `run` at `plugin:run` where left out.
-        version: Its version.
-        folder: The name of its folder; its code where left out.
-    """
+    """Write a plugin into a registry, with `run` at `plugin:run` unless other actions are given; return its folder."""
     target = registry / (folder or code)
     config = {
         "name": code,

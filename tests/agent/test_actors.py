@@ -152,27 +152,6 @@ def test_busy_release_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     run(scenario)
 
 
-def test_no_more_are_made_at_a_time_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many runs of a release have a few actors made at a time, and each gets one in the end."""
-    monkeypatch.setattr(actors, "MOST_MADE", 3)
-
-    async def scenario() -> None:
-        being, most, pool = 0, 0, actors.Actors(Limits())
-
-        async def make() -> Held:
-            nonlocal being, most
-            being += 1
-            most = max(most, being)
-            await settle()
-            being -= 1
-            return Held()
-
-        assert len(set(await asyncio.gather(*(pool.take(A, make, room) for _ in range(20))))) == 20
-        assert most == 3
-
-    run(scenario)
-
-
 def test_folders_of_killed_actors_are_removed(tmp_path: Path) -> None:
     """The folder of an actor that is gone is removed by a later one; that of a living or a new one is not."""
     left, new, other, held = (tmp_path / name for name in (f"{PREFIX}left", f"{PREFIX}new", "other", f"{PREFIX}held"))

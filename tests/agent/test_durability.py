@@ -53,11 +53,11 @@ def test_data_folder_is_one_agent_s(registry: Path, tmp_path: Path) -> None:
         assert httpx.get(f"{second.url}/health/").status_code == 200
 
 
-def test_leftovers_are_removed_at_the_start(registry: Path, tmp_path: Path) -> None:
-    """A lock that is left over stops no start; copies that were not finished, and files of no release, go in it."""
+def test_leftovers_are_removed_at_the_start(registry: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A start removes copies that were not finished and files of no release, and forgets releases without files."""
     data = tmp_path / "data"
     data.mkdir()
-    (data / "lock").write_text("1")
+    (data / "lock").write_text("1")  # which stops no start
     write_plugin(registry, "ocr", SOURCE)
     with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         create(http, "ocr")
@@ -67,14 +67,6 @@ def test_leftovers_are_removed_at_the_start(registry: Path, tmp_path: Path) -> N
     with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         assert list((data / "releases").iterdir()) == [kept]
         assert result_of(http.post("/plugin_releases/1/run/", json={"action": "run"})) == {}
-
-
-def test_release_without_files_is_forgotten(registry: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A release whose files were removed by hand is no release after the next start, says a warning; it can be one."""
-    data = tmp_path / "data"
-    write_plugin(registry, "ocr", SOURCE)
-    with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
-        create(http, "ocr")
     shutil.rmtree(data / "releases")
     with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         assert caplog.messages == ["The files of ocr@1.0.0 are gone, and the release with them"]

@@ -41,9 +41,7 @@ BUDGET = settings(
 def schema() -> Any:
     """The contract as schemathesis has it, which takes long to import."""
     schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed: make setup installs it")
-    from schemathesis.checks import load_all_checks
-
-    load_all_checks()
+    schemathesis.checks.load_all_checks()
     return schemathesis.openapi.from_dict(copy.deepcopy(DOCUMENT))  # which it fills in
 
 
@@ -62,62 +60,23 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedAgent]:
             yield agent
 
 
-def check(response: Any, case: Case[Any], agent: ThreadedAgent, *left_out: str) -> None:
-    """Hold an answer against the contract, but for the checks that are left out."""
-    from schemathesis.checks import CHECKS
-
-    excluded: Any = CHECKS.get_by_names([*CONTRADICTED, *left_out])
-    case.validate_response(response, headers={"Authorization": agent.token}, excluded_checks=excluded)
-
-
 @pytest.mark.parametrize(("mode", "path", "method"), CASES)
 def test_made_up_requests(schema: Any, fuzzed: ThreadedAgent, mode: str, path: str, method: str) -> None:
     """Whatever a request holds, valid or not, its answer is one that the contract has, and no fault of the agent."""
     from schemathesis import GenerationMode
+    from schemathesis.checks import CHECKS
 
     # The list takes any further parameter as a filter, which schemathesis holds for invalid.
-    left_out = ["negative_data_rejection"] if (path, method) == ("/plugin_releases/", "get") else []
+    further = ["negative_data_rejection"] if (path, method) == ("/plugin_releases/", "get") else []
+    left_out: Any = CHECKS.get_by_names([*CONTRADICTED, *further])
+    headers = {"Authorization": fuzzed.token}
 
     @given(case=schema[path][method].as_strategy(generation_mode=GenerationMode(mode)))
     @settings(BUDGET, max_examples=400)
     def send(case: Case[Any]) -> None:
-        response = case.call(base_url=fuzzed.url, headers={"Authorization": fuzzed.token})
-        check(response, case, fuzzed, *left_out)
+        response = case.call(base_url=fuzzed.url, headers=headers)
+        case.validate_response(response, headers=headers, excluded_checks=left_out)
         if response.status_code >= 500:
             assert response.json().get("error_type", "").startswith("action_"), response.text
 
     send()
-
-
-def test_made_up_sequences(schema: Any, fuzzed: ThreadedAgent) -> None:
-    """Releases that are created, got, run and deleted along the contract's links behave as it says."""
-    base = schema.as_state_machine()
-    answered: set[tuple[str, int]] = set()
-
-    class Machine(base):  # type: ignore[misc, valid-type]  # it is made when this runs
-        """Calls along the links, all to the one agent."""
-
-        def setup(self) -> None:
-            """Begin each sequence with an agent that has nothing, or its answers would hang on the ones before."""
-            with client_of(fuzzed) as http:
-                http.delete("/plugin_releases/ocr_plugin@2.0.0")
-
-        def before_call(self, case: Case[Any]) -> None:
-            """Name a plugin and an action that there are, so that there is something to go on with."""
-            if isinstance(case.body, dict):
-                known = {"plugin": "ocr_plugin", "version": "2.0.0", "action": "process_document"}
-                case.body = {name: known.get(name, value) for name, value in case.body.items()}
-                case.body.pop("requirements", None)  # none that is made up can be installed
-
-        def get_call_kwargs(self, case: Case[Any]) -> dict[str, object]:
-            """Where to, and with which token."""
-            del case
-            return {"base_url": fuzzed.url, "headers": {"Authorization": fuzzed.token}}
-
-        def validate_response(self, response: Any, case: Case[Any], *_: object, **__: object) -> None:
-            """Hold the answer against the contract, and against what went before."""
-            check(response, case, fuzzed, "negative_data_rejection")
-            answered.add((case.operation.definition.raw["operationId"], response.status_code))
-
-    Machine.run(settings=settings(BUDGET, max_examples=20, stateful_step_count=8))
-    assert {("create_plugin_release", 201), ("run_plugin_release", 200), ("delete_plugin_release", 204)} <= answered

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.contract
 RUN = "/plugin_releases/1/run/"
-ONE_AT_A_TIME = ("--max-running", "1", "--max-queue", "1")
 COUNTING = """
 import os, pathlib
 
@@ -63,7 +62,7 @@ def run(http: httpx.Client, key: str | None, file: Path, **params: Any) -> httpx
 
 
 def test_repeat_has_the_first_answer(counting: httpx.Client, tmp_path: Path) -> None:
-    """The same key and JSON, however they are written, run the action once; without a key, or with another, it runs."""
+    """The same key and JSON, however they are written, run the action once, even if it fails; others run."""
     key = str(uuid4())
     first, second = (run(counting, key, tmp_path / "calls") for _ in range(2))
     assert (first.status_code, first.json()) == (200, {"calls": 1})
@@ -74,11 +73,7 @@ def test_repeat_has_the_first_answer(counting: httpx.Client, tmp_path: Path) -> 
     assert result_of(counting.post(RUN, content=content, headers=headers)) == {"calls": 1}
     for number, other in enumerate((None, None, str(uuid4()), str(uuid4())), 2):
         assert result_of(run(counting, other, tmp_path / "calls")) == {"calls": number}
-
-
-def test_failure_is_the_answer_too(counting: httpx.Client, tmp_path: Path) -> None:
-    """An action that failed or crashed is not run again: the repeat has the same failure."""
-    for number, then in enumerate(("raise ValueError('no')", "os._exit(3)"), 1):
+    for number, then in enumerate(("raise ValueError('no')", "os._exit(3)"), 6):
         key = str(uuid4())
         first, second = (run(counting, key, tmp_path / "calls", then=then) for _ in range(2))
         assert (first.status_code, second.status_code, second.json()) == (500, 500, first.json())
@@ -180,50 +175,33 @@ def test_answer_is_kept_for_its_time(registry: Path, tmp_path: Path) -> None:
         until(lambda: run(http, key, tmp_path / "calls").json() == {"calls": 2})
 
 
-def test_key_whose_run_died_with_the_agent(serve: Serve, registry: Path, tmp_path: Path) -> None:
-    """A key whose run went on when the agent was killed answers action_crashed, and the action never runs again."""
+def test_keys_of_an_agent_that_was_killed(serve: Serve, registry: Path, tmp_path: Path) -> None:
+    """A key whose run went on when the agent was killed never runs again; one whose run had not begun runs then."""
     write_plugin(registry, "ocr", {"plugin.py": COUNTING})
-    key = str(uuid4())
-    agent_process = serve("--data", tmp_path / "data", *ONE_AT_A_TIME, SYNAPSE_AGENT_TOKEN="token")
-    url = url_of(agent_process)
-    then = "import time; time.sleep(60)"
-    with client_at(url, "token") as http, ThreadPoolExecutor() as pool:
+    options = ("--data", tmp_path / "data", "--max-running", "1", "--max-queue", "1")
+    agent_process = serve(*options, SYNAPSE_AGENT_TOKEN="token")
+    begun, *keys = (str(uuid4()) for _ in range(3))
+    then = "import time; time.sleep(600)"
+    with client_at(url_of(agent_process), "token") as http, ThreadPoolExecutor(3) as pool:
         create(http, "ocr")
-        lost = pool.submit(run, http, key, tmp_path / "calls", then=then)
-        until((tmp_path / "calls").exists)
-        agent_process.kill()
-        agent_process.wait()
-        assert isinstance(lost.exception(), httpx.TransportError)
-    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
-        for _ in range(2):
-            response = run(http, key, tmp_path / "calls", then=then)
-            assert (response.status_code, response.json()["error_type"]) == (500, "action_crashed")
-            assert "new key" in detail(response)
-        assert run(http, key, tmp_path / "calls").status_code == 422  # another body
-    assert (tmp_path / "calls").read_text() == "x"
-
-
-def test_run_that_was_still_waiting_is_carried_out_after_a_restart(
-    serve: Serve, registry: Path, tmp_path: Path
-) -> None:
-    """A key whose run had not begun when the agent was killed is no run that died: its repeat runs, the first time."""
-    write_plugin(registry, "ocr", {"plugin.py": COUNTING})
-    agent_process = serve("--data", tmp_path / "data", *ONE_AT_A_TIME, SYNAPSE_AGENT_TOKEN="token")
-    url = url_of(agent_process)
-    keys = [str(uuid4()), str(uuid4())]
-    with client_at(url, "token") as http, ThreadPoolExecutor(3) as pool:
-        create(http, "ocr")
-        pool.submit(run, http, None, tmp_path / "busy", then="import time; time.sleep(60)")
-        until((tmp_path / "busy").exists)
+        lost = pool.submit(run, http, begun, tmp_path / begun, then=then)
+        until((tmp_path / begun).exists)
         calls = {pool.submit(run, http, key, tmp_path / key): key for key in keys}
         refused = next(as_completed(calls))  # with 429, so the other one waits by now
         agent_process.kill()
         agent_process.wait()
         (waiting,) = set(calls) - {refused}
-        assert isinstance(waiting.exception(), httpx.TransportError)
+        for call in (lost, waiting):
+            assert isinstance(call.exception(), httpx.TransportError)
     assert refused.result().status_code == 429
     with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+        for _ in range(2):
+            response = run(http, begun, tmp_path / begun, then=then)
+            assert (response.status_code, response.json()["error_type"]) == (500, "action_crashed")
+            assert "new key" in detail(response)
+        assert run(http, begun, tmp_path / begun).status_code == 422  # another body
         assert result_of(run(http, calls[waiting], tmp_path / calls[waiting])) == {"calls": 1}
+    assert (tmp_path / begun).read_text() == "x"
 
 
 def test_stopped_run_is_remembered_as_such(registry: Path, tmp_path: Path) -> None:
