@@ -42,11 +42,13 @@ pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
 FRESH_SECONDS = 1.1
 """After this an idle actor is asked whether it is there, before it is given a run."""
 COUNTED = """
-import os
+import os, pathlib, time
 
 def run(params):
     with open(params["file"], "a") as file:  # appends of a few bytes are whole
         file.write(f"{params['number']}\\n")
+    while params["number"] < 3 and not {"0", "1", "2"} <= set(pathlib.Path(params["file"]).read_text().split()):
+        time.sleep(0.01)  # so the first three meet, for which each needs a node of its own
     return [params["number"], os.environ["RAY_RAYLET_PID"]]
 """
 DIES = """
@@ -87,37 +89,27 @@ CONFIG = {"code": "sent", "version": "0.1", "actions": {"run": {"entrypoint": "p
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A registry that the tests of this module share."""
-    return tmp_path_factory.mktemp("registry")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the registry and the data of the agent on the cluster."""
+    return tmp_path_factory.mktemp("base")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data folder of their agent."""
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
-def ray_agent(on_ray: OnRay, registry: Path, data: Path) -> Iterator[ThreadedAgent]:
-    """An agent on the cluster."""
-    with ThreadedAgent(registry, data=data, limits=Limits(max_running=64, max_queue=1000), executor=on_ray) as agent:
-        yield agent
-
-
-@pytest.fixture
-def ray_http(ray_agent: ThreadedAgent) -> Iterator[httpx.Client]:
-    """A client of the agent on the cluster."""
-    with client_of(ray_agent) as http:
+def ray_http(on_ray: OnRay, base: Path) -> Iterator[httpx.Client]:
+    """A client of that agent."""
+    (base / "registry").mkdir()
+    limits = Limits(max_running=64, max_queue=1000)
+    agent = ThreadedAgent(base / "registry", data=base / "data", limits=limits, executor=on_ray)
+    with agent, client_of(agent) as http:
         yield http
 
 
 @pytest.fixture
-def cached(ray_http: httpx.Client, registry: Path) -> Cached:
+def cached(ray_http: httpx.Client, base: Path) -> Cached:
     """Caches a release of a source; what it gives runs that, and gives its result."""
 
     def cache(name: str, source: str) -> Callable[..., Any]:
-        write_plugin(registry, name, {"plugin.py": source})
+        write_plugin(base / "registry", name, {"plugin.py": source})
         create(ray_http, name)
 
         def run(**params: Any) -> Any:
@@ -140,7 +132,7 @@ def test_500_runs_are_carried_out_once_each(cached: Cached, tmp_path: Path) -> N
     with ThreadPoolExecutor(50) as pool:
         results = list(pool.map(lambda number: run(number=number, file=file), range(500)))
     assert [number for number, _ in results] == list(range(500))
-    assert len({node for _, node in results}) == 3
+    assert len({node for _, node in results[:3]}) == 3
     assert collections.Counter((tmp_path / "file").read_text().split()) == {str(number): 1 for number in range(500)}
 
 
@@ -195,7 +187,7 @@ def test_actor_that_died_while_it_was_idle(cached: Cached) -> None:
     assert run() != first
 
 
-def test_log_of_a_run_that_crashed_is_whole(ray_http: httpx.Client, data: Path) -> None:
+def test_log_of_a_run_that_crashed_is_whole(ray_http: httpx.Client, base: Path) -> None:
     """What a run has printed before it crashed is all there, in its order."""
     source = """
 import os
@@ -207,11 +199,11 @@ def run(params):
 """
     response = configured(ray_http, source, {})
     assert response.json()["error_type"] == "action_crashed"
-    (log,) = [path for path in data.glob("runs/*/log") if path.stat().st_size > 4_000_000]
+    (log,) = [path for path in base.glob("data/runs/*/log") if path.stat().st_size > 4_000_000]
     assert [line[5:11] for line in log.read_text().splitlines()] == [f"{number:06d}" for number in range(40_000)]
 
 
-def test_gateway_that_is_killed(ray_http: httpx.Client, data: Path, tmp_path: Path) -> None:
+def test_gateway_that_is_killed(ray_http: httpx.Client, base: Path, tmp_path: Path) -> None:
     """A run whose gateway is killed is action_crashed, not repeated for its key, and ends; the agent recovers."""
     file = tmp_path / "process"
     body = {"action": "run", "params": {"file": str(file)}, "config": CONFIG, "modules": {"plugin": WAITS}}
@@ -219,7 +211,7 @@ def test_gateway_that_is_killed(ray_http: httpx.Client, data: Path, tmp_path: Pa
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(ray_http.post, "/plugin_releases/run_debug/", json=body, headers=headers)
         process = process_in(file)
-        (gateway,) = processes_of(str(data / "gateway"))
+        (gateway,) = processes_of(str(base / "data" / "gateway"))
         os.kill(gateway, signal.SIGKILL)
         response = answer.result()
     assert (response.status_code, response.json()["error_type"]) == (500, "action_crashed")
