@@ -24,6 +24,7 @@ from tests.wire.faults import FaultServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+Environment = Callable[..., dict[str, str]]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 """Runs the program with arguments, `stdin`, and variables of the environment; one that is None is left out."""
 Show = Callable[..., Screen]
@@ -67,28 +68,27 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedAgent]:
 
 
 @pytest.fixture
-def variables(agent: ThreadedAgent, tmp_path: Path) -> dict[str, str]:
-    """The environment of someone whose variables lead to the agent."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("SYNAPSE_", "PYTHON", "XDG_"))}
-    for name in ("NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR"):
-        ours.pop(name, None)
-    return {
-        **ours,
-        "HOME": str(tmp_path / "home"),
-        "TERM": "xterm-256color",
-        "SYNAPSE_AGENT_URL": agent.url,
-        "SYNAPSE_AGENT_TOKEN": agent.token,
-        "PYTHONWARNINGS": "error",
-    }
+def environment(agent: ThreadedAgent, tmp_path: Path) -> Environment:
+    """The environment of someone whose variables lead to the agent, with further ones laid over it."""
 
+    def environment(**given: str | None) -> dict[str, str]:
+        foreign = ("SYNAPSE_", "PYTHON", "XDG_", "NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR")
+        merged: dict[str, str | None] = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(foreign)},
+            "HOME": str(tmp_path / "home"),
+            "TERM": "xterm-256color",
+            "SYNAPSE_AGENT_URL": agent.url,
+            "SYNAPSE_AGENT_TOKEN": agent.token,
+            "PYTHONWARNINGS": "error",
+            **given,
+        }
+        return {name: value for name, value in merged.items() if value is not None}
 
-def _over(variables: dict[str, str], given: dict[str, str | None]) -> dict[str, str]:
-    merged: dict[str, Any] = {**variables, **given}
-    return {name: value for name, value in merged.items() if value is not None}
+    return environment
 
 
 @pytest.fixture
-def run(variables: dict[str, str], tmp_path: Path) -> Run:
+def run(environment: Environment, tmp_path: Path) -> Run:
     """Runs the program in a process of its own, in pipes and in a folder of its own; `stdout` may be a file."""
 
     def run(
@@ -97,7 +97,7 @@ def run(variables: dict[str, str], tmp_path: Path) -> Run:
         return subprocess.run(  # noqa: S603 - our own program
             [PROGRAM, *map(str, arguments)],
             input=stdin,
-            env=_over(variables, given),
+            env=environment(**given),
             cwd=tmp_path,
             stdout=stdout,
             stderr=subprocess.PIPE,
@@ -110,16 +110,17 @@ def run(variables: dict[str, str], tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def main(variables: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+def main(environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Runs the program in this process, which takes a tenth of the time, and returns its exit code."""
     monkeypatch.setattr(completion, "SECONDS", SECONDS)
     monkeypatch.setattr(status, "SECONDS", SECONDS)
 
     def main(arguments: tuple[str | Path, ...], given: dict[str, str | None]) -> int:
         with monkeypatch.context() as patch:
+            variables = environment(**given)
             for name in set(os.environ) - set(variables):
                 patch.delenv(name)
-            for name, value in _over(variables, given).items():
+            for name, value in variables.items():
                 patch.setenv(name, value)
             patch.chdir(tmp_path)
             patch.setattr("sys.argv", [PROGRAM, *map(str, arguments)])
@@ -168,9 +169,7 @@ def open_server() -> Iterator[OpenServer]:
 
 
 @pytest.fixture
-def terminal(variables: dict[str, str]) -> Iterator[Callable[..., Terminal]]:
+def terminal(environment: Environment) -> Iterator[Callable[..., Terminal]]:
     """Runs the program in a process of its own and in a terminal, which is closed at the end of the test."""
     with contextlib.ExitStack() as stack:
-        yield lambda *arguments, **options: stack.enter_context(
-            Terminal([PROGRAM, *map(str, arguments)], variables, **options)
-        )
+        yield lambda *arguments: stack.enter_context(Terminal([PROGRAM, *arguments], environment()))

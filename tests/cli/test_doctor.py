@@ -65,6 +65,7 @@ def test_wrong_url(call: Run, url: str | None, check: str, expected: str) -> Non
     found = findings(call, 1, SYNAPSE_AGENT_URL=url)
     assert found[check]["state"] == "wrong"
     assert expected in found[check]["todo"]
+    assert check == "url" or found[check]["found"] == "The agent cannot be reached: Connection refused"
     assert found["token"] == {"check": "token", "state": "skipped", "found": SKIPPED, "todo": ""}
 
 
@@ -109,12 +110,6 @@ def test_versions_of_contracts() -> None:
         assert said in f"{found.found} {found.todo}"
 
 
-def test_agent_that_is_not_well() -> None:
-    """An agent that answers, and says that it is not well, is noted."""
-    states = [doctor.agent(health, 1).state for health in ({"status": "degraded"}, {"status": "up"}, {})]
-    assert states == ["note", "ok", "ok"]
-
-
 def test_proxy_before_this_machine(call: Run) -> None:
     """A proxy that the environment puts before an agent of this machine is found, without its password."""
     found = findings(call, 1, HTTP_PROXY="http://user:secret-1@10.0.0.1:3128", NO_PROXY=None, no_proxy=None)
@@ -144,13 +139,6 @@ def test_broken_settings(call: Run, tmp_path: Path) -> None:
     assert found["agent"]["state"] == "skipped"
 
 
-def test_tokens_that_are_kept_back(tmp_path: Path) -> None:
-    """A profile whose tokens are not sent, since the URL is another, is noted."""
-    config = Config(tmp_path / "config.toml", {}, is_there=True)
-    found = doctor.settings(config, Connection({}, {}, "staging", "staging"))
-    assert (found.state, "profile staging" in found.found) == ("note", True)
-
-
 def test_contract_version_is_that_of_the_document() -> None:
     """The version that the SDK names is that of its contract."""
     from synapse_local_agent import contract as document
@@ -158,12 +146,17 @@ def test_contract_version_is_that_of_the_document() -> None:
     assert doctor.contract_version() == document.load()["info"]["version"]
 
 
-def test_published_package_beside_ours(tmp_path: Path) -> None:
-    """The published package over the same import name is found, with the command that mends it."""
+def test_what_else_is_found(tmp_path: Path) -> None:
+    """The published package is wrong; an agent that is not well, and a profile whose tokens are not sent, are noted."""
     (tmp_path / "synapse_sdk-1.0.0.dist-info").mkdir()
     found = doctor.packages([str(tmp_path)])
     assert (found.state, str(tmp_path) in found.found) == ("wrong", True)
     assert found.todo.startswith("pip uninstall -y synapse-sdk synapse-agent-sdk && pip install")
+    states = [doctor.agent(health, 1).state for health in ({"status": "degraded"}, {"status": "up"}, {})]
+    assert states == ["note", "ok", "ok"]
+    config = Config(tmp_path / "config.toml", {}, is_there=True)
+    found = doctor.settings(config, Connection({}, {}, "staging", "staging"))
+    assert (found.state, "profile staging" in found.found) == ("note", True)
 
 
 def test_published_package_installed_over_ours(tmp_path: Path) -> None:

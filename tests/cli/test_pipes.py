@@ -39,12 +39,12 @@ def failure_of(ended: subprocess.CompletedProcess[str], code: int) -> str:
     return ended.stderr
 
 
-def config(path: Path, text: str, mode: int = 0o600) -> Path:
+def config(path: Path, text: str) -> Path:
     """Write the profiles of the user whose home this is, and return their folder."""
     file = path / "home" / ".config" / "synapse-agent" / "config.toml"
     file.parent.mkdir(parents=True)
     file.write_text(text, encoding="utf-8")
-    file.chmod(mode)
+    file.chmod(0o600)
     return file.parent
 
 
@@ -162,13 +162,12 @@ def test_refused_token_says_where_it_came_from(call: Run) -> None:
     assert "No token was sent" in failure_of(call("list", SYNAPSE_AGENT_TOKEN=None), 4)
 
 
-@pytest.mark.parametrize(("status", "code", "hint"), [(404, 3, "URL of an agent"), (502, 5, "")])
-def test_page_of_a_proxy(call: Run, open_server: OpenServer, status: int, code: int, hint: str) -> None:
+def test_page_of_a_proxy(call: Run, open_server: OpenServer) -> None:
     """An answer in HTML is told in one line without the page, with an exit code by its status."""
-    server = open_server(body(b"<html><h1>Oh no</h1></html>", status, {"Content-Type": "text/html"}))
-    said = failure_of(call("run", "7", "train", SYNAPSE_AGENT_URL=server.url), code)
-    assert f"The answer was {status} with a page of HTML" in said
-    assert hint in said
+    server = open_server(body(b"<html><h1>Oh no</h1></html>", 404, {"Content-Type": "text/html"}))
+    said = failure_of(call("run", "7", "train", SYNAPSE_AGENT_URL=server.url), 3)
+    assert "The answer was 404 with a page of HTML" in said
+    assert "URL of an agent" in said
 
 
 def test_delete_goes_on_after_a_failure(call: Run) -> None:
@@ -269,14 +268,6 @@ def test_profile(call: Run, agent: ThreadedAgent, open_server: OpenServer, tmp_p
     assert [request.headers["authorization"] for request in away.requests] == ["away-token"]
     file.chmod(0o644)
     assert f"chmod 600 {file}" in failure_of(call("list", "--profile", "here", **NO_VARIABLES), 2)
-
-
-def test_profile_that_others_may_read(call: Run, tmp_path: Path) -> None:
-    """A file with a token that others may read is refused, with the command that mends it."""
-    config(tmp_path, '[profiles.here]\ntoken = "secret-token"\n', 0o644)
-    said = failure_of(call("list"), 2)
-    assert "chmod 600" in said
-    assert "secret-token" not in said
 
 
 def test_tokens_of_a_profile_stay_with_its_url(call: Run, open_server: OpenServer, tmp_path: Path) -> None:
