@@ -210,41 +210,7 @@ def test_leaves_a_call_waiting(local_agent, agent_faults, agent_calls):
 def test_the_next_one_goes_on(agent_client):
     assert agent_client.health_check()["status"] == "ok"
 """
-
-
-def test_what_the_fixtures_promise(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test finds the agent as it was, and no fault, call, token or proxy of anything else; the session ends.
-
-    The developer's shell names another agent, tokens that would be refused, and a proxy that nobody listens at.
-    """
-    for name in ("HTTP_PROXY", "http_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SYNAPSE_AGENT_URL", "http://agent.example")
-    monkeypatch.setenv("SYNAPSE_TENANT", "mine")
-    monkeypatch.setenv("SYNAPSE_USER_TOKEN", "not a token: it has spaces")
-    modules = {"test_environment": ENVIRONMENT, "test_faults": FAULTS, "test_calls": CALLS, "test_left": LEFT}
-    result = run("-p", "anyio.pytest_plugin", "-rEf", test_state=STATE, test_async=ASYNC, **modules)
-    result.assert_outcomes(passed=22, failed=2, errors=2)
-    result.stdout.fnmatch_lines(
-        [
-            "*ERROR at teardown of test_leaves_two*",
-            "Faults that no call has met: next(garbage(), times=3, operation='get_plugin_release'), always(reset(), *",
-        ]
-    )
-    assert "plugin.py" not in result.stdout.str()  # a message, and no traceback of ours
-    assert "'authorization': '***'" in result.stdout.str()
-    result.stdout.fnmatch_lines(
-        ["FAILED test_calls.py::test_shows_no_secret*", "FAILED test_faults.py::test_fails_with_faults_left*"]
-    )
-
-
-def test_the_marker_chooses_the_registry(run: Run) -> None:
-    """The marker has its tests use another agent, keeps their names, and leaves the fixtures of others right."""
-    result = run(
-        "-v",
-        test_it="""
+MARKER = """
 @pytest.fixture(scope="session")
 def cached(local_agent):
     with alone(local_agent) as client:
@@ -271,12 +237,38 @@ class TestOthers:
 
 def test_after(cached, agent_client):
     assert cached == {"text_stats"}
-""",
+"""
+
+
+def test_what_the_fixtures_promise(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test finds its agent as it was, and no fault, call, token or proxy of anything else; the session ends.
+
+    The developer's shell names another agent, tokens that would be refused, and a proxy that nobody listens at.
+    """
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SYNAPSE_AGENT_URL", "http://agent.example")
+    monkeypatch.setenv("SYNAPSE_TENANT", "mine")
+    monkeypatch.setenv("SYNAPSE_USER_TOKEN", "not a token: it has spaces")
+    modules = {"test_environment": ENVIRONMENT, "test_faults": FAULTS, "test_calls": CALLS, "test_left": LEFT}
+    modules |= {"test_state": STATE, "test_async": ASYNC, "test_marker": MARKER}
+    result = run("-p", "anyio.pytest_plugin", "-v", "-rEf", **modules)
+    result.assert_outcomes(passed=27, failed=2, errors=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at teardown of test_leaves_two*",
+            "Faults that no call has met: next(garbage(), times=3, operation='get_plugin_release'), always(reset(), *",
+        ]
     )
-    result.assert_outcomes(passed=5)
-    names = ["test_before", "TestOthers::test_marked", "TestOthers::test_closest", "TestOthers::test_without_the_agent"]
-    passed = {line.split()[0] for line in result.outlines if "PASSED" in line}
-    assert passed == {f"test_it.py::{name}" for name in (*names, "test_after")}
+    said = result.stdout.str()
+    assert "plugin.py" not in said  # a message, and no traceback of ours
+    assert "'authorization': '***'" in said
+    for name in ("test_faults.py::test_fails_with_faults_left", "test_calls.py::test_shows_no_secret"):
+        assert f"{name} FAILED" in said
+    for name in ("test_before", "TestOthers::test_marked", "TestOthers::test_closest", "test_after"):
+        assert f"test_marker.py::{name} PASSED" in said  # the marker leaves the names as they are
 
 
 def test_what_cannot_be_used_is_a_clear_error(run: Run, pytester: pytest.Pytester) -> None:

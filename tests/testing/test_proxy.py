@@ -165,14 +165,6 @@ def test_whether_the_agent_has_carried_it_out(
     assert seen == {name: (error, kind == "damages") for name, (_, error) in meant.items()}
 
 
-def test_each_fault_of_the_module_is_tested() -> None:
-    """Every function that makes a fault stands in a test of this module."""
-    made = {
-        name for name, each in vars(faults).items() if getattr(each, "__annotations__", {}).get("return") == "Fault"
-    }
-    assert made - {*DAMAGES, *REPLACEMENTS, *ENDLESS} == {"body"}
-
-
 def test_a_cut_body_is_half_of_the_answer(agent: ProxiedAgent) -> None:
     """Of an answer with a body, the whole head and the first half of the body arrive; of one without, a cut head."""
     agent.faults.next(faults.cut_body())
@@ -186,14 +178,6 @@ def test_a_cut_body_is_half_of_the_answer(agent: ProxiedAgent) -> None:
     with ours, theirs:
         assert not faults.cut_body()(ours, lambda: b"HTTP/1.1 204 No Content\r\nX: y\r\n\r\n")
         assert theirs.recv(65536) == b"HTTP/1.1 204 No Content\r\nX: y"
-
-
-def test_a_slow_answer_is_the_agents_own(agent: ProxiedAgent, client: AgentClient) -> None:
-    """A slow answer comes after its time and is the agent's."""
-    agent.faults.next(faults.slow(0.05))
-    started = time.monotonic()
-    assert run(client, text="late") == "late"
-    assert time.monotonic() - started >= 0.05
 
 
 def test_an_agent_that_is_down_refuses_and_comes_back(agent: ProxiedAgent, client: AgentClient) -> None:
@@ -309,8 +293,11 @@ def test_a_fault_of_ones_own_is_given_the_connection_and_the_agents_answer(
         connection.sendall(forward().replace(b"hello", b"HELLO"))
         return True
 
-    agent.faults.next(Fault("shout", shout))
-    assert [run(client, text="hello"), run(client, text="hello")] == ["HELLO", "hello"]
+    agent.faults.next(Fault("shout", shout), faults.slow(0.05))
+    assert run(client, text="hello") == "HELLO"
+    started = time.monotonic()
+    assert run(client, text="hello") == "hello"
+    assert time.monotonic() - started >= 0.05
 
 
 def test_a_body_in_chunks_is_passed_on(agent: ProxiedAgent) -> None:
