@@ -218,7 +218,6 @@ def test_interrupted_run(terminal: Callable[..., Terminal], waiting: list[str], 
     assert not (tmp_path / "started").exists()  # the same run, not another one
 
 
-@pytest.mark.heavy
 def test_terminated_run(terminal: Callable[..., Terminal], waiting: list[str], tmp_path: Path) -> None:
     """A command that is told to end gives the terminal its cursor back."""
     screen = terminal(*waiting)
@@ -230,7 +229,6 @@ def test_terminated_run(terminal: Callable[..., Terminal], waiting: list[str], t
     assert "Traceback" not in screen.text
 
 
-@pytest.mark.heavy
 def test_interrupted_question(terminal: Callable[..., Terminal], agent: ThreadedAgent) -> None:
     """Ctrl-C at the question of `prune` ends it with 130, and deletes nothing."""
     screen = terminal("prune", "--keep", "1")

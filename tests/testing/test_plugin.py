@@ -155,10 +155,6 @@ def test_unrecorded(agent_client, local_agent):
 
 def test_second(agent_calls):
     assert list(agent_calls) == []
-
-def test_shows_no_secret(agent_client, agent_calls):
-    agent_client.health_check()
-    assert agent_calls[0].headers == {}
 """
 ASYNC = """
 async def ask(client):
@@ -240,7 +236,19 @@ def test_after(cached, agent_client):
 """
 
 
-def test_what_the_fixtures_promise(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+BELOW = """
+import pytest
+
+@pytest.fixture(scope="session")
+def agent_registry():
+    return "others"
+
+def test_below(agent_client):
+    pass
+"""
+
+
+def test_what_the_fixtures_promise(run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test finds its agent as it was, and no fault, call, token or proxy of anything else; the session ends.
 
     The developer's shell names another agent, tokens that would be refused, and a proxy that nobody listens at.
@@ -253,20 +261,20 @@ def test_what_the_fixtures_promise(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("SYNAPSE_TENANT", "mine")
     monkeypatch.setenv("SYNAPSE_USER_TOKEN", "not a token: it has spaces")
     modules = {"test_environment": ENVIRONMENT, "test_faults": FAULTS, "test_calls": CALLS, "test_left": LEFT}
+    (pytester.mkpydir("below") / "test_below.py").write_text(BELOW, encoding="utf-8")
     modules |= {"test_state": STATE, "test_async": ASYNC, "test_marker": MARKER}
-    result = run("-p", "anyio.pytest_plugin", "-v", "-rEf", **modules)
-    result.assert_outcomes(passed=27, failed=2, errors=2)
+    files = [*(f"{name}.py" for name in modules), "below"]  # which would else decide for all tests after it
+    result = run("-p", "anyio.pytest_plugin", "-v", "-rEf", *files, **modules)
+    result.assert_outcomes(passed=27, failed=1, errors=3)
     result.stdout.fnmatch_lines(
         [
             "*ERROR at teardown of test_leaves_two*",
             "Faults that no call has met: next(garbage(), times=3, operation='get_plugin_release'), always(reset(), *",
         ]
     )
+    result.stdout.fnmatch_lines(["agent_registry is */others here, but the session's local_agent serves */plugins*"])
     said = result.stdout.str()
     assert "plugin.py" not in said  # a message, and no traceback of ours
-    assert "'authorization': '***'" in said
-    for name in ("test_faults.py::test_fails_with_faults_left", "test_calls.py::test_shows_no_secret"):
-        assert f"{name} FAILED" in said
     for name in ("test_before", "TestOthers::test_marked", "TestOthers::test_closest", "test_after"):
         assert f"test_marker.py::{name} PASSED" in said  # the marker leaves the names as they are
 
@@ -304,7 +312,7 @@ def test_without_the_extra_it_says_what_to_install(run: Run, pytester: pytest.Py
 
 @pytest.mark.heavy
 def test_a_conftest_makes_the_registry(run: Run, pytester: pytest.Pytester) -> None:
-    """agent_registry may be overridden at the top, where the marker still wins; further down that is an error."""
+    """agent_registry may be overridden at the top, where the marker still wins."""
     pytester.makeconftest(
         """
         import pytest, shutil
@@ -316,15 +324,7 @@ def test_a_conftest_makes_the_registry(run: Run, pytester: pytest.Pytester) -> N
             return folder
         """
     )
-    below = pytester.mkpydir("below")
-    (below / "test_below.py").write_text(
-        "import pytest\n"
-        "@pytest.fixture(scope='session')\ndef agent_registry(): return 'others'\n"
-        "def test_below(agent_client): pass\n",
-        encoding="utf-8",
-    )
     result = run(
-        "test_it.py",
         test_it="""
 def test_made(agent_client, local_agent):
     assert "made" in str(local_agent.registry)
@@ -338,9 +338,6 @@ def test_marked(agent_client):
 """,
     )
     result.assert_outcomes(passed=2)
-    result = run("-k", "made or below", "test_it.py", "below")
-    result.assert_outcomes(passed=1, errors=1, deselected=1)
-    result.stdout.fnmatch_lines(["agent_registry is */others here, but the session's local_agent serves */made*"])
 
 
 @pytest.mark.heavy
