@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, date, datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given, settings
@@ -30,34 +30,25 @@ def seoul(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-@pytest.mark.parametrize(
-    ("age", "ago"),
-    [
-        ("90min", timedelta(minutes=90)),
-        ("12h", timedelta(hours=12)),
-        ("30d", timedelta(days=30)),
-        (" 2 W\n", timedelta(days=14)),
-        (timedelta(seconds=1), timedelta(seconds=1)),
-    ],
-)
-def test_an_age_counts_from_now(age: Any, ago: timedelta) -> None:
+def test_an_age_counts_from_now() -> None:
     """An age is a number with a unit, or a timedelta, back from now."""
-    assert cutoff(age, NOW) == NOW - ago
+    for age in ("120min", "2h", " 2 H\n", timedelta(hours=2)):
+        assert cutoff(age, NOW) == NOW - timedelta(hours=2), age
+    assert cutoff("2w", NOW) == cutoff("14d", NOW) == NOW - timedelta(days=14)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("2026-01-02T10:00:00.5-08:00", "2026-01-02T18:00:00.500000+00:00"),
-        ("2026-01-02 10:00 +0900", "2026-01-02T01:00:00+00:00"),
-        ("Fri, 02 Jan 2026 10:00:00 GMT", "2026-01-02T10:00:00+00:00"),
-        ("Jan 2 2026 5pm UTC", "2026-01-02T17:00:00+00:00"),
-        ("13/02/2026 00:00Z", "2026-02-13T00:00:00+00:00"),
-    ],
-)
-def test_a_date_is_read_in_any_form(text: str, expected: str) -> None:
+DATES = {
+    "2026-01-02T10:00:00.5-08:00": "2026-01-02T18:00:00.500000+00:00",
+    "2026-01-02 10:00 +0900": "2026-01-02T01:00:00+00:00",
+    "Fri, 02 Jan 2026 10:00:00 GMT": "2026-01-02T10:00:00+00:00",
+    "Jan 2 2026 5pm UTC": "2026-01-02T17:00:00+00:00",
+    "13/02/2026 00:00Z": "2026-02-13T00:00:00+00:00",
+}
+
+
+def test_a_date_is_read_in_any_form() -> None:
     """A date is read in any form that can be read in one way."""
-    assert cutoff(text, NOW).isoformat() == expected
+    assert {text: cutoff(text, NOW).isoformat() for text in DATES} == DATES
 
 
 def test_a_date_without_timezone_is_local(seoul: None) -> None:
@@ -116,14 +107,3 @@ def test_any_text_is_a_time_in_the_past_or_refused(text: str) -> None:
     else:
         assert then < NOW
         assert then.tzinfo is UTC
-
-
-@settings(max_examples=50)
-@given(
-    st.datetimes(datetime(1000, 1, 1), datetime(2026, 11, 22), timezones=st.just(UTC)),  # noqa: DTZ001 - see timezones
-    st.sampled_from(["%Y-%m-%d %H:%M:%S", "%d %b %Y %H:%M:%S", "%c"]),
-)
-def test_a_written_date_is_read_back(moment: datetime, form: str) -> None:
-    """A date with month names, or with the year first, is read as what it was written from."""
-    moment = moment.replace(microsecond=0)
-    assert cutoff(f"{moment:{form}} +00:00", NOW) == moment

@@ -86,31 +86,25 @@ def test_a_message_is_made_for_people() -> None:
         assert str(fail({"detail": detail}, 422)) == f"GET {URL} -> 422: {message}"
 
 
-@pytest.mark.parametrize("error_type", ["action_failed", "action_of_tomorrow"])
-@pytest.mark.parametrize("status", [422, 503])
-def test_a_failed_action_is_told_from_a_failed_agent(error_type: str, status: int) -> None:
-    """An error_type that begins with action_, beside the detail or within, makes an ActionFailedError."""
-    for body in ({"detail": "x", "error_type": error_type}, {"detail": {"error_type": error_type}}):
-        error = fail(body, status)
-        assert type(error) is exceptions.ActionFailedError
-        assert (error.status_code, error.error_type, error.detail) == (status, error_type, body["detail"])
-        assert f"[{error_type}]" in str(error)
+def kinds(status: int, error_type: Any) -> set[tuple[type, Any]]:
+    """The class and the error_type of errors that say what failed beside the detail, or within."""
+    bodies = {"detail": "x", "error_type": error_type}, {"detail": {"error_type": error_type}}
+    errors = [fail(body, status) for body in bodies]
+    assert [error.detail for error in errors] == [body["detail"] for body in bodies]
+    return {(type(error), error.error_type) for error in errors}
 
 
-def test_no_gpu_is_told_from_other_failures() -> None:
-    """A 503 with gpu_unavailable, beside the detail or within, is a GpuUnavailableError."""
-    for body in ({"error_type": "gpu_unavailable"}, {"detail": {"error_type": "gpu_unavailable"}}):
-        assert type(fail(body, 503)) is exceptions.GpuUnavailableError
-        assert type(fail(body, 409)) is exceptions.ConflictError
-
-
-def test_the_error_type_is_the_text_beside_the_detail() -> None:
-    """Where two are given, the contract's place counts; one that is no text counts for nothing."""
-    error = fail({"detail": {"error_type": "action_failed"}, "error_type": "gpu_unavailable"}, 503)
-    assert error.error_type == "gpu_unavailable"
-    for error_type in (5, None, ["action_failed"]):
-        error = fail({"detail": "x", "error_type": error_type})
-        assert (type(error), error.error_type) == (exceptions.ServerError, None)
+def test_an_error_type_says_what_failed() -> None:
+    """An error_type that begins with action_ makes an ActionFailedError, and gpu_unavailable its own of a 503."""
+    for error_type in ("action_failed", "action_of_tomorrow"):
+        for status in (422, 503):
+            assert kinds(status, error_type) == {(exceptions.ActionFailedError, error_type)}
+    assert kinds(503, "gpu_unavailable") == {(exceptions.GpuUnavailableError, "gpu_unavailable")}
+    assert kinds(409, "gpu_unavailable") == {(exceptions.ConflictError, "gpu_unavailable")}
+    for other in (5, None, ["action_failed"]):
+        assert kinds(500, other) == {(exceptions.ServerError, None)}
+    both = {"detail": {"error_type": "action_failed"}, "error_type": "gpu_unavailable"}
+    assert fail(both, 503).error_type == "gpu_unavailable"
 
 
 def test_a_body_that_is_no_json_is_its_text() -> None:
@@ -121,40 +115,30 @@ def test_a_body_that_is_no_json_is_its_text() -> None:
         assert len(str(error)) < LONGEST
 
 
-def test_any_charset_is_read() -> None:
-    """Text is decoded as its charset says; one that is wrong, or none at all, costs at most some letters."""
+def test_a_known_charset_is_used() -> None:
+    """Text is decoded as its charset says."""
     assert answers.error(GET, answer(b"caf\xe9", 500, content_type="text/plain; charset=latin-1")).detail == "café"
-    for charset in ("utf-16", "hex", "zip", "rot13", "idna", "undefined", "nonsense", '"', "", "a b"):
-        content_type = f"text/html; charset={charset}"
-        detail = answers.error(GET, answer(b"<p>\xe9\xff</p>", 500, content_type=content_type)).detail
-        assert isinstance(detail, str)
-        assert detail
-        refusal(exceptions.InvalidResponseError, answers.read, GET, answer(b"<p>\xff</p>", content_type=content_type))
+
+
+CHARSETS = st.sampled_from(["utf-16", "hex", "zip", "rot13", "idna", "undefined", "nonsense", '"', "a b", ""])
 
 
 HUGE: dict[str, Any] = {
     "text": "x" * 2**20,
     "list": ["x" * 100] * 10_000,
-    "issues": [{"loc": ["body"] * 1000, "msg": "m" * 1000}] * 1000,
+    "issues": [{"loc": ["body"] * 1000, "msg": "m" * 1000}] * 200,
     "object": {"message": "x" * 2**20},
-    "keys": {str(number): number for number in range(10_000)},
 }
 
 
-@pytest.mark.parametrize("shape", HUGE)
-def test_messages_are_bounded(shape: str) -> None:
-    """A detail of megabytes makes a message of a page, and stays whole as the detail."""
-    error = fail({"detail": HUGE[shape]}, 422)
-    assert len(str(error)) < LONGEST
-    assert error.detail == HUGE[shape]
-
-
-def test_other_parts_of_a_message_are_bounded_too() -> None:
-    """An endless URL or error_type makes no endless message."""
-    body = json.dumps({"detail": "x", "error_type": "action_" + "y" * 2**20})
-    error = answers.error(GET, answer(body, 500, url=URL + "x" * 60_000))
-    assert len(str(error)) < LONGEST
-    assert len(error.error_type or "") > 2**20
+def test_messages_are_bounded() -> None:
+    """A detail, an error_type or a URL of megabytes makes a message of a page, and stays whole in the error."""
+    for shape, detail in HUGE.items():
+        body = {"detail": detail, "error_type": "action_" + "y" * 2**20}
+        error = answers.error(GET, answer(json.dumps(body), 422, url=URL + "x" * 60_000))
+        assert len(str(error)) < LONGEST, shape
+        assert error.detail == detail
+        assert error.error_type == body["error_type"]
 
 
 @pytest.mark.parametrize(
@@ -182,13 +166,6 @@ def test_a_query_is_not_shown() -> None:
     assert "secret" not in str(error)
 
 
-def test_headers_are_kept_by_names_in_lower_case() -> None:
-    """An error has the answer's headers, and the id that the server gave the request."""
-    error = answers.error(GET, answer("{}", 500, X_Request_ID="abc", Retry_After="5"))
-    assert error.headers["retry-after"] == "5"
-    assert error.request_id == "abc"
-
-
 @settings(max_examples=30)
 @given(JSON, st.integers(300, 999))
 @example({"detail": None, "other": 1}, 500)
@@ -207,10 +184,10 @@ def test_any_body_makes_an_error(body: Any, status: int) -> None:
 @given(
     st.binary(),
     st.sampled_from([200, 201, 299, 301, 404, 500]),
-    st.text(st.characters(max_codepoint=126, min_codepoint=32)),
+    CHARSETS | st.text(st.characters(max_codepoint=126, min_codepoint=32)),
 )
 def test_any_bytes_are_a_value_or_an_error(content: bytes, status: int, charset: str) -> None:
-    """Whatever comes, it is the promised value or an error of the SDK."""
+    """Whatever comes, with any charset, it is the promised value or an error of the SDK."""
     response = answer(content, status, content_type=f"text/plain; charset={charset}")
     try:
         value = answers.read(GET, response)
@@ -268,6 +245,7 @@ def test_a_success_that_is_no_json_is_an_error_of_its_own(name: str) -> None:
 
 def test_json_of_another_kind_is_refused() -> None:
     """Where an object belongs, another kind of JSON is an InvalidResponseError that names both."""
+    value: Any
     for value in ([], "text", 5, None):
         message = refusal(exceptions.InvalidResponseError, answers.read, GET, answer(json.dumps(value)))
         assert f"{type(value).__name__} where dict belongs" in message

