@@ -51,6 +51,7 @@ class Agent:
         self.under_way = 0
         self.limit = 10**6
         self.bad = 0
+        self.link = "?page={}&page_size=100"
         ahead = lookahead.LookAhead(self._fetch, width, lazily=False)
         self.walk = Walk(operations.list_plugin_releases(page_size=100), ahead, BASE)
 
@@ -68,7 +69,7 @@ class Agent:
         status = 429 if self.under_way > self.limit else 500 if number == self.bad else event
         request.extensions[ATTEMPT].sent_at -= 1000  # a slow agent, so that asking ahead is a gain
         start, stop = self.size * (number - 1), self.size * number
-        following = f"?page={number + 1}&page_size=100" if stop < len(self.releases) else None
+        following = self.link.format(number + 1) if stop < len(self.releases) else None
         page = {"count": len(self.releases), "next": following, "results": self.releases[start:stop]}
 
         def finish() -> httpx.Response:
@@ -157,3 +158,19 @@ def test_a_failure_narrows() -> None:
         agent = Agent(1000, 1, {10: status}, 16)
         assert agent.all() == list(range(1000))
         assert (max(agent.widths[40:80]), max(agent.widths[200:])) == (8, later)
+
+
+def test_only_a_slow_agent_with_much_to_gain_is_asked_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of a quick agent, of a short list, and of links with more than a number are asked for one by one."""
+    for seconds, name, link in (
+        (10**6, "SLOW_SECONDS", "?page={}"),
+        (10**6, "GAIN_SECONDS", "?page={}"),
+        (0, "SLOW_SECONDS", "?page={}&snapshot=5"),
+        (0, "SLOW_SECONDS", "?page=0{}"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(lookahead, name, seconds)
+            agent = Agent(20, 2)
+            agent.link = link
+            assert agent.all() == list(range(20))
+            assert max(agent.widths) == 1, (name, link)

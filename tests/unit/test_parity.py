@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, get_overloads
+from typing import TYPE_CHECKING, Any, get_overloads
 
 import pytest
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from synapse_sdk.clients.agent.listing import AsyncPluginReleases, PluginReleases
 
 from tests.contract.conftest import operations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.contract
 COUNTERPARTS = {"close": "aclose"}
@@ -44,6 +46,8 @@ def test_both_have_the_same_methods() -> None:
     """Each public method of one client has its counterpart in the other, and there are no more."""
     expected = {COUNTERPARTS.get(name, name) for name in public(AgentClient)}
     assert public(AsyncAgentClient).keys() == expected | ASYNC_ALONE
+    assert public(PluginReleases).keys() == public(AsyncPluginReleases).keys() == {"pages"}
+    assert inspect.signature(AgentClient.__exit__) == inspect.signature(AsyncAgentClient.__aexit__)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -90,16 +94,3 @@ def test_a_cached_release_runs_as_the_client_does(cls: type) -> None:
     method = list(inspect.signature(cls.run_plugin_release).parameters.values())[2:]  # type: ignore[attr-defined]  # both have it
     assert mine == method
     assert {name for name in dir(release) if not name.startswith("_")} == {"info", "run"}
-
-
-def test_each_is_a_context_manager_and_iterates_in_its_own_way() -> None:
-    """AgentClient and its lists work with `with` and `for`, AsyncAgentClient's with `async`, and neither otherwise."""
-    assert hasattr(AgentClient, "__enter__")
-    assert hasattr(AsyncAgentClient, "__aenter__")
-    assert not hasattr(AgentClient, "__aenter__")
-    assert not hasattr(AsyncAgentClient, "__enter__")
-    assert inspect.signature(AgentClient.__exit__) == inspect.signature(AsyncAgentClient.__aexit__)
-    assert public(PluginReleases).keys() == public(AsyncPluginReleases).keys() == {"pages"}
-    assert issubclass(PluginReleases, Iterator)
-    assert issubclass(AsyncPluginReleases, AsyncIterator)
-    assert not hasattr(AsyncPluginReleases, "__iter__")

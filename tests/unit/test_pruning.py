@@ -38,7 +38,6 @@ def test_what_is_older_and_not_among_the_newest_is_chosen() -> None:
     assert chosen(RELEASES, DAYS[4]) == [8, 1]
     assert chosen(RELEASES, keep=1) == [8, 1, 2]
     assert chosen(RELEASES, DAYS[1], keep=1) == [8, 1, 2]
-    assert chosen(RELEASES, DAYS[0], plugin="seg") == [8, 9]
     assert chosen(RELEASES, DAYS[0], plugin="se") == []
     anew = [release(2, 9), release(2, 1)]  # another release of the same id, cached meanwhile
     assert chosen(anew, DAYS[5]) == chosen(anew[::-1], DAYS[5]) == []
