@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.timeout(300)  # processes start late on a busy machine
 HEAVY = {
     *("attr", "attrs", "dateutil", "jsonschema_rs", "starlette", "typer", "uvicorn", "yaml"),
     *("synapse_agent_api", "synapse_local_agent"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
@@ -34,6 +34,7 @@ FORMS: list[tuple[Any, str]] = [
     ("123", "123"),
     (0, "0"),
     ("seg-anything@2.1.0+lig", "seg-anything@2.1.0+lig"),
+    ("@scope/plugin@1", "@scope/plugin@1"),
     ("x/../../jobs/1@1", "x/../../jobs/1@1"),
     ("검사@1.0", "검사@1.0"),
     (MappingProxyType(RELEASE), "7"),
@@ -41,6 +42,7 @@ FORMS: list[tuple[Any, str]] = [
     ({**RELEASE, "id": None}, "ocr_plugin@2.0.0"),
     ({"plugin": "scope@plugin", "version": "1", "config": {}}, "scope@plugin@1"),
     (PluginRelease(id=7, plugin="ocr_plugin", version="2.0.0"), "7"),
+    (SimpleNamespace(plugin="ocr_plugin", version="2.0.0"), "ocr_plugin@2.0.0"),
     (ReleaseLookup("ocr_plugin@2.0.0"), "ocr_plugin@2.0.0"),
     (Pinned.OCR, "ocr_plugin@2.0.0"),
     (Ids.OCR, "7"),
