@@ -16,6 +16,8 @@ from tests.wire.faults import RELEASE, RoutedServer, reply
 
 OpenClient = Callable[..., Any]
 OpenServer = Callable[..., RoutedServer]
+sync_only = pytest.mark.parametrize("flavour", ["sync"], indirect=True)
+"""Marks a test of code that both flavours share: the sync one is enough."""
 
 
 class Awaited:
@@ -73,7 +75,7 @@ async def _await(awaitable: Any) -> Any:
 
 @pytest.fixture(params=["sync", "async"])
 def flavour(request: pytest.FixtureRequest) -> str:
-    """Each test runs with both flavours."""
+    """Each test runs with both flavours, unless it is marked `sync_only`."""
     return str(request.param)
 
 
