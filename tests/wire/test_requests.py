@@ -29,7 +29,7 @@ from synapse_sdk import __version__, exceptions
 from synapse_sdk.clients.agent import AgentClient, ReleaseLookup
 
 from tests.wire.conftest import sync_only
-from tests.wire.faults import CALLS, RELEASE, RUNS, head, page, raw, reply
+from tests.wire.faults import CALLS, RELEASE, RUNS, hang_up, head, page, raw, reply
 
 if TYPE_CHECKING:
     from tests.wire.conftest import OpenClient, OpenServer
@@ -333,6 +333,21 @@ def test_each_run_has_a_key(open_client: OpenClient, open_server: OpenServer, na
     for given in (key, key.upper(), key.replace("-", ""), f"{{{key}}}", uuid.UUID(key)):
         run_with(client, name, "train", idempotency_key=given)
         assert server.requests[-1].headers["idempotency-key"] == (given if given == key.upper() else key)
+
+
+@sync_only
+def test_a_call_that_breaks_is_named(open_client: OpenClient, open_server: OpenServer) -> None:
+    """An error names a request by its method and URL, and a run by its job id and key."""
+    server = open_server(hang_up)
+    client = open_client(server.url, retry=None)
+    for name, arguments in CALLS.items():
+        with pytest.raises(exceptions.ClientConnectionError) as caught:
+            getattr(client, name)(*arguments, **({"job_id": "job-1"} if name in RUNS else {}))
+        request = server.requests[-1]
+        assert str(caught.value).startswith(f"{request.method} {server.url}{request.path}: ")
+        if name in RUNS:
+            key = request.headers["idempotency-key"]
+            assert str(caught.value).endswith(f"may be running. Job id: job-1, idempotency key: {key}")
 
 
 class Custom:
