@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
+import httpx
 import pytest
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from synapse_sdk.clients.agent.raw import AsyncWithRawResponse
@@ -16,6 +17,8 @@ from tests.wire.faults import RELEASE, RoutedServer, reply
 
 OpenClient = Callable[..., Any]
 OpenServer = Callable[..., RoutedServer]
+LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=600)
+"""The client's own, but that no connection expires because the machine is slow."""
 sync_only = pytest.mark.parametrize("flavour", ["sync"], indirect=True)
 """Marks a test of code that both flavours share: the sync one is enough."""
 
@@ -86,7 +89,7 @@ def open_client(flavour: str) -> Iterator[OpenClient]:
         runner = stack.enter_context(asyncio.Runner()) if flavour == "async" else None
 
         def make(url: str, *, waits: list[float] | None = None, **options: Any) -> Any:
-            options = {"agent_token": "agent-token", "trust_env": False, **options}
+            options = {"agent_token": "agent-token", "trust_env": False, "limits": LIMITS, **options}
             if runner is None:
                 sync = stack.enter_context(contextlib.closing(AgentClient(url, **options)))
                 if waits is not None:

@@ -6,9 +6,8 @@ import copy
 import inspect
 import json
 import logging
-import socket
-import threading
 import uuid
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -16,24 +15,16 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from synapse_agent_api import models
-from synapse_agent_api.api.health import health_check
-from synapse_agent_api.api.plugin_releases import (
-    create_plugin_release,
-    delete_plugin_release,
-    get_plugin_release,
-    list_plugin_releases,
-    run_debug_plugin_release,
-    run_plugin_release,
-)
 from synapse_sdk import __version__, exceptions
-from synapse_sdk.clients.agent import AgentClient, ReleaseLookup
+from synapse_sdk.clients.agent import AgentClient
 
 from tests.wire.conftest import sync_only
 from tests.wire.faults import CALLS, RELEASE, RUNS, hang_up, head, page, raw, reply
 
 if TYPE_CHECKING:
+    import socket
+
     from tests.wire.conftest import OpenClient, OpenServer
-    from tests.wire.faults import Received
 
 pytestmark = pytest.mark.contract
 
@@ -48,27 +39,27 @@ TARGETS = {
 }
 """The method and the path that the contract gives each operation."""
 LOOKUPS = {
-    "123": "123",
     "seg-anything@2.1.0+lig": "seg-anything%402.1.0%2Blig",
     "x/../../jobs/1@1": "x%2F..%2F..%2Fjobs%2F1%401",
-    "../health/@1": "..%2Fhealth%2F%401",
     "..@..": "..%40..",
     "%2e%2e@1": "%252e%252e%401",
-    "a?b=c#d@1": "a%3Fb%3Dc%23d%401",
-    "a b\\c@1": "a%20b%5Cc%401",
+    "a?b=c#d e\\f@1": "a%3Fb%3Dc%23d%20e%5Cf%401",
     "검사@1": "%EA%B2%80%EC%82%AC%401",
-    "~a-b_c.d@1": "~a-b_c.d%401",
 }
 """Lookups, and the one segment of the path that each of them is."""
+
+
+def call_each(client: Any) -> None:
+    """Call each operation with the least arguments."""
+    for name, arguments in CALLS.items():
+        getattr(client, name)(*arguments)
 
 
 @pytest.mark.parametrize("prefix", ["", "/", "/a%20b/c//"])
 def test_each_operation_has_its_method_and_path(open_client: OpenClient, open_server: OpenServer, prefix: str) -> None:
     """Each operation is sent once, with the method and the path of the contract behind the base_url's own, if any."""
     server = open_server()
-    client = open_client(server.url + prefix)
-    for name, arguments in CALLS.items():
-        getattr(client, name)(*arguments)
+    call_each(open_client(server.url + prefix))
     expected = [(method, prefix.rstrip("/") + path) for method, path in TARGETS.values()]
     assert [(request.method, request.target) for request in server.requests] == expected
 
@@ -85,26 +76,12 @@ def test_a_lookup_is_one_segment_of_the_path(open_client: OpenClient, open_serve
             assert server.requests[-1].lookup == lookup
 
 
-@sync_only
-def test_a_release_is_named_by_what_is_at_hand(open_client: OpenClient, open_server: OpenServer) -> None:
-    """A release that the client returned can be given back to it in place of its id."""
-    server = open_server()
-    client = open_client(server.url)
-    model = models.PluginRelease(id=7, plugin="ocr_plugin", version="2.0.0")
-    for release in ("7", RELEASE, MappingProxyType(RELEASE), model, ReleaseLookup("7")):
-        client.get_plugin_release(release)
-    assert [request.path for request in server.requests] == ["/plugin_releases/7"] * 5
-
-
 FILTERS: list[tuple[Any, list[tuple[str, str]]]] = [
     (None, []),
-    ({}, []),
     ({"page": 2, "page_size": 50}, [("page", "2"), ("page_size", "50")]),
-    ({"plugin": "ocr_plugin", "page": None}, [("plugin", "ocr_plugin")]),
-    ({"tag": ["a", "b"], "state": ("x",), "none": []}, [("tag", "a"), ("tag", "b"), ("state", "x")]),
+    ({"tag": ["a", "b"], "state": ("x",), "none": [], "page": None}, [("tag", "a"), ("tag", "b"), ("state", "x")]),
     ({"ready": True, "failed": False, "score": 0.5}, [("ready", "true"), ("failed", "false"), ("score", "0.5")]),
-    ({"q": "a b&c=d/é+%", "empty": ""}, [("q", "a b&c=d/é+%"), ("empty", "")]),
-    (MappingProxyType({"plugin": "ocr_plugin"}), [("plugin", "ocr_plugin")]),
+    (MappingProxyType({"q": "a b&c=d/é+%", "empty": ""}), [("q", "a b&c=d/é+%"), ("empty", "")]),
 ]
 
 
@@ -131,18 +108,18 @@ def test_whole_lists_have_a_page_size(open_client: OpenClient, open_server: Open
 def test_headers_of_every_request(open_client: OpenClient, open_server: OpenServer) -> None:
     """The token is sent raw, user and tenant as `Token ...`, beside the SDK's name and what was given."""
     server = open_server()
-    options = {"user_token": "user-token", "tenant": "tenant-1", "headers": {"X-Trace": "abc"}}
-    client = open_client(server.url, **options)
-    for name, arguments in CALLS.items():
-        getattr(client, name)(*arguments)
-        request = server.requests[-1]
-        assert request.headers["authorization"] == "agent-token"
-        assert request.headers["synapse-user"] == "Token user-token"
-        assert request.headers["synapse-tenant"] == "Token tenant-1"
-        assert request.headers["user-agent"] == f"synapse-agent-sdk/{__version__}"
-        assert request.headers["accept"] == "application/json"
-        assert request.headers["x-trace"] == "abc"
-        assert request.headers["host"] == server.url.removeprefix("http://")
+    call_each(open_client(server.url, user_token="user-token", tenant="tenant-1", headers={"X-Trace": "abc"}))
+    expected = {
+        "authorization": "agent-token",
+        "synapse-user": "Token user-token",
+        "synapse-tenant": "Token tenant-1",
+        "user-agent": f"synapse-agent-sdk/{__version__}",
+        "accept": "application/json",
+        "x-trace": "abc",
+        "host": server.url.removeprefix("http://"),
+    }
+    for name, request in zip(CALLS, server.requests, strict=True):
+        assert expected.items() <= request.headers.items()
         has_body = request.method == "POST"
         assert request.headers.get("content-type") == ("application/json" if has_body else None)
         assert bool(request.body) is has_body
@@ -154,15 +131,12 @@ def test_headers_of_every_request(open_client: OpenClient, open_server: OpenServ
 @sync_only
 def test_what_is_not_set_is_not_sent(open_client: OpenClient, open_server: OpenServer) -> None:
     """Token, user and tenant have no headers where they are not given, and do not need each other."""
-    server = open_server()
     names = {"agent_token": "authorization", "user_token": "synapse-user", "tenant": "synapse-tenant"}
     for given in ({"agent_token": None}, {"agent_token": None, "user_token": "u"}, {"tenant": "t"}):
-        client = open_client(server.url, **given)
-        for name, arguments in CALLS.items():
-            getattr(client, name)(*arguments)
+        server = open_server()
+        call_each(open_client(server.url, **given))
         expected = {names[name] for name, value in {"agent_token": "a", **given}.items() if value}
-        for request in server.requests[-len(CALLS) :]:
-            assert {*names.values()} & request.headers.keys() == expected
+        assert [{*names.values()} & request.headers.keys() for request in server.requests] == [expected] * len(CALLS)
 
 
 @sync_only
@@ -183,49 +157,27 @@ def test_settings_come_from_the_environment(
     """URL, token, user token and tenant come from the environment where they are left out."""
     server = open_server()
     monkeypatch.setenv("SYNAPSE_AGENT_URL", f"{server.url}/from-environment/")
-    monkeypatch.setenv("SYNAPSE_AGENT_TOKEN", "environment-token\n")
-    monkeypatch.setenv("SYNAPSE_USER_TOKEN", "environment-user")
-    monkeypatch.setenv("SYNAPSE_TENANT", "environment-tenant")
+    for name in ("AGENT_TOKEN", "USER_TOKEN", "TENANT"):
+        monkeypatch.setenv(f"SYNAPSE_{name}", name)
     open_client(None, agent_token=None).health_check()
     (request,) = server.requests
+    sent = [request.headers[name] for name in ("authorization", "synapse-user", "synapse-tenant")]
+    assert sent == ["AGENT_TOKEN", "Token USER_TOKEN", "Token TENANT"]
     assert request.target == "/from-environment/health/"
-    assert request.headers["authorization"] == "environment-token"
-    assert request.headers["synapse-user"] == "Token environment-user"
-    assert request.headers["synapse-tenant"] == "Token environment-tenant"
 
 
-def test_a_request_leaves_as_one(open_client: OpenClient) -> None:
+def test_a_request_leaves_as_one(open_client: OpenClient, open_server: OpenServer) -> None:
     """A server that reads once has seen the whole of a small request, its body included."""
     seen: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def serve() -> None:
-            for _ in range(30):
-                connection, _ = listener.accept()
-                with connection:
-                    seen.append(connection.recv(65536))
-                    raw(head(200, {"Content-Length": "6", "Connection": "close"}) + b'"done"')(connection)
+    def read_once(connection: socket.socket) -> bool:
+        seen.append(connection.recv(65536))
+        return raw(head(200, {"Content-Length": "6", "Connection": "close"}) + b'"done"')(connection)
 
-        thread = threading.Thread(target=serve)
-        thread.start()
-        client = open_client(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        for _ in range(30):
-            assert client.run_plugin_release(7, "train", {"epochs": 1}) == "done"
-        thread.join()
+    client = open_client(open_server(on_accept=[read_once] * 30).url)
+    for _ in range(30):
+        assert client.run_plugin_release(7, "train", {"epochs": 1}) == "done"
     assert all(request.endswith(b'"params":{"epochs":1}}') for request in seen)
-
-
-@sync_only
-def test_create_sends_its_two_fields(open_client: OpenClient, open_server: OpenServer) -> None:
-    """Create sends the plugin and the version, and nothing else."""
-    server = open_server(reply(RELEASE, 201))
-    client = open_client(server.url)
-    assert client.create_plugin_release("seg-anything", "2.1.0+lig") == RELEASE
-    assert client.create_plugin_release(plugin="검사", version="1") == RELEASE
-    assert [request.body for request in server.requests] == [
-        b'{"plugin":"seg-anything","version":"2.1.0+lig"}',
-        '{"plugin":"검사","version":"1"}'.encode(),
-    ]
 
 
 FIELDS: dict[str, Any] = {
@@ -235,7 +187,6 @@ FIELDS: dict[str, Any] = {
     "job_id": "job_abc123",
     "language": "ko",
 }
-EMPTY: dict[str, Any] = {"params": {}, "requirements": [], "job_id": "", "language": ""}
 DEBUG_FIELDS: dict[str, Any] = {
     **FIELDS,
     "plugin_path": "/path/to/plugin",
@@ -250,49 +201,34 @@ def run_with(client: Any, name: str, *arguments: Any, **options: Any) -> Any:
 
 
 @sync_only
-@pytest.mark.parametrize(
-    ("name", "fields", "empty"),
-    [
-        ("run_plugin_release", FIELDS, EMPTY),
-        ("run_debug_plugin_release", DEBUG_FIELDS, {**EMPTY, "plugin_path": "", "config": {}, "modules": {}}),
-    ],
-)
-def test_every_field_of_a_run_is_sent(
-    open_client: OpenClient, open_server: OpenServer, name: str, fields: dict[str, Any], empty: dict[str, Any]
-) -> None:
-    """All named arguments of a run arrive as fields of its body, empty ones too, and those that are None do not."""
+def test_every_field_of_a_body_is_sent(open_client: OpenClient, open_server: OpenServer) -> None:
+    """All named arguments arrive as fields of the body, empty ones too, and those that are None do not."""
     server = open_server()
     client = open_client(server.url)
-    before = copy.deepcopy(fields)
-    run_with(client, name, **fields)
-    run_with(client, name, "train", **empty)
-    assert [request.json for request in server.requests] == [before, {"action": "train", **empty}]
-    assert fields == before
-    run_with(client, name, **{**dict.fromkeys(fields), "action": "train", "data": None})
-    run_with(client, name, "train", None)
-    assert [request.body for request in server.requests[2:]] == [b'{"action":"train"}'] * 2
+    client.create_plugin_release("검사", "2.1.0+lig")
+    assert server.requests[0].body == '{"plugin":"검사","version":"2.1.0+lig"}'.encode()
+    for name, fields in zip(RUNS, (FIELDS, DEBUG_FIELDS), strict=True):
+        before = copy.deepcopy(fields)
+        empty = {key: type(value)() for key, value in fields.items() if key != "action"}
+        for arguments in (fields, {"action": "train", **empty}):
+            run_with(client, name, **arguments)
+            assert server.requests[-1].json == arguments
+        assert fields == before
+        run_with(client, name, **{**dict.fromkeys(fields), "action": "train", "data": None})
+        run_with(client, name, "train", None)
+        assert [request.body for request in server.requests[-2:]] == [b'{"action":"train"}'] * 2
 
 
 @sync_only
 def test_arguments_may_be_of_kindred_types(open_client: OpenClient, open_server: OpenServer) -> None:
     """Paths, tuples and mappings of other types arrive as the JSON that they stand for."""
     server = open_server()
-    open_client(server.url).run_debug_plugin_release(
-        "train",
-        MappingProxyType({"inner": MappingProxyType({"pair": (1, 2)})}),
-        plugin_path=Path("/path/to/plugin"),
-        requirements=("numpy",),
-        config=MappingProxyType({"a": 1}),
-        modules=MappingProxyType({"m": "x = 1"}),
-    )
-    assert server.requests[0].json == {
-        "action": "train",
-        "params": {"inner": {"pair": [1, 2]}},
-        "plugin_path": "/path/to/plugin",
-        "requirements": ["numpy"],
-        "config": {"a": 1},
-        "modules": {"m": "x = 1"},
-    }
+    mapping = MappingProxyType({"inner": MappingProxyType({"pair": (1, 2)})})
+    options = {"plugin_path": Path("/path"), "requirements": ("numpy",), "config": mapping, "modules": mapping}
+    open_client(server.url).run_debug_plugin_release("train", mapping, **options)
+    plain = {"inner": {"pair": [1, 2]}}
+    others = {"plugin_path": "/path", "requirements": ["numpy"], "config": plain, "modules": plain}
+    assert server.requests[0].json == {"action": "train", "params": plain, **others}
 
 
 @sync_only
@@ -302,11 +238,7 @@ def test_the_whole_body_of_v1_is_sent_as_it_is(open_client: OpenClient, open_ser
     server = open_server()
     client = open_client(server.url)
     others = {"params": {"ignored": 1}, "requirements": ["ignored"], "job_id": "ignored", "language": "ignored"}
-    bodies: list[dict[str, Any]] = [
-        {},
-        {"unknown": None, "params": None, "nested": {"empty": {}, "list": []}},
-        {"action": 5, "params": "text", "job_id": 7},
-    ]
+    bodies: list[dict[str, Any]] = [{}, {"params": None, "nested": {"list": []}}, {"action": 5, "job_id": 7}]
     for body in bodies:
         before = copy.deepcopy(body)
         run_with(client, name, data=body)
@@ -350,10 +282,6 @@ def test_a_call_that_breaks_is_named(open_client: OpenClient, open_server: OpenS
             assert str(caught.value).endswith(f"may be running. Job id: job-1, idempotency key: {key}")
 
 
-class Custom:
-    """Something that is no JSON."""
-
-
 DEEP: list[Any] = []
 for _ in range(100_000):
     DEEP = [DEEP]
@@ -364,20 +292,19 @@ WRONG: list[Any] = [
     *[
         (name, (lookup, *CALLS[name][1:]), {}, ValueError, "names no release. Give its id")
         for name in ("get_plugin_release", "delete_plugin_release", "run_plugin_release")
-        for lookup in ("", None, "..", "a@1\r\nX-Injected: 1", {"plugin": "a"})
+        for lookup in ("", None, "..", "a@1\r\nX-Injected: 1")
     ],
     *[
-        ("create_plugin_release", (), {"plugin": "a", "version": "1", wrong: value}, ValueError, f"{wrong} must be")
+        ("create_plugin_release", (), {"plugin": "a", "version": "1", wrong: value}, ValueError, f"{wrong} must be a")
         for wrong in ("plugin", "version")
-        for value in ("", "  ", None, 5, b"a")
+        for value in ("  ", None, b"a")
     ],
     *[
         ("list_plugin_releases", ({"tag": value},), {}, TypeError, "params['tag'] must be a text, a number, a bool")
-        for value in ({"a": 1}, {1}, [[1]], [None], b"a", Custom())
+        for value in ({"a": 1}, {1}, [[1]], [None], b"a")
     ],
-    *[("list_plugin_releases", (value,), {}, TypeError, "params must be a dict") for value in ("a=1", [("a", 1)], 5)],
+    *[("list_plugin_releases", (value,), {}, TypeError, "params must be a dict") for value in ("a=1", [("a", 1)])],
     ("list_plugin_releases", ({5: "a"},), {}, TypeError, "the name of a filter must be a text, not 5"),
-    ("list_plugin_releases", ({"q": "x" * 100_000},), {}, ValueError, "make no URL"),
     ("list_plugin_releases", ({"q": "\ud800"},), {}, ValueError, "make no URL"),
     ("get_plugin_release", ("a@" + "1" * 100_000,), {}, ValueError, "make no URL"),
     *[
@@ -385,21 +312,17 @@ WRONG: list[Any] = [
         for name in RUNS
         for action, options, kind, part in [
             (None, {}, TypeError, f"{name}() needs action='...'"),
-            (" ", {"params": {}}, TypeError, f"{name}() needs action='...'"),
             (5, {}, TypeError, f"{name}() takes the action's name as text"),
             ("train", {"data": "text"}, TypeError, f"{name}() takes data as a dict"),
             ("train", {"params": [1]}, TypeError, "params must be a dict"),
             ("train", {"requirements": "numpy"}, TypeError, "requirements must be a list of texts"),
             ("train", {"requirements": [5]}, TypeError, "requirements must be a list of texts"),
             ("train", {"requirements": {"numpy"}}, TypeError, "requirements must be a list of texts"),
-            ("train", {"job_id": Custom()}, TypeError, "job_id is not JSON: a Custom"),
+            ("train", {"job_id": b"1"}, TypeError, "job_id is not JSON: a bytes"),
             ("train", {"language": b"ko"}, TypeError, "language is not JSON: a bytes"),
             ("train", {"idempotency_key": "key"}, ValueError, "idempotency_key must be a UUID"),
             ("train", {"idempotency_key": 5}, ValueError, "idempotency_key must be a UUID"),
-            *[
-                ("train", {"timeout": value}, ValueError, "timeout takes seconds")
-                for value in (0, -1, "5", True, float("nan"), {"total": 1})
-            ],
+            ("train", {"timeout": -1}, ValueError, "timeout takes seconds"),
             ("train", {"params": {"deep": DEEP}}, ValueError, "nested too deep"),
             ({"params": {"when": {1, 2}}}, {}, TypeError, "params.when is not JSON: a set"),
             ("train", {"params": {"items": [0, {"at": "\ud800"}]}}, ValueError, "params.items[1].at is not JSON"),
@@ -407,22 +330,15 @@ WRONG: list[Any] = [
         ]
     ],
     *[
-        ("run_debug_plugin_release", ("train",), {wrong: value}, TypeError, part)
-        for wrong, value, part in [
-            ("config", "debug", "config must be a dict"),
-            ("modules", [1], "modules must be a dict"),
-            ("plugin_path", 5, "plugin_path must be a text or a Path"),
-            ("plugin_path", b"/path", "plugin_path must be a text or a Path"),
-        ]
+        ("run_debug_plugin_release", ("train",), {wrong: value}, TypeError, f"{wrong} must be a {what}")
+        for wrong, value, what in [("config", "x", "dict"), ("modules", [1], "dict"), ("plugin_path", 5, "text or a P")]
     ],
 ]
 
 
 @sync_only
 @pytest.mark.parametrize("name", sorted({name for name, *_ in WRONG}))
-def test_wrong_arguments_are_refused_before_anything_is_sent(
-    open_client: OpenClient, open_server: OpenServer, name: str
-) -> None:
+def test_wrong_arguments_are_refused(open_client: OpenClient, open_server: OpenServer, name: str) -> None:
     """Every wrong argument raises an error that names it, before a connection is opened."""
     server = open_server()
     client = open_client(server.url)
@@ -437,22 +353,15 @@ def test_wrong_arguments_are_refused_before_anything_is_sent(
 SETTINGS: list[tuple[dict[str, Any], type[Exception]]] = [
     ({"base_url": "http://user:pw@agent"}, ValueError),
     ({"base_url": "http://xn--/"}, ValueError),
-    ({"base_url": f"http://{'a' * 64}/"}, ValueError),
-    ({"agent_token": "a", "access_token": "b"}, ValueError),
     ({"agent_token": "line\nbreak"}, ValueError),
-    ({"timeout": 0}, ValueError),
-    ({"headers": {"X-A": "a\r\nX-Injected: 1"}}, ValueError),
     ({"verify": "no/such/file.pem"}, ValueError),
     ({"retry": True}, TypeError),
     ({"limits": None}, TypeError),
     ({"limits": httpx.Limits(max_connections=0)}, ValueError),
     ({"max_response_bytes": 0}, ValueError),
     ({"max_response_bytes": 1.5}, ValueError),
-    ({"http_client": object()}, TypeError),
-    ({"transport": object()}, TypeError),
     ({"http_client": object(), "transport": object()}, ValueError),
     ({"prefetch": 0}, ValueError),
-    ({"prefetch": True}, ValueError),
 ]
 
 
@@ -463,15 +372,8 @@ def test_a_wrong_setting_is_named() -> None:
             AgentClient(**{"base_url": "http://agent", **options})
 
 
-UNUSUAL = {
-    "id": "7",
-    "plugin": None,
-    "created": "2026-01-02T03:04:05.678Z",
-    "unknown": {"nested": [1, 2.50, None, True]},
-    "big": 2**70,
-    "text": "é\u0000\n",
-}
-RESULTS: list[Any] = [{"a": [1]}, [], [[None]], "", "text", '{"a": 1}', 0, -1.5, 2**70, True, False, None]
+UNUSUAL = {"id": "7", "plugin": None, "created": "2026-01-02T03:04:05.678Z", "big": 2**70, "text": "é\u0000\n"}
+RESULTS: list[Any] = [{"a": [1]}, [[None]], "", "text", '{"a": 1}', 0, -1.5, 2**70, True, False, None]
 
 
 def test_what_the_agent_sends_is_handed_back_untouched(open_client: OpenClient, open_server: OpenServer) -> None:
@@ -485,67 +387,46 @@ def test_what_the_agent_sends_is_handed_back_untouched(open_client: OpenClient, 
                 assert (result, type(result)) == (value, type(value))
 
 
-GENERATED: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {
-    "health_check": (health_check, (), {}),
-    "list_plugin_releases": (list_plugin_releases, (), {"page_size": 5}),
-    "create_plugin_release": (
-        create_plugin_release,
-        (),
-        {"body": models.CreatePluginReleaseRequest(plugin="ocr_plugin", version="2.0.0")},
-    ),
-    "get_plugin_release": (get_plugin_release, ("a/b@1",), {}),
-    "delete_plugin_release": (delete_plugin_release, ("a/b@1",), {}),
-    "run_plugin_release": (run_plugin_release, ("7",), {"body": models.RunPluginReleaseRequest(action="train")}),
-    "run_debug_plugin_release": (
-        run_debug_plugin_release,
-        (),
-        {"body": models.RunDebugPluginReleaseRequest(action="train")},
-    ),
+GENERATED: dict[str, dict[str, Any]] = {
+    "health.health_check": {},
+    "plugin_releases.list_plugin_releases": {"page_size": 5},
+    "plugin_releases.create_plugin_release": {"body": models.CreatePluginReleaseRequest(plugin="a", version="1")},
+    "plugin_releases.get_plugin_release": {"lookup": "7"},
+    "plugin_releases.delete_plugin_release": {"lookup": "7"},
+    "plugin_releases.run_plugin_release": {"lookup": "7", "body": models.RunPluginReleaseRequest(action="train")},
+    "plugin_releases.run_debug_plugin_release": {"body": models.RunDebugPluginReleaseRequest(action="train")},
 }
 
 
 def call_generated(client: Any, name: str) -> Any:
     """Call a generated function with the client's `api`, in the client's own event loop where it has one."""
-    endpoint, arguments, options = GENERATED[name]
+    endpoint = import_module(f"synapse_agent_api.api.{name}")
     if hasattr(client, "_runner"):
-        return client._runner.run(endpoint.asyncio_detailed(*arguments, client=client.api, **options))
-    return endpoint.sync_detailed(*arguments, client=client.api, **options)
-
-
-def significant(request: Received) -> dict[str, str]:
-    """The headers that say who asks."""
-    names = ("authorization", "synapse-user", "synapse-tenant", "user-agent", "accept", "x-trace", "host")
-    return {name: request.headers[name] for name in names}
+        return client._runner.run(endpoint.asyncio_detailed(client=client.api, **GENERATED[name]))
+    return endpoint.sync_detailed(client=client.api, **GENERATED[name])
 
 
 def test_generated_functions_send_as_the_client_does(open_client: OpenClient, open_server: OpenServer) -> None:
-    """The generated functions work with `client.api`: same connection, prefix and headers, parsed answers."""
+    """The generated functions work with `client.api`: same connection, prefix, headers and errors, parsed answers."""
     server = open_server()
     options = {"user_token": "user-token", "tenant": "tenant-1", "headers": {"X-Trace": "abc"}}
     client = open_client(f"{server.url}/prefix/", **options)
     client.get_plugin_release(7)
-    for name, (_, arguments, _) in GENERATED.items():
-        answer = {"health_check": {"status": "ok"}, "list_plugin_releases": page([RELEASE], 1)}.get(name, RELEASE)
-        server.answers[:] = [reply(answer, 204 if name == "delete_plugin_release" else 200)]
-        response = call_generated(client, name)
-        if name == "get_plugin_release":
-            assert response.parsed == models.PluginRelease(id=7, plugin="ocr_plugin", version="2.0.0")
-        request = server.requests[-1]
-        assert (significant(request), request.connection) == (significant(server.requests[0]), 1)
-        method, path = TARGETS[name]
-        path = path.replace("7", "a%2Fb%401") if "a/b@1" in arguments else path
-        assert (request.method, request.path) == (method, f"/prefix{path}")
-
-
-def test_generated_functions_raise_the_errors_of_the_sdk(open_client: OpenClient, open_server: OpenServer) -> None:
-    """An error that a generated function meets is the one that the client raises."""
-    server = open_server(reply({"detail": "no"}, 401))
-    client = open_client(server.url)
+    ours = {name: value for name, value in server.requests[0].headers.items() if name != "content-length"}
     for name in GENERATED:
-        with pytest.raises(exceptions.AuthenticationError) as caught:
+        answer = page([RELEASE], 1) if "list" in name else {"status": "ok"} if "health" in name else RELEASE
+        server.answers[:] = [reply(answer, 204 if "delete" in name else 200)]
+        response = call_generated(client, name)
+        if "get" in name:
+            assert response.parsed == models.PluginRelease(**RELEASE)
+        request = server.requests[-1]
+        assert ours.items() <= request.headers.items()
+        method, path = TARGETS[name.partition(".")[2]]
+        assert (request.method, request.path, request.connection) == (method, f"/prefix{path}", 1)
+        server.answers[:] = [reply({"detail": "no"}, 401)]
+        with pytest.raises(exceptions.AuthenticationError, match="401: no"):
             call_generated(client, name)
-        assert (caught.value.status_code, caught.value.detail) == (401, "no")
-    assert len(server.requests) == len(GENERATED)
+    assert len(server.requests) == 1 + 2 * len(GENERATED)
 
 
 def test_reprs_show_no_secrets(
@@ -553,12 +434,11 @@ def test_reprs_show_no_secrets(
 ) -> None:
     """No repr of a client or of what it holds shows a token, and neither does any log."""
     caplog.set_level(logging.DEBUG)
-    secrets = ["secret-agent", "secret-user", "secret-tenant", "secret-header"]
     server = open_server()
-    agent, user, tenant, header = secrets
+    secrets = agent, user, tenant, header = ["secret-agent", "secret-user", "secret-tenant", "secret-header"]
     client = open_client(server.url, agent_token=agent, user_token=user, tenant=tenant, headers={"X-Key": header})
     client.health_check()
-    call_generated(client, "health_check")
+    call_generated(client, "health.health_check")
     assert set(secrets) <= {value.removeprefix("Token ") for value in server.requests[0].headers.values()}
     inner: Any = getattr(client, "client", client)
     held = [inner, inner.api, *vars(inner).values(), *(value for _, value in inspect.getmembers(inner.api))]

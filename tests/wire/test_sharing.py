@@ -49,7 +49,7 @@ def briefly(_: object) -> bool:
 def test_one_client_serves_many_threads(open_server: OpenServer, most: int) -> None:
     """One client serves many threads at once; they wait for each other where the connections are fewer."""
     server = open_server(then(briefly, reply(RELEASE)))
-    limits = httpx.Limits(max_connections=most)
+    limits = httpx.Limits(max_connections=most, keepalive_expiry=600)
     with AgentClient(server.url, trust_env=False, limits=limits) as client, ThreadPoolExecutor(8) as pool:
         results = list(pool.map(client.get_plugin_release, range(1, 101)))
     assert results == [RELEASE] * 100
@@ -62,7 +62,7 @@ def test_one_client_serves_many_tasks(open_server: OpenServer) -> None:
     server = open_server(then(briefly, reply(RELEASE)))
 
     async def main() -> None:
-        limits = httpx.Limits(max_connections=5)
+        limits = httpx.Limits(max_connections=5, keepalive_expiry=600)
         async with AsyncAgentClient(server.url, trust_env=False, limits=limits) as client:
             results = await asyncio.gather(*(client.get_plugin_release(number) for number in range(1, 101)))
         assert results == [RELEASE] * 100
