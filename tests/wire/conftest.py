@@ -17,6 +17,7 @@ from tests.wire.faults import RELEASE, RoutedServer, reply
 
 OpenClient = Callable[..., Any]
 OpenServer = Callable[..., RoutedServer]
+Serve = Callable[..., tuple[RoutedServer, Any]]
 LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=600)
 """The client's own, but that no connection expires because the machine is slow."""
 sync_only = pytest.mark.parametrize("flavour", ["sync"], indirect=True)
@@ -119,3 +120,14 @@ def open_server() -> Iterator[OpenServer]:
             return stack.enter_context(server)
 
         yield start
+
+
+@pytest.fixture
+def serve(open_client: OpenClient, open_server: OpenServer) -> Serve:
+    """Starts a server that gives some answers, and makes a client of it."""
+
+    def start(*answers: Any, **options: Any) -> tuple[RoutedServer, Any]:
+        server = open_server(*answers)
+        return server, open_client(server.url, **options)
+
+    return start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -13,15 +14,16 @@ from tests.wire.conftest import sync_only
 from tests.wire.faults import FAST, RELEASE, hang_up, reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.wire.conftest import OpenClient, OpenServer
+    from tests.wire.conftest import OpenServer, Serve
     from tests.wire.faults import FaultServer
 
 pytestmark = pytest.mark.contract
 
 CREATED = reply(RELEASE, 201)
 GONE = reply(None, 204)
+CREATE = ("POST", "/plugin_releases/")
+RUN = ("POST", "/plugin_releases/7/run/")
+DELETE = ("DELETE", "/plugin_releases/7")
 
 
 def calls(server: FaultServer) -> list[tuple[str, str]]:
@@ -29,109 +31,71 @@ def calls(server: FaultServer) -> list[tuple[str, str]]:
     return [(request.method, request.path) for request in server.requests]
 
 
-CREATE = ("POST", "/plugin_releases/")
-RUN = ("POST", "/plugin_releases/7/run/")
-DELETE = ("DELETE", "/plugin_releases/7")
-
-
-def test_a_block_caches_on_entry_and_keeps(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_a_block_caches_on_entry_and_keeps(serve: Serve) -> None:
     """A release is cached when the block is entered and not before, run by its id, and kept."""
-    server = open_server(CREATED, reply({"words": 3}))
-    block = open_client(server.url).plugin_release("ocr_plugin@2.0.0")
+    server, client = serve(CREATED, reply({"words": 3}))
+    block = client.plugin_release("team@ocr_plugin@2.0.0")
     assert server.requests == []
     with block as release:
         assert calls(server) == [CREATE]
         assert release.info == RELEASE
         assert release.run("train", params={"epochs": 1}, job_id="job-1") == {"words": 3}
     assert calls(server) == [CREATE, RUN]
-    assert server.requests[0].json == {"plugin": "ocr_plugin", "version": "2.0.0"}
+    assert server.requests[0].json == {"plugin": "team@ocr_plugin", "version": "2.0.0"}
     assert server.requests[1].json == {"action": "train", "params": {"epochs": 1}, "job_id": "job-1"}
 
 
-@sync_only
-def test_a_code_may_have_an_at_sign(open_client: OpenClient, open_server: OpenServer) -> None:
-    """The version is what stands behind the last @, as it is in a lookup."""
-    server = open_server(CREATED)
-    with open_client(server.url).plugin_release("team@ocr@2.0.0"):
-        pass
-    assert server.requests[0].json == {"plugin": "team@ocr", "version": "2.0.0"}
-
-
-def test_delete_deletes_on_exit(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_delete_deletes_on_exit(serve: Serve) -> None:
     """With delete the release is deleted by its id when the block ends; one that is gone by then is no error."""
-    server = open_server(CREATED, reply("done"), GONE, CREATED, reply("done"), reply({"detail": "gone"}, 404))
-    block = open_client(server.url).plugin_release("ocr_plugin", "2.0.0", delete=True)
+    server, client = serve(CREATED, reply("done"), GONE, CREATED, reply("done"), reply({"detail": "gone"}, 404))
+    block = client.plugin_release("ocr_plugin", "2.0.0", delete=True)
     for _ in range(2):
         with block as release:
             release.run("train")
     assert calls(server) == [CREATE, RUN, DELETE] * 2
 
 
-def test_delete_deletes_after_an_error_too(open_client: OpenClient, open_server: OpenServer) -> None:
-    """With delete the release is deleted also where the block ends in an error, which is raised as it was."""
-    server = open_server(CREATED, reply({"detail": "boom", "error_type": "action_failed"}, 500), GONE, CREATED)
-    client = open_client(server.url)
-    with (
-        pytest.raises(exceptions.ActionFailedError) as caught,
-        client.plugin_release("ocr_plugin", "2.0.0", delete=True) as release,
-    ):
-        release.run("train")
-    assert calls(server) == [CREATE, RUN, DELETE]
-    assert not hasattr(caught.value, "__notes__")
-    with pytest.raises(KeyError), client.plugin_release("ocr_plugin", "2.0.0"):
-        raise KeyError
-    assert calls(server) == [CREATE, RUN, DELETE, CREATE]
+def test_an_error_ends_a_block_as_it_is(serve: Serve) -> None:
+    """A block that ends in an error deletes its release where delete says so, keeps it without, and hides nothing."""
+    server, client = serve(CREATED, GONE, CREATED, reply({"detail": "no such version"}, 404))
+    for delete in (True, False):
+        with pytest.raises(KeyError) as caught, client.plugin_release("ocr", "2.0.0", delete=delete):
+            raise KeyError
+        assert not hasattr(caught.value, "__notes__")
+    assert calls(server) == [CREATE, DELETE, CREATE]
+    with pytest.raises(exceptions.NotFoundError), client.plugin_release("ocr", "2.0.0", delete=True):
+        pytest.fail("the block ran")
+    assert calls(server) == [CREATE, DELETE, CREATE, CREATE]
 
 
 @pytest.mark.parametrize("answer", [reply({"detail": "in use"}, 409), hang_up], ids=["refused", "broken"])
-def test_a_failed_deletion_does_not_hide_an_error(
-    open_client: OpenClient, open_server: OpenServer, answer: Any
-) -> None:
+def test_a_failed_deletion_does_not_hide_an_error(serve: Serve, answer: Any) -> None:
     """An error in deleting is a note of the error that ended the block, and raised where the block ended well."""
-    client = open_client(open_server(CREATED, answer).url, retry=FAST)
-    with pytest.raises(ZeroDivisionError) as caught, client.plugin_release("ocr_plugin", "2.0.0", delete=True):
+    server, client = serve(CREATED, answer, retry=FAST)
+    with pytest.raises(ZeroDivisionError) as caught, client.plugin_release("ocr", "2.0.0", delete=True):
         raise ZeroDivisionError
     (note,) = caught.value.__notes__
-    assert "'ocr_plugin@2.0.0') could not be deleted either: DELETE " in note
-    client = open_client(open_server(CREATED, answer).url, retry=FAST)
+    assert "'ocr@2.0.0') could not be deleted either: DELETE " in note
+    server.answers[:] = [CREATED, answer]
     with pytest.raises(exceptions.ClientError, match="DELETE "), client.plugin_release("ocr", "2.0.0", delete=True):
         pass
 
 
-def fail_closed(close: Callable[[], object]) -> None:
-    """Close the client, and fail."""
-    close()
-    raise KeyError
-
-
-def test_a_client_closed_in_the_block_does_not_hide_an_error(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_a_client_closed_in_the_block_does_not_hide_an_error(serve: Serve) -> None:
     """Where the client was closed in the block nothing can be deleted, which the block's error says in a note."""
-    server = open_server(CREATED)
-    client = open_client(server.url)
-    with (
-        pytest.raises(KeyError) as caught,
-        client.plugin_release("ocr_plugin", "2.0.0", delete=True),
-    ):
-        fail_closed(client.close)
+    _, client = serve(CREATED)
+    block = client.plugin_release("ocr_plugin", "2.0.0", delete=True)
+    with contextlib.ExitStack() as stack, pytest.raises(KeyError) as caught, block:
+        stack.callback(client.close)
+        stack.close()
+        raise KeyError
     assert "closed" in caught.value.__notes__[0]
 
 
-def test_what_was_not_cached_is_not_deleted(open_client: OpenClient, open_server: OpenServer) -> None:
-    """Where caching fails the block does not run, and nothing is deleted."""
-    server = open_server(reply({"detail": "no such version"}, 404))
-    with (
-        pytest.raises(exceptions.NotFoundError),
-        open_client(server.url).plugin_release("ocr_plugin", "2.0.0", delete=True),
-    ):
-        pytest.fail("the block ran")
-    assert calls(server) == [CREATE]
-
-
 @sync_only
-def test_what_names_no_version_is_refused(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_what_names_no_version_is_refused(serve: Serve) -> None:
     """A release needs a code, a version and a block: without one nothing is sent, and the error says what to do."""
-    server = open_server()
-    client = open_client(server.url)
+    server, client = serve()
     wrong: list[Any] = [("ocr",), ("",), (7,), ("7",), ("ocr@",), ("@1",), ("ocr", ""), (" ", "1"), ("..",)]
     for name in wrong:
         with pytest.raises(ValueError, match=r"names no release|not blank"):

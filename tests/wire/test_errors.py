@@ -19,7 +19,7 @@ from tests.wire.faults import CALLS, body, hang_up, head, page, raw, reply, sile
 if TYPE_CHECKING:
     from synapse_sdk.testing.server import Answer
 
-    from tests.wire.conftest import OpenClient, OpenServer
+    from tests.wire.conftest import OpenClient, OpenServer, Serve
 
 pytestmark = pytest.mark.contract
 
@@ -49,7 +49,7 @@ FAULTS: dict[str, Answer] = {
 }
 
 
-def test_each_status_is_an_error_of_its_class(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_each_status_is_an_error_of_its_class(serve: Serve) -> None:
     """The class of an error follows from the status, whatever the operation, and its text from the request."""
     kinds = {
         302: exceptions.HTTPError,
@@ -58,8 +58,7 @@ def test_each_status_is_an_error_of_its_class(open_client: OpenClient, open_serv
         500: exceptions.ServerError,
     }
     for status, kind in kinds.items():
-        server = open_server(reply({"detail": "told"}, status))
-        client = open_client(server.url, retry=None)
+        server, client = serve(reply({"detail": "told"}, status), retry=None)
         for name, arguments in CALLS.items():
             with pytest.raises(exceptions.HTTPError) as caught:
                 getattr(client, name)(*arguments)
@@ -94,22 +93,21 @@ def test_an_error_says_what_came_of_the_call(open_client: OpenClient, open_serve
 
 
 @sync_only
-def test_messages_do_not_show_the_query(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_messages_do_not_show_the_query(serve: Serve) -> None:
     """A message names method and URL, but no value of the query, which may be secret."""
     for fault in ("500", "closed", "html"):
-        server = open_server(FAULTS[fault])
+        server, client = serve(FAULTS[fault], retry=None)
         with pytest.raises(exceptions.ClientError) as caught:
-            open_client(server.url, retry=None).list_plugin_releases({"key": "query-secret"})
+            client.list_plugin_releases({"key": "query-secret"})
         assert server.requests[0].query == [("key", "query-secret")]
         assert f"GET {server.url}/plugin_releases/?..." in str(caught.value)
         assert "query-secret" not in f"{caught.value}{caught.value!r}"
 
 
 @sync_only
-def test_messages_cannot_forge_lines_of_a_terminal(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_messages_cannot_forge_lines_of_a_terminal(serve: Serve) -> None:
     """Control characters of an answer, and a job id of any length, do not get into a message."""
-    server = open_server(reply({"detail": "a\x1b[2Jb\rc"}, 500), hang_up)
-    client = open_client(server.url)
+    _, client = serve(reply({"detail": "a\x1b[2Jb\rc"}, 500), hang_up)
     with pytest.raises(exceptions.ServerError) as caught:
         client.get_plugin_release(7)
     assert "\x1b" not in str(caught.value)
@@ -149,12 +147,12 @@ def test_no_error_shows_a_secret(
 
 
 @sync_only
-def test_headers_that_repeat_a_secret_do_not_show_it(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_headers_that_repeat_a_secret_do_not_show_it(serve: Serve) -> None:
     """An agent or a proxy that repeats the request in its headers puts no secret into those of an error."""
     for status in (200, 500):
-        server = open_server(body(b"<html>", status, {"X-Echo": "you sent secret-agent-token"}))
+        _, client = serve(body(b"<html>", status, {"X-Echo": "you sent secret-agent-token"}), **SECRETS)
         with pytest.raises(exceptions.ClientError) as caught:
-            open_client(server.url, **SECRETS).get_plugin_release(7)
+            client.get_plugin_release(7)
         assert caught.value.headers["x-echo"].startswith("you sent ")
         assert secrets_in(f"{caught.value.headers} {pickle.dumps(caught.value)!r}") == []
 

@@ -24,7 +24,7 @@ from tests.wire.faults import CALLS, RELEASE, RUNS, hang_up, head, page, raw, re
 if TYPE_CHECKING:
     import socket
 
-    from tests.wire.conftest import OpenClient, OpenServer
+    from tests.wire.conftest import OpenClient, OpenServer, Serve
 
 pytestmark = pytest.mark.contract
 
@@ -65,10 +65,9 @@ def test_each_operation_has_its_method_and_path(open_client: OpenClient, open_se
 
 
 @sync_only
-def test_a_lookup_is_one_segment_of_the_path(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_a_lookup_is_one_segment_of_the_path(serve: Serve) -> None:
     """A lookup arrives percent-encoded as one segment, whatever it holds, and so reaches no other path."""
-    server = open_server()
-    client = open_client(server.url)
+    server, client = serve()
     for lookup, segment in LOOKUPS.items():
         for name in ("get_plugin_release", "delete_plugin_release", "run_plugin_release"):
             getattr(client, name)(lookup, *CALLS[name][1:])
@@ -86,29 +85,27 @@ FILTERS: list[tuple[Any, list[tuple[str, str]]]] = [
 
 
 @sync_only
-def test_filters_are_the_query(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_filters_are_the_query(serve: Serve) -> None:
     """Filters arrive as they were given, lists as repeated names, booleans in lower case, None not at all."""
-    server = open_server()
-    client = open_client(server.url)
+    server, client = serve()
     for params, query in FILTERS:
         client.list_plugin_releases(params)
         assert (server.requests[-1].path, server.requests[-1].query) == ("/plugin_releases/", query)
 
 
-def test_whole_lists_have_a_page_size(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_whole_lists_have_a_page_size(serve: Serve) -> None:
     """Whole lists ask for 100 releases a page unless told otherwise."""
-    server = open_server(reply(page([RELEASE], 1)))
-    client = open_client(server.url)
+    server, client = serve(reply(page([RELEASE], 1)))
     for params, size in [(None, "100"), ({"page_size": None}, "100"), ({"page_size": 50}, "50")]:
         assert client.list_plugin_releases(params, list_all=True) == ([RELEASE], 1)
         assert list(client.iter_plugin_releases(params)) == [RELEASE]
         assert [request.query for request in server.requests[-2:]] == [[("page_size", size)]] * 2
 
 
-def test_headers_of_every_request(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_headers_of_every_request(serve: Serve) -> None:
     """The token is sent raw, user and tenant as `Token ...`, beside the SDK's name and what was given."""
-    server = open_server()
-    call_each(open_client(server.url, user_token="user-token", tenant="tenant-1", headers={"X-Trace": "abc"}))
+    server, client = serve(user_token="user-token", tenant="tenant-1", headers={"X-Trace": "abc"})
+    call_each(client)
     expected = {
         "authorization": "agent-token",
         "synapse-user": "Token user-token",
@@ -129,41 +126,24 @@ def test_headers_of_every_request(open_client: OpenClient, open_server: OpenServ
 
 
 @sync_only
-def test_what_is_not_set_is_not_sent(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_what_is_not_set_is_not_sent(serve: Serve) -> None:
     """Token, user and tenant have no headers where they are not given, and do not need each other."""
     names = {"agent_token": "authorization", "user_token": "synapse-user", "tenant": "synapse-tenant"}
     for given in ({"agent_token": None}, {"agent_token": None, "user_token": "u"}, {"tenant": "t"}):
-        server = open_server()
-        call_each(open_client(server.url, **given))
+        server, client = serve(**given)
+        call_each(client)
         expected = {names[name] for name, value in {"agent_token": "a", **given}.items() if value}
         assert [{*names.values()} & request.headers.keys() for request in server.requests] == [expected] * len(CALLS)
 
 
 @sync_only
-def test_a_header_of_the_callers_takes_the_place_of_ours(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_a_header_of_the_callers_takes_the_place_of_ours(serve: Serve) -> None:
     """Headers that are given win over the SDK's own names, but not over the token."""
-    server = open_server()
-    headers = {"user-agent": "mine/1.0", "ACCEPT": "text/plain", "authorization": "Bearer other"}
-    open_client(server.url, headers=headers).health_check()
+    server, client = serve(headers={"user-agent": "mine/1.0", "ACCEPT": "text/plain", "authorization": "Bearer other"})
+    client.health_check()
     received = server.requests[0].headers
     assert (received["user-agent"], received["accept"]) == ("mine/1.0", "text/plain")
     assert received["authorization"] == "agent-token"
-
-
-@sync_only
-def test_settings_come_from_the_environment(
-    open_client: OpenClient, open_server: OpenServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """URL, token, user token and tenant come from the environment where they are left out."""
-    server = open_server()
-    monkeypatch.setenv("SYNAPSE_AGENT_URL", f"{server.url}/from-environment/")
-    for name in ("AGENT_TOKEN", "USER_TOKEN", "TENANT"):
-        monkeypatch.setenv(f"SYNAPSE_{name}", name)
-    open_client(None, agent_token=None).health_check()
-    (request,) = server.requests
-    sent = [request.headers[name] for name in ("authorization", "synapse-user", "synapse-tenant")]
-    assert sent == ["AGENT_TOKEN", "Token USER_TOKEN", "Token TENANT"]
-    assert request.target == "/from-environment/health/"
 
 
 def test_a_request_leaves_as_one(open_client: OpenClient, open_server: OpenServer) -> None:
@@ -201,10 +181,9 @@ def run_with(client: Any, name: str, *arguments: Any, **options: Any) -> Any:
 
 
 @sync_only
-def test_every_field_of_a_body_is_sent(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_every_field_of_a_body_is_sent(serve: Serve) -> None:
     """All named arguments arrive as fields of the body, empty ones too, and those that are None do not."""
-    server = open_server()
-    client = open_client(server.url)
+    server, client = serve()
     client.create_plugin_release("검사", "2.1.0+lig")
     assert server.requests[0].body == '{"plugin":"검사","version":"2.1.0+lig"}'.encode()
     for name, fields in zip(RUNS, (FIELDS, DEBUG_FIELDS), strict=True):
@@ -220,12 +199,12 @@ def test_every_field_of_a_body_is_sent(open_client: OpenClient, open_server: Ope
 
 
 @sync_only
-def test_arguments_may_be_of_kindred_types(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_arguments_may_be_of_kindred_types(serve: Serve) -> None:
     """Paths, tuples and mappings of other types arrive as the JSON that they stand for."""
-    server = open_server()
+    server, client = serve()
     mapping = MappingProxyType({"inner": MappingProxyType({"pair": (1, 2)})})
     options = {"plugin_path": Path("/path"), "requirements": ("numpy",), "config": mapping, "modules": mapping}
-    open_client(server.url).run_debug_plugin_release("train", mapping, **options)
+    client.run_debug_plugin_release("train", mapping, **options)
     plain = {"inner": {"pair": [1, 2]}}
     others = {"plugin_path": "/path", "requirements": ["numpy"], "config": plain, "modules": plain}
     assert server.requests[0].json == {"action": "train", "params": plain, **others}
@@ -233,10 +212,9 @@ def test_arguments_may_be_of_kindred_types(open_client: OpenClient, open_server:
 
 @sync_only
 @pytest.mark.parametrize("name", RUNS)
-def test_the_whole_body_of_v1_is_sent_as_it_is(open_client: OpenClient, open_server: OpenServer, name: str) -> None:
+def test_the_whole_body_of_v1_is_sent_as_it_is(serve: Serve, name: str) -> None:
     """The body of v1 is sent untouched and never mutated, validated or completed; other arguments are ignored."""
-    server = open_server()
-    client = open_client(server.url)
+    server, client = serve()
     others = {"params": {"ignored": 1}, "requirements": ["ignored"], "job_id": "ignored", "language": "ignored"}
     bodies: list[dict[str, Any]] = [{}, {"params": None, "nested": {"list": []}}, {"action": 5, "job_id": 7}]
     for body in bodies:
@@ -251,10 +229,9 @@ def test_the_whole_body_of_v1_is_sent_as_it_is(open_client: OpenClient, open_ser
 
 @sync_only
 @pytest.mark.parametrize("name", RUNS)
-def test_each_run_has_a_key(open_client: OpenClient, open_server: OpenServer, name: str) -> None:
+def test_each_run_has_a_key(serve: Serve, name: str) -> None:
     """Every run carries a fresh UUID, or the caller's own in the form that the contract asks for."""
-    server = open_server()
-    client = open_client(server.url)
+    server, client = serve()
     for _ in range(2):
         run_with(client, name, "train")
         run_with(client, name, data={"action": "train"})
@@ -268,10 +245,9 @@ def test_each_run_has_a_key(open_client: OpenClient, open_server: OpenServer, na
 
 
 @sync_only
-def test_a_call_that_breaks_is_named(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_a_call_that_breaks_is_named(serve: Serve) -> None:
     """An error names a request by its method and URL, and a run by its job id and key."""
-    server = open_server(hang_up)
-    client = open_client(server.url, retry=None)
+    server, client = serve(hang_up, retry=None)
     for name, arguments in CALLS.items():
         with pytest.raises(exceptions.ClientConnectionError) as caught:
             getattr(client, name)(*arguments, **({"job_id": "job-1"} if name in RUNS else {}))
@@ -338,10 +314,9 @@ WRONG: list[Any] = [
 
 @sync_only
 @pytest.mark.parametrize("name", sorted({name for name, *_ in WRONG}))
-def test_wrong_arguments_are_refused(open_client: OpenClient, open_server: OpenServer, name: str) -> None:
+def test_wrong_arguments_are_refused(serve: Serve, name: str) -> None:
     """Every wrong argument raises an error that names it, before a connection is opened."""
-    server = open_server()
-    client = open_client(server.url)
+    server, client = serve()
     for _, arguments, options, kind, part in [wrong for wrong in WRONG if wrong[0] == name]:
         with pytest.raises(kind) as caught:
             getattr(client, name)(*arguments, **options)
@@ -376,12 +351,12 @@ UNUSUAL = {"id": "7", "plugin": None, "created": "2026-01-02T03:04:05.678Z", "bi
 RESULTS: list[Any] = [{"a": [1]}, [[None]], "", "text", '{"a": 1}', 0, -1.5, 2**70, True, False, None]
 
 
-def test_what_the_agent_sends_is_handed_back_untouched(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_what_the_agent_sends_is_handed_back_untouched(serve: Serve) -> None:
     """Fields that nobody knows stay, dates stay texts, and missing fields are not made up; a run gives any JSON."""
     for name, arguments in CALLS.items():
         if name != "delete_plugin_release":
             results = RESULTS if name in RUNS else [UNUSUAL, {}]
-            client = open_client(open_server(*map(reply, results)).url)
+            _, client = serve(*map(reply, results))
             for value in results:
                 result = getattr(client, name)(*arguments)
                 assert (result, type(result)) == (value, type(value))

@@ -20,18 +20,16 @@ from tests.wire.faults import FAST, RELEASE, hang_up, page, reply
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.wire.conftest import OpenClient, OpenServer
+    from tests.wire.conftest import OpenClient, OpenServer, Serve
 
 
 @sync_only
 @pytest.mark.parametrize("level", ["INFO", "DEBUG"])
-def test_what_happens_is_a_line_each(
-    open_client: OpenClient, open_server: OpenServer, caplog: pytest.LogCaptureFixture, level: str
-) -> None:
+def test_what_happens_is_a_line_each(serve: Serve, caplog: pytest.LogCaptureFixture, level: str) -> None:
     """At INFO there is a line for each retry with the reason and the wait, at DEBUG one for each attempt as well."""
     caplog.set_level(level)
-    server = open_server(reply({}, 503), hang_up, reply(RELEASE))
-    open_client(server.url, retry=FAST).list_plugin_releases({"secret": "hidden"})
+    _, client = serve(reply({}, 503), hang_up, reply(RELEASE), retry=FAST)
+    client.list_plugin_releases({"secret": "hidden"})
     lines = [record.getMessage() for record in caplog.records if record.name == "synapse_sdk"]
     call = r"GET /plugin_releases/"
     patterns = [
@@ -47,6 +45,7 @@ def test_what_happens_is_a_line_each(
     assert "hidden" not in " ".join(lines)
 
 
+@sync_only
 def test_nothing_is_printed_unasked(
     open_client: OpenClient, open_server: OpenServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -68,10 +67,10 @@ def spans() -> Iterator[InMemorySpanExporter]:
     provider.shutdown()
 
 
-def test_every_attempt_is_a_span(open_client: OpenClient, open_server: OpenServer, spans: InMemorySpanExporter) -> None:
+def test_every_attempt_is_a_span(serve: Serve, spans: InMemorySpanExporter) -> None:
     """With OpenTelemetry's httpx instrumentation every attempt is a span, which travels to the agent."""
-    server = open_server(reply({}, 503), reply(RELEASE))
-    open_client(server.url, retry=FAST).get_plugin_release(7)
+    server, client = serve(reply({}, 503), reply(RELEASE), retry=FAST)
+    client.get_plugin_release(7)
     finished = spans.get_finished_spans()
     assert [dict(span.attributes or {})["http.status_code"] for span in finished] == [503, 200]
     sent = [request.headers["traceparent"].split("-")[2] for request in server.requests]
@@ -120,17 +119,11 @@ def test_the_environment_switches_the_log_on(open_server: OpenServer) -> None:
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("place", ["before", "after"])
-def test_a_program_that_logs_is_not_doubled(open_server: OpenServer, place: str) -> None:
-    """Where the program sets up logging, before the first client or after it, each line is written once, as it says."""
-    setup = {place: "logging.basicConfig(format='mine %(message)s')"}
-    lines = said("info", lists(open_server), **setup)
-    assert lines == ["mine GET /plugin_releases/: 503, trying again in 0.00 s"]
-
-
-@pytest.mark.heavy
-def test_a_program_has_the_last_word(open_server: OpenServer) -> None:
-    """A level that the program sets once its first client is made holds, also when it makes another."""
+def test_a_program_that_logs_is_not_doubled(open_server: OpenServer) -> None:
+    """Where the program sets up logging, before the first client or after it, lines are written once and as it says."""
+    for place in ("before", "after"):
+        said_once = said("info", lists(open_server), **{place: "logging.basicConfig(format='mine %(message)s')"})
+        assert said_once == ["mine GET /plugin_releases/: 503, trying again in 0.00 s"]
     quiet = "if not number: logging.getLogger('synapse_sdk').setLevel('WARNING')"
     assert said("debug", lists(open_server), after=quiet) == []
 

@@ -20,12 +20,12 @@ from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from tests.wire.faults import RELEASE, SECONDS, reply, silence, then, until
 
 if TYPE_CHECKING:
-    from tests.wire.conftest import OpenClient, OpenServer
+    from tests.wire.conftest import OpenServer, Serve
     from tests.wire.faults import FaultServer
 
 
-def run_program(server: FaultServer, program: str) -> str:
-    """Run a program with every warning as an error, and return what it printed; it must print nothing else."""
+def run_program(server: FaultServer, program: str) -> None:
+    """Run a program with every warning as an error; it must print nothing."""
     preamble = """
         import asyncio, gc, logging, os, sys
         logging.getLogger("asyncio").setLevel(logging.ERROR)  # its debug mode tells of what takes 0.1 s, as imports may
@@ -35,8 +35,7 @@ def run_program(server: FaultServer, program: str) -> str:
     code = textwrap.dedent(preamble) + textwrap.dedent(program)
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", code, server.url]
     run = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603 - ours
-    assert (run.returncode, run.stderr) == (0, "")
-    return run.stdout.strip()
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
 def briefly(_: object) -> bool:
@@ -71,10 +70,9 @@ def test_one_client_serves_many_tasks(open_server: OpenServer) -> None:
     assert server.connections <= 5
 
 
-def test_calls_one_after_the_other_share_a_connection(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_calls_one_after_the_other_share_a_connection(serve: Serve) -> None:
     """Calls one after the other go over one connection, also after an error of the agent."""
-    server = open_server(*[reply(RELEASE)] * 10, reply({"detail": "no"}, 500), reply(RELEASE))
-    client = open_client(server.url)
+    server, client = serve(*[reply(RELEASE)] * 10, reply({"detail": "no"}, 500), reply(RELEASE))
     for number in range(20):
         if number == 10:
             with pytest.raises(exceptions.ServerError):
@@ -127,10 +125,9 @@ def test_an_async_client_works_on_trio(open_server: OpenServer) -> None:
     assert server.connections == 1
 
 
-def test_a_closed_client_says_so(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_a_closed_client_says_so(serve: Serve) -> None:
     """Closing a client, twice if need be, closes its connections; it says so then, and sends nothing."""
-    server = open_server()
-    client = open_client(server.url)
+    server, client = serve()
     client.get_plugin_release(7)
     assert len(server.open_connections) == 1
     for _ in range(2):
@@ -142,43 +139,20 @@ def test_a_closed_client_says_so(open_client: OpenClient, open_server: OpenServe
     assert len(server.requests) == 1
 
 
-@pytest.mark.heavy
-def test_a_forked_process_has_connections_of_its_own(open_server: OpenServer) -> None:
-    """After a fork the child opens connections of its own, and the parent keeps its own."""
-    server = open_server()
-    printed = run_program(
-        server,
-        """
+FORKS = {
+    "sync": """
         client = AgentClient(url, trust_env=False)
         client.get_plugin_release(1)
         child = os.fork()
         if child == 0:
             client.get_plugin_release(2)
-            client.get_plugin_release(3)
             client.close()
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         client.get_plugin_release(4)
         client.close()
-        print("done")
         """,
-    )
-    assert printed == "done"
-    assert [(request.lookup, request.connection) for request in server.requests] == [
-        ("1", 1),
-        ("2", 2),
-        ("3", 2),
-        ("4", 1),
-    ]
-
-
-@pytest.mark.heavy
-def test_a_forked_process_has_an_async_client_of_its_own(open_server: OpenServer) -> None:
-    """After a fork the child's event loop opens connections of its own, and the parent's loop keeps its own."""
-    server = open_server()
-    printed = run_program(
-        server,
-        """
+    "async": """
         client = AsyncAgentClient(url, trust_env=False)
 
         async def parent():
@@ -189,19 +163,23 @@ def test_a_forked_process_has_an_async_client_of_its_own(open_server: OpenServer
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
             await client.get_plugin_release(4)
             await client.aclose()
-            print("done")
 
         with asyncio.Runner() as runner:
-            parent_process = os.getpid()
             try:
                 runner.run(parent())
             except SystemExit:
-                # The child: the loop of its parent is of no use to it.
-                asyncio.run(client.get_plugin_release(2))
+                asyncio.run(client.get_plugin_release(2))  # the child: the loop of its parent is of no use to it
                 os._exit(0)
         """,
-    )
-    assert printed == "done"
+}
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("program", FORKS)
+def test_a_forked_process_has_connections_of_its_own(open_server: OpenServer, program: str) -> None:
+    """After a fork the child opens connections of its own, and the parent keeps its own."""
+    server = open_server()
+    run_program(server, FORKS[program])
     assert [(request.lookup, request.connection) for request in server.requests] == [("1", 1), ("2", 2), ("4", 1)]
 
 

@@ -23,7 +23,7 @@ from tests.wire.faults import RELEASE, SECONDS, drip, head, raw, reply, silence,
 if TYPE_CHECKING:
     from synapse_sdk.testing.server import Answer
 
-    from tests.wire.conftest import OpenClient, OpenServer
+    from tests.wire.conftest import OpenClient, OpenServer, Serve
     from tests.wire.faults import FaultServer
 
 LATE: dict[str, Answer] = {
@@ -47,8 +47,10 @@ def test_the_read_timeout_holds(open_client: OpenClient, open_server: OpenServer
     server = open_server(LATE[fault])
     with pytest.raises(exceptions.ClientTimeoutError):
         open_client(server.url, timeout={"connect": 60, "read": 0.05}, retry=None).get_plugin_release(7)
-    with pytest.raises(exceptions.ClientTimeoutError, match="may be running"):
+    with pytest.raises(exceptions.ClientResponseTimeoutError, match="may be running") as caught:
         open_client(server.url).run_plugin_release(7, "train", timeout=(60, 0.05))
+    assert isinstance(caught.value, exceptions.ClientTimeoutError)
+    assert isinstance(caught.value, exceptions.ClientResponseIncompleteError)
     assert len(server.requests) == 2
 
 
@@ -90,33 +92,25 @@ def test_runs_wait_as_long_as_they_must(open_client: OpenClient, flavour: str) -
     assert bounds == [(10, True), (None, False), (5, True)]
 
 
-def full_listener() -> tuple[socket.socket, socket.socket]:
-    """A socket that accepts nobody, and the connection that fills its queue."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(0)
-    return listener, socket.create_connection(listener.getsockname())
-
-
 def test_a_full_backlog_ends_with_the_connect_timeout(open_client: OpenClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name at whose addresses nobody answers ends in one connect timeout for all, which says that nothing was sent.
-
-    A timeout for each of the thousand would last longer than any test may.
-    """
-    listener, filler = full_listener()
+    """All addresses of a name at which nobody answers share one connect timeout, which says that nothing was sent."""
     resolve = socket.getaddrinfo
 
     def often(host: Any, *args: Any, **kwargs: Any) -> Any:
         is_ours = host in {"many.test", b"many.test"}
+        # A timeout for each of the thousand would last longer than any test may.
         return resolve("127.0.0.1", *args, **kwargs) * 1000 if is_ours else resolve(host, *args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", often)
-    with listener, filler:
-        for host in ("127.0.0.1", "many.test"):
-            url = f"http://{host}:{listener.getsockname()[1]}"
-            client = open_client(url, timeout={"connect": 0.1, "read": 60}, retry=RetryPolicy(reconnect=0))
-            with pytest.raises(exceptions.ClientTimeoutError, match="nothing was sent"):
-                client.run_plugin_release(7, "train")
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        with socket.create_connection(listener.getsockname()):  # the queue is full
+            port = listener.getsockname()[1]
+            for host in ("127.0.0.1", "many.test"):
+                options = {"timeout": {"connect": 0.1, "read": 60}, "retry": RetryPolicy(reconnect=0)}
+                with pytest.raises(exceptions.ClientTimeoutError, match="nothing was sent"):
+                    open_client(f"http://{host}:{port}", **options).run_plugin_release(7, "train")
 
 
 @pytest.mark.parametrize("pause", [None, 0.02], ids=["stalled", "slow"])
@@ -200,9 +194,9 @@ def test_waiting_for_a_connection_can_be_cancelled(open_server: OpenServer) -> N
     assert server.connections == 1
 
 
-def test_a_peer_that_vanished_is_noticed(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_a_peer_that_vanished_is_noticed(serve: Serve) -> None:
     """A run that waits without a bound notices within two minutes that the other machine is gone."""
-    client = open_client(open_server().url)
+    _, client = serve()
     client.get_plugin_release(7)
     configured: Any = getattr(client, "client", client)
     (line,) = configured._http._transport._pool._stack._lines
