@@ -93,27 +93,18 @@ def test_an_error_says_what_came_of_the_call(open_client: OpenClient, open_serve
 
 
 @sync_only
-def test_messages_do_not_show_the_query(serve: Serve) -> None:
-    """A message names method and URL, but no value of the query, which may be secret."""
-    for fault in ("500", "closed", "html"):
-        server, client = serve(FAULTS[fault], retry=None)
+def test_messages_show_no_query_and_forge_no_lines(serve: Serve) -> None:
+    """A message has no value of the query, no control characters, and no endless job id."""
+    for fault in (reply({"detail": "a\x1b[2Jb\rc"}, 500), hang_up, FAULTS["html"]):
+        server, client = serve(fault, retry=None)
         with pytest.raises(exceptions.ClientError) as caught:
             client.list_plugin_releases({"key": "query-secret"})
         assert server.requests[0].query == [("key", "query-secret")]
         assert f"GET {server.url}/plugin_releases/?..." in str(caught.value)
         assert "query-secret" not in f"{caught.value}{caught.value!r}"
-
-
-@sync_only
-def test_messages_cannot_forge_lines_of_a_terminal(serve: Serve) -> None:
-    """Control characters of an answer, and a job id of any length, do not get into a message."""
-    _, client = serve(reply({"detail": "a\x1b[2Jb\rc"}, 500), hang_up)
-    with pytest.raises(exceptions.ServerError) as caught:
-        client.get_plugin_release(7)
-    assert "\x1b" not in str(caught.value)
-    assert caught.value.detail == "a\x1b[2Jb\rc"
+        assert str(caught.value).isprintable()
     with pytest.raises(exceptions.ClientResponseIncompleteError) as broken:
-        client.run_plugin_release(7, data={"action": "train", "job_id": "j" * 1_000_000})
+        serve(hang_up)[1].run_plugin_release(7, data={"action": "train", "job_id": "j" * 1_000_000})
     assert len(str(broken.value)) < 1000
 
 

@@ -20,7 +20,7 @@ from tests.wire.faults import FAST, RELEASE, hang_up, page, reply
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.wire.conftest import OpenClient, OpenServer, Serve
+    from tests.wire.conftest import OpenServer, Serve
 
 
 @sync_only
@@ -43,15 +43,6 @@ def test_what_happens_is_a_line_each(serve: Serve, caplog: pytest.LogCaptureFixt
     assert len(lines) == len(expected)
     assert all(map(re.fullmatch, expected, lines)), lines
     assert "hidden" not in " ".join(lines)
-
-
-@sync_only
-def test_nothing_is_printed_unasked(
-    open_client: OpenClient, open_server: OpenServer, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Without logging set up nothing is printed."""
-    open_client(open_server(reply({}, 503), reply(RELEASE)).url, retry=FAST).get_plugin_release(7)
-    assert capfd.readouterr() == ("", "")
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -24,20 +23,6 @@ if TYPE_CHECKING:
     from tests.wire.faults import FaultServer
 
 
-def run_program(server: FaultServer, program: str) -> None:
-    """Run a program with every warning as an error; it must print nothing."""
-    preamble = """
-        import asyncio, gc, logging, os, sys
-        logging.getLogger("asyncio").setLevel(logging.ERROR)  # its debug mode tells of what takes 0.1 s, as imports may
-        from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-        url = sys.argv[1]
-    """
-    code = textwrap.dedent(preamble) + textwrap.dedent(program)
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", code, server.url]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603 - ours
-    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
-
-
 def briefly(_: object) -> bool:
     """Take a moment, so that calls overlap."""
     time.sleep(0.001)
@@ -50,8 +35,7 @@ def test_one_client_serves_many_threads(open_server: OpenServer, most: int) -> N
     server = open_server(then(briefly, reply(RELEASE)))
     limits = httpx.Limits(max_connections=most, keepalive_expiry=600)
     with AgentClient(server.url, trust_env=False, limits=limits) as client, ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(client.get_plugin_release, range(1, 101)))
-    assert results == [RELEASE] * 100
+        assert list(pool.map(client.get_plugin_release, range(1, 101))) == [RELEASE] * 100
     assert sorted(int(request.lookup) for request in server.requests) == list(range(1, 101))
     assert server.connections <= min(most, 8)
 
@@ -72,18 +56,16 @@ def test_one_client_serves_many_tasks(open_server: OpenServer) -> None:
 
 def test_calls_one_after_the_other_share_a_connection(serve: Serve) -> None:
     """Calls one after the other go over one connection, also after an error of the agent."""
-    server, client = serve(*[reply(RELEASE)] * 10, reply({"detail": "no"}, 500), reply(RELEASE))
-    for number in range(20):
-        if number == 10:
-            with pytest.raises(exceptions.ServerError):
-                client.get_plugin_release(7)
-        else:
-            assert client.get_plugin_release(7) == RELEASE
+    server, client = serve(reply(RELEASE), reply({"detail": "no"}, 500), reply(RELEASE))
+    assert client.get_plugin_release(7) == RELEASE
+    with pytest.raises(exceptions.ServerError):
+        client.get_plugin_release(7)
+    assert client.get_plugin_release(7) == RELEASE
     assert server.connections == 1
 
 
 def test_an_async_client_works_in_one_loop_after_the_other(open_server: OpenServer) -> None:
-    """An async client outlives its event loop, and opens connections anew in the next one."""
+    """An async client outlives its event loop, opens connections anew in the next one, and runs on trio as well."""
     server = open_server()
     client = AsyncAgentClient(server.url, trust_env=False)
     for _ in range(3):
@@ -91,38 +73,29 @@ def test_an_async_client_works_in_one_loop_after_the_other(open_server: OpenServ
     asyncio.run(client.aclose())
     assert server.connections == 3
 
-
-def test_an_async_client_refuses_two_loops_at_once(open_server: OpenServer) -> None:
-    """An async client that is in use in one event loop says so in another."""
-    server = open_server(silence)
-    client = AsyncAgentClient(server.url, trust_env=False)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        call = asyncio.run_coroutine_threadsafe(client.run_plugin_release(7, "train"), loop)
-        until(lambda: server.requests)
-        with pytest.raises(RuntimeError, match="another event loop"):
-            asyncio.run(client.get_plugin_release(7))
-        call.cancel()
-        asyncio.run_coroutine_threadsafe(client.aclose(), loop).result()
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-def test_an_async_client_works_on_trio(open_server: OpenServer) -> None:
-    """An async client runs on trio as it does on asyncio."""
-    server = open_server()
-
     async def main() -> None:
         async with AsyncAgentClient(server.url, trust_env=False) as client:
             for _ in range(3):
                 assert await client.get_plugin_release(7) == RELEASE
 
     trio.run(main)
-    assert server.connections == 1
+    assert server.connections == 4
+
+
+def test_an_async_client_refuses_two_loops_at_once(open_server: OpenServer) -> None:
+    """An async client that is in use in one event loop says so in another."""
+    server = open_server(silence)
+    client = AsyncAgentClient(server.url, trust_env=False)
+
+    async def use() -> None:
+        call = asyncio.create_task(client.run_plugin_release(7, "train"))
+        await asyncio.to_thread(until, lambda: server.requests)
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, client.get_plugin_release(7))
+        call.cancel()
+        await client.aclose()
+
+    asyncio.run(use())
 
 
 def test_a_closed_client_says_so(serve: Serve) -> None:
@@ -154,7 +127,6 @@ FORKS = {
         """,
     "async": """
         client = AsyncAgentClient(url, trust_env=False)
-
         async def parent():
             await client.get_plugin_release(1)
             child = os.fork()
@@ -163,7 +135,6 @@ FORKS = {
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
             await client.get_plugin_release(4)
             await client.aclose()
-
         with asyncio.Runner() as runner:
             try:
                 runner.run(parent())
@@ -172,46 +143,53 @@ FORKS = {
                 os._exit(0)
         """,
 }
+ENDINGS = {
+    "sync": """
+        with AgentClient(url, trust_env=False) as closed:
+            closed.get_plugin_release(1)
+        collected = AgentClient(url, trust_env=False)
+        collected.get_plugin_release(2)
+        del collected
+        gc.collect()
+        open = AgentClient(url, trust_env=False)
+        open.get_plugin_release(3)
+        """,
+    "async": """
+        collected = AsyncAgentClient(url, trust_env=False)
+        asyncio.run(collected.get_plugin_release(1))
+        del collected
+        gc.collect()
+        two_loops = AsyncAgentClient(url, trust_env=False)
+        for number in (2, 3):
+            asyncio.run(two_loops.get_plugin_release(number))
+        """,
+}
+
+
+def served(server: FaultServer, program: str) -> list[tuple[str, int]]:
+    """Run a program with every warning as an error: it must print nothing. Gives each lookup and its connection."""
+    preamble = """
+        import asyncio, gc, logging, os, sys
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # its debug mode tells of what takes 0.1 s, as imports may
+        from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+        url = sys.argv[1]
+    """
+    code = textwrap.dedent(preamble) + textwrap.dedent(program)
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", code, server.url]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603 - ours
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    return [(request.lookup, request.connection) for request in server.requests]
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("program", FORKS)
 def test_a_forked_process_has_connections_of_its_own(open_server: OpenServer, program: str) -> None:
     """After a fork the child opens connections of its own, and the parent keeps its own."""
-    server = open_server()
-    run_program(server, FORKS[program])
-    assert [(request.lookup, request.connection) for request in server.requests] == [("1", 1), ("2", 2), ("4", 1)]
-
-
-ENDINGS = {
-    "sync": """
-        with AgentClient(url, trust_env=False) as closed:
-            closed.get_plugin_release(7)
-        collected = AgentClient(url, trust_env=False)
-        collected.get_plugin_release(7)
-        del collected
-        gc.collect()
-        open = AgentClient(url, trust_env=False)
-        open.get_plugin_release(7)
-        """,
-    "async": """
-        collected = AsyncAgentClient(url, trust_env=False)
-        asyncio.run(collected.get_plugin_release(7))
-        del collected
-        gc.collect()
-        two_loops = AsyncAgentClient(url, trust_env=False)
-        for _ in range(2):
-            asyncio.run(two_loops.get_plugin_release(7))
-        open = AsyncAgentClient(url, trust_env=False)
-        asyncio.run(open.get_plugin_release(7))
-        """,
-}
+    assert served(open_server(), FORKS[program]) == [("1", 1), ("2", 2), ("4", 1)]
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("ending", ENDINGS)
-def test_no_warning_at_exit(open_server: OpenServer, ending: str) -> None:
+@pytest.mark.parametrize("program", ENDINGS)
+def test_no_warning_at_exit(open_server: OpenServer, program: str) -> None:
     """A program that ends without closing its client ends without a warning."""
-    server = open_server()
-    run_program(server, ENDINGS[ending])
-    assert server.requests
+    assert served(open_server(), ENDINGS[program]) == [("1", 1), ("2", 2), ("3", 3)]

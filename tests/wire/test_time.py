@@ -132,24 +132,9 @@ def test_an_upload_ends_with_the_total_time(
     over.set()
 
 
-def test_all_connections_in_use_ends_with_the_pool_timeout(open_server: OpenServer) -> None:
-    """When all connections are in use a further call waits for one, and then says so."""
-    server = open_server(silence)
-
-    async def main() -> None:
-        limits = httpx.Limits(max_connections=1)
-        async with AsyncAgentClient(server.url, trust_env=False, limits=limits) as client:
-            first = asyncio.create_task(client.run_plugin_release(7, "train"))
-            await arrived(server)
-            timeout = httpx.Timeout(60, pool=0.05)
-            with pytest.raises(exceptions.ClientTimeoutError, match="all 1 connections are in use"):
-                await client.run_plugin_release(7, "train", timeout=timeout)
-            first.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await first
-
-    asyncio.run(main())
-    assert len(server.requests) == 1
+def one_connection(server: FaultServer) -> AsyncAgentClient:
+    """A client with one connection for all calls."""
+    return AsyncAgentClient(server.url, trust_env=False, limits=httpx.Limits(max_connections=1, keepalive_expiry=600))
 
 
 async def arrived(server: FaultServer) -> None:
@@ -157,18 +142,20 @@ async def arrived(server: FaultServer) -> None:
     await asyncio.to_thread(until, lambda: server.requests)
 
 
-def test_cancelling_a_call_releases_its_connection(open_server: OpenServer) -> None:
-    """A cancelled call gives its place back, and its connection is closed."""
+def test_all_connections_in_use_ends_with_the_pool_timeout(open_server: OpenServer) -> None:
+    """Where all connections are in use a call waits for one, and then says so; one that is cancelled is closed."""
     server = open_server(silence, reply(RELEASE))
 
     async def main() -> None:
-        limits = httpx.Limits(max_connections=1)
-        async with AsyncAgentClient(server.url, trust_env=False, limits=limits) as client:
-            call = asyncio.create_task(client.get_plugin_release(7))
+        async with one_connection(server) as client:
+            first = asyncio.create_task(client.run_plugin_release(7, "train"))
             await arrived(server)
-            call.cancel()
+            with pytest.raises(exceptions.ClientTimeoutError, match="all 1 connections are in use"):
+                await client.run_plugin_release(7, "train", timeout=httpx.Timeout(60, pool=0.05))
+            assert len(server.requests) == 1
+            first.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await call
+                await first
             assert await client.get_plugin_release(7) == RELEASE
 
     asyncio.run(main())
@@ -181,8 +168,7 @@ def test_waiting_for_a_connection_can_be_cancelled(open_server: OpenServer) -> N
     server = open_server(then(lambda _: go.wait(SECONDS), reply(RELEASE)))
 
     async def main() -> None:
-        limits = httpx.Limits(max_connections=1)
-        async with AsyncAgentClient(server.url, trust_env=False, limits=limits) as client:
+        async with one_connection(server) as client:
             calls = [asyncio.create_task(client.get_plugin_release(7)) for _ in range(3)]
             await arrived(server)
             calls[1].cancel()

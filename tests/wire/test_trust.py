@@ -217,7 +217,7 @@ def test_tls_goes_through_a_tunnel(
     ca_file: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A proxy sees neither path nor token of TLS, and where it opens no tunnel, the error says that nothing was sent."""
+    """A proxy sees neither path nor token of TLS; where it opens no tunnel, the error says that nothing was sent."""
     server = open_server(tls=tls)
     options = {"trust_env": True, "verify": ca_file, "retry": RetryPolicy(backoff=0.001, reconnect=0.05)}
     with Proxy() as proxy:
