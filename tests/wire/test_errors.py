@@ -30,11 +30,9 @@ SECRETS = {
     "headers": {"X-Key": "secret-header"},
 }
 FAULTS: dict[str, Answer] = {
-    "401": reply({"detail": "no"}, 401),
     "500": reply({"detail": "no"}, 500),
     "503": reply({"detail": "no"}, 503),
     "html": body(b"<html>Log in</html>"),
-    "list": reply([]),
     "closed": hang_up,
     "garbage": raw(b"\x00\xff\r\n\r\n"),
     "cut": raw(head(200, {"Content-Length": "100"}) + b"{"),
@@ -42,7 +40,6 @@ FAULTS: dict[str, Answer] = {
     "too large": raw(head(200, {"Content-Length": str(2**40)}) + b"{"),
     "late": silence,
     "elsewhere": reply("", 307, {"Location": "http://elsewhere.example/?key=1"}),
-    "nowhere": reply("", 307, {"Location": "http://[::1"}),
     "foreign page": reply(page([], 5, "http://elsewhere.example/")),
     "echo": body(b"<html>secret-agent-token secret-user-token"),
     "echo of 500": body(b"<html>secret-agent-token secret-user-token", 500),

@@ -23,25 +23,30 @@ if TYPE_CHECKING:
     from tests.wire.conftest import OpenServer, Serve
 
 
+CALL = r"GET /plugin_releases/: "
+ANSWERED, AGAIN = rf"{CALL}503 in \d+\.\d ms, attempt 1", rf"{CALL}503, trying again in 0\.00 s"
+BROKEN, AFRESH = rf"{CALL}\w+Error in \d+\.\d ms, attempt 2", rf"{CALL}\w+Error, trying again in 0\.00 s"
+
+
 @sync_only
-@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
-def test_what_happens_is_a_line_each(serve: Serve, caplog: pytest.LogCaptureFixture, level: str) -> None:
+@pytest.mark.parametrize(
+    ("level", "patterns"),
+    [
+        ("INFO", [AGAIN, AFRESH]),
+        ("DEBUG", [ANSWERED, AGAIN, BROKEN, AFRESH, rf"{CALL}200 in \d+\.\d ms, attempt 3"]),
+    ],
+    ids=["info", "debug"],
+)
+def test_what_happens_is_a_line_each(
+    serve: Serve, caplog: pytest.LogCaptureFixture, level: str, patterns: list[str]
+) -> None:
     """At INFO there is a line for each retry with the reason and the wait, at DEBUG one for each attempt as well."""
     caplog.set_level(level)
     _, client = serve(reply({}, 503), hang_up, reply(RELEASE), retry=FAST)
     client.list_plugin_releases({"secret": "hidden"})
     lines = [record.getMessage() for record in caplog.records if record.name == "synapse_sdk"]
-    call = r"GET /plugin_releases/"
-    patterns = [
-        rf"{call}: 503 in \d+\.\d ms, attempt 1",
-        rf"{call}: 503, trying again in 0\.00 s",
-        rf"{call}: \w+Error in \d+\.\d ms, attempt 2",
-        rf"{call}: \w+Error, trying again in 0\.00 s",
-        rf"{call}: 200 in \d+\.\d ms, attempt 3",
-    ]
-    expected = patterns if level == "DEBUG" else patterns[1::2]
-    assert len(lines) == len(expected)
-    assert all(map(re.fullmatch, expected, lines)), lines
+    for pattern, line in zip(patterns, lines, strict=True):
+        assert re.fullmatch(pattern, line)
     assert "hidden" not in " ".join(lines)
 
 
@@ -99,13 +104,9 @@ def lists(open_server: OpenServer) -> str:
 def test_the_environment_switches_the_log_on(open_server: OpenServer) -> None:
     """With SYNAPSE_LOG=debug each answer and each retry is one line on stderr, however many clients there are."""
     lines = said("debug", lists(open_server))
-    time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}"
-    call = r"GET /plugin_releases/"
-    assert len(lines) == 4
-    assert re.fullmatch(rf"{time} synapse_sdk DEBUG: {call}: 503 in \d+\.\d ms, attempt 1", lines[0])
-    assert re.fullmatch(rf"{time} synapse_sdk INFO: {call}: 503, trying again in 0.00 s", lines[1])
-    assert re.fullmatch(rf"{time} synapse_sdk DEBUG: {call}: 200 in \d+\.\d ms, attempt 2", lines[2])
-    assert re.fullmatch(rf"{time} synapse_sdk DEBUG: {call}: 200 in \d+\.\d ms, attempt 1", lines[3])
+    ends = [f"DEBUG: {ANSWERED}", f"INFO: {AGAIN}", *[rf"DEBUG: {CALL}200 in \d+\.\d ms, attempt {n}" for n in (2, 1)]]
+    for end, line in zip(ends, lines, strict=True):
+        assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d,\d{{3}} synapse_sdk {end}", line)
     assert not any("secret" in line or "hidden" in line for line in lines)
 
 

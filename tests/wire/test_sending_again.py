@@ -103,16 +103,16 @@ def test_other_errors_are_not_sent_again(serve: Serve) -> None:
         assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("name", ["get_plugin_release", "run_plugin_release"])
-def test_an_idle_connection_that_was_closed_is_replaced(serve: Serve, name: str) -> None:
+@pytest.mark.parametrize("policy", [FAST, None], ids=["with retries", "without"])
+def test_an_idle_connection_that_was_closed_is_replaced(serve: Serve, policy: RetryPolicy | None) -> None:
     """An idle connection that the agent closed is replaced without the caller noticing, whatever the policy."""
     last = then(raw(head(200, {"Content-Length": "2"}) + b"{}", keep=True), hang_up)
-    for policy in (FAST, None):
-        server, client = serve(last, reply(RELEASE), retry=policy)
+    server, client = serve(last, reply(RELEASE), last, reply("done"), retry=policy)
+    for name, result in (("get_plugin_release", RELEASE), ("run_plugin_release", "done")):
         assert client.health_check() == {}
-        until(lambda server=server: not server.open_connections)
-        assert getattr(client, name)(*CALLS[name]) == RELEASE
-        assert [request.connection for request in server.requests] == [1, 2]
+        until(lambda: not server.open_connections)
+        assert getattr(client, name)(*CALLS[name]) == result
+    assert [request.connection for request in server.requests] == [1, 2, 2, 3]
 
 
 def test_an_agent_that_restarts_is_waited_for(open_client: OpenClient) -> None:

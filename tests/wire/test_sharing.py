@@ -23,16 +23,13 @@ if TYPE_CHECKING:
     from tests.wire.faults import FaultServer
 
 
-def briefly(_: object) -> bool:
-    """Take a moment, so that calls overlap."""
-    time.sleep(0.001)
-    return True
+SLOW = then(lambda _: time.sleep(0.001) is None, reply(RELEASE))
 
 
 @pytest.mark.parametrize("most", [2, 100])
 def test_one_client_serves_many_threads(open_server: OpenServer, most: int) -> None:
     """One client serves many threads at once; they wait for each other where the connections are fewer."""
-    server = open_server(then(briefly, reply(RELEASE)))
+    server = open_server(SLOW)
     limits = httpx.Limits(max_connections=most, keepalive_expiry=600)
     with AgentClient(server.url, trust_env=False, limits=limits) as client, ThreadPoolExecutor(8) as pool:
         assert list(pool.map(client.get_plugin_release, range(1, 101))) == [RELEASE] * 100
@@ -42,7 +39,7 @@ def test_one_client_serves_many_threads(open_server: OpenServer, most: int) -> N
 
 def test_one_client_serves_many_tasks(open_server: OpenServer) -> None:
     """One async client serves many tasks at once, within its limit of connections."""
-    server = open_server(then(briefly, reply(RELEASE)))
+    server = open_server(SLOW)
 
     async def main() -> None:
         limits = httpx.Limits(max_connections=5, keepalive_expiry=600)

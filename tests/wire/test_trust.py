@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import pytest
@@ -13,7 +13,7 @@ from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import RetryPolicy
 
 from tests.wire.conftest import sync_only
-from tests.wire.faults import BROKEN, CALLS, FAST, RELEASE, page, reply, silence
+from tests.wire.faults import BROKEN, CALLS, FAST, RELEASE, RUNS, page, reply, silence
 from tests.wire.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -27,49 +27,37 @@ def redirect(status: int, location: str) -> Any:
     return reply({"detail": "moved"}, status, {"Location": location})
 
 
-@pytest.fixture(scope="session")
-def authority() -> trustme.CA:
-    """A certificate authority that nobody trusts."""
-    return trustme.CA()
+class Secure(NamedTuple):
+    """What a server on loopback needs to speak TLS, and what a client needs to trust it."""
+
+    context: ssl.SSLContext
+    of_another_host: ssl.SSLContext
+    ca_file: str
 
 
-@pytest.fixture
-def tls(authority: trustme.CA) -> ssl.SSLContext:
-    """What a server on loopback needs to speak TLS."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    return context
-
-
-@pytest.fixture
-def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
-    """The authority's certificate as a file."""
-    path = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return path
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Secure:
+    """Certificates of an authority that nobody trusts."""
+    authority = trustme.CA()
+    contexts = [ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(2)]
+    for context, host in zip(contexts, ("127.0.0.1", "agent.example.com"), strict=True):
+        authority.issue_cert(host).configure_cert(context)
+    path = str(tmp_path_factory.mktemp("tls") / "ca.pem")
+    authority.cert_pem.write_to_path(path)
+    return Secure(*contexts, path)
 
 
 @pytest.mark.contract
 def test_redirects_within_the_origin_are_followed(serve: Serve) -> None:
-    """A GET and a DELETE follow redirects within their origin, with the token and the same method."""
-    for status in (301, 302, 307, 308):
-        for name in ("get_plugin_release", "delete_plugin_release"):
-            server, client = serve(redirect(status, "/plugin_releases/7/"), reply(RELEASE))
-            getattr(client, name)(7)
+    """Redirects within the origin are followed, with the same method, token, body and key; of a POST 307 and 308."""
+    for name in ("get_plugin_release", "delete_plugin_release", "run_plugin_release"):
+        for status in (307, 308) if name in RUNS else (301, 302, 307, 308):
+            server, client = serve(redirect(status, "/elsewhere/"), reply(RELEASE))
+            getattr(client, name)(*CALLS[name])
             first, second = server.requests
-            assert (second.method, second.path) == (first.method, "/plugin_releases/7/")
+            assert (second.method, second.path, second.body) == (first.method, "/elsewhere/", first.body)
+            assert second.headers.items() == first.headers.items()
             assert second.headers["authorization"] == "agent-token"
-
-
-@pytest.mark.contract
-def test_a_post_follows_redirects_that_keep_it(serve: Serve) -> None:
-    """A POST follows 307 and 308 within its origin, with its body and its key."""
-    for status in (307, 308):
-        server, client = serve(redirect(status, "/elsewhere/"), reply("done"))
-        assert client.run_plugin_release(7, "train", {"epochs": 1}) == "done"
-        first, second = server.requests
-        assert (second.method, second.path, second.body) == ("POST", "/elsewhere/", first.body)
-        assert second.headers["idempotency-key"] == first.headers["idempotency-key"]
 
 
 @pytest.mark.contract
@@ -144,14 +132,10 @@ def test_no_other_credentials_are_sent(serve: Serve, tmp_path: Path, monkeypatch
     assert [{"authorization", "cookie"} & request.headers.keys() for request in server.requests] == [set()] * 2
 
 
-def test_certificates_are_checked(
-    open_client: OpenClient, open_server: OpenServer, tls: ssl.SSLContext, authority: trustme.CA, ca_file: Path
-) -> None:
+def test_certificates_are_checked(open_client: OpenClient, open_server: OpenServer, tls: Secure) -> None:
     """A certificate of an unknown authority, or for another host, is refused without trying again."""
-    other = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("agent.example.com").configure_cert(other)
-    options: list[dict[str, Any]] = [{}, {"verify": ca_file}]
-    for context, given in zip((tls, other), options, strict=True):
+    options: list[dict[str, Any]] = [{}, {"verify": tls.ca_file}]
+    for context, given in zip((tls.context, tls.of_another_host), options, strict=True):
         server = open_server(tls=context)
         with pytest.raises(exceptions.ClientConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
             open_client(server.url, **given).get_plugin_release(7)
@@ -159,17 +143,13 @@ def test_certificates_are_checked(
 
 
 def test_authorities_can_be_chosen(
-    open_client: OpenClient,
-    open_server: OpenServer,
-    tls: ssl.SSLContext,
-    ca_file: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    open_client: OpenClient, open_server: OpenServer, tls: Secure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The authorities to trust are a file, an SSLContext or SSL_CERT_FILE; verify=False trusts anybody."""
-    server = open_server(tls=tls)
-    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
-    context = ssl.create_default_context(cafile=ca_file)
-    for options in ({"verify": str(ca_file)}, {"verify": context}, {"trust_env": True}, {"verify": False}):
+    server = open_server(tls=tls.context)
+    monkeypatch.setenv("SSL_CERT_FILE", tls.ca_file)
+    context = ssl.create_default_context(cafile=tls.ca_file)
+    for options in ({"verify": tls.ca_file}, {"verify": context}, {"trust_env": True}, {"verify": False}):
         assert open_client(server.url, **options).get_plugin_release(7) == RELEASE
 
 
@@ -213,13 +193,12 @@ def test_no_proxy_may_name_an_ipv6_address(open_client: OpenClient, monkeypatch:
 def test_tls_goes_through_a_tunnel(
     open_client: OpenClient,
     open_server: OpenServer,
-    tls: ssl.SSLContext,
-    ca_file: Path,
+    tls: Secure,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A proxy sees neither path nor token of TLS; where it opens no tunnel, the error says that nothing was sent."""
-    server = open_server(tls=tls)
-    options = {"trust_env": True, "verify": ca_file, "retry": RetryPolicy(backoff=0.001, reconnect=0.05)}
+    server = open_server(tls=tls.context)
+    options = {"trust_env": True, "verify": tls.ca_file, "retry": RetryPolicy(backoff=0.001, reconnect=0.05)}
     with Proxy() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         client = open_client(server.url, **options)
@@ -237,16 +216,15 @@ def test_tls_goes_through_a_tunnel(
 def test_runs_are_sent_once_through_a_proxy(
     open_client: OpenClient,
     open_server: OpenServer,
-    tls: ssl.SSLContext,
-    ca_file: Path,
+    tls: Secure,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A run whose connection breaks behind a proxy is sent once, with and without a tunnel."""
     with Proxy() as proxy:
         monkeypatch.setenv("ALL_PROXY", proxy.url)
         for fault in ("closed", "reset", "cut in the body"):
-            for server in (open_server(BROKEN[fault], tls=tls), open_server(BROKEN[fault])):
-                client = open_client(server.url, trust_env=True, verify=ca_file, retry=FAST)
+            for server in (open_server(BROKEN[fault], tls=tls.context), open_server(BROKEN[fault])):
+                client = open_client(server.url, trust_env=True, verify=tls.ca_file, retry=FAST)
                 with pytest.raises(exceptions.ClientResponseIncompleteError, match="may be running"):
                     client.run_plugin_release(7, "train")
                 assert len(server.requests) == 1
