@@ -46,25 +46,22 @@ FAULTS: dict[str, Answer] = {
 }
 
 
+KINDS = {302: exceptions.HTTPError, 403: exceptions.AuthorizationError, 500: exceptions.ServerError}
+
+
 def test_each_status_is_an_error_of_its_class(serve: Serve) -> None:
     """The class of an error follows from the status, whatever the operation, and its text from the request."""
-    kinds = {
-        302: exceptions.HTTPError,
-        403: exceptions.AuthorizationError,
-        422: exceptions.ValidationError,
-        500: exceptions.ServerError,
-    }
-    for status, kind in kinds.items():
-        server, client = serve(reply({"detail": "told"}, status), retry=None)
+    server, client = serve(*[reply({"detail": "told"}, status) for status in KINDS for _ in CALLS], retry=None)
+    for status, kind in KINDS.items():
         for name, arguments in CALLS.items():
             with pytest.raises(exceptions.HTTPError) as caught:
                 getattr(client, name)(*arguments)
             error = caught.value
-            assert type(error) is kind
-            assert (error.status_code, error.detail, error.status, error.reason) == (status, "told", status, "told")
+            assert (type(error), error.status_code, error.status) == (kind, status, status)
+            assert (error.detail, error.reason) == ("told", "told")
             request = server.requests[-1]
             assert str(error).startswith(f"{request.method} {server.url}{request.path} -> {status}: told")
-        assert len(server.requests) == len(CALLS)
+    assert len(server.requests) == len(KINDS) * len(CALLS)
 
 
 @pytest.mark.parametrize("answer", [reply({"detail": "no"}, 503, {"X-Request-ID": "r-1"}), hang_up])
@@ -112,14 +109,11 @@ def secrets_in(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_no_error_shows_a_secret(
-    open_client: OpenClient, open_server: OpenServer, caplog: pytest.LogCaptureFixture, fault: str
-) -> None:
+def test_no_error_shows_a_secret(serve: Serve, caplog: pytest.LogCaptureFixture, fault: str) -> None:
     """No error holds a token: not its text, its repr, its traceback, its pickle or its copy, and neither does a log."""
     caplog.set_level(logging.DEBUG)
-    server = open_server(FAULTS[fault])
     retry = RetryPolicy(attempts=2, backoff=0.001)
-    client = open_client(server.url, retry=retry, timeout={"connect": 60, "read": 0.05}, **SECRETS)
+    server, client = serve(FAULTS[fault], retry=retry, timeout={"connect": 60, "read": 0.05}, **SECRETS)
     with pytest.raises(exceptions.ClientError) as caught:
         client.list_plugin_releases(list_all=True)
     error = caught.value
@@ -134,28 +128,11 @@ def test_no_error_shows_a_secret(
     assert secrets_in(caplog.text) == []
 
 
-@sync_only
-def test_headers_that_repeat_a_secret_do_not_show_it(serve: Serve) -> None:
-    """An agent or a proxy that repeats the request in its headers puts no secret into those of an error."""
-    for status in (200, 500):
-        _, client = serve(body(b"<html>", status, {"X-Echo": "you sent secret-agent-token"}), **SECRETS)
-        with pytest.raises(exceptions.ClientError) as caught:
-            client.get_plugin_release(7)
-        assert caught.value.headers["x-echo"].startswith("you sent ")
-        assert secrets_in(f"{caught.value.headers} {pickle.dumps(caught.value)!r}") == []
-
-
-def test_an_agent_that_cannot_be_reached_shows_no_secret(
-    open_client: OpenClient, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_agent_that_cannot_be_reached_shows_no_secret(open_client: OpenClient) -> None:
     """An agent that nobody can reach ends in a ClientConnectionError that names its URL and no token."""
-    caplog.set_level(logging.DEBUG)
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))  # nothing listens
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}/prefix"
-        client = open_client(url, retry=None, **SECRETS)
-        for name, arguments in CALLS.items():
-            with pytest.raises(exceptions.ClientConnectionError, match="nothing was sent") as caught:
-                getattr(client, name)(*arguments)
-            assert url in str(caught.value)
-            assert secrets_in("".join(traceback.format_exception(caught.value)) + caplog.text) == []
+        with pytest.raises(exceptions.ClientConnectionError, match=f"{url}.*nothing was sent") as caught:
+            open_client(url, retry=None, **SECRETS).get_plugin_release(7)
+    assert secrets_in("".join(traceback.format_exception(caught.value))) == []

@@ -39,7 +39,7 @@ def serve_pages(open_server: OpenServer, form: str, prefix: str = "", pages: int
     def route(request: Received) -> Answer:
         query = dict(request.query)
         cursor = request.target.partition("cursor=a%2Fb%FF%00")[2]  # it comes back byte for byte
-        number = int(cursor.removesuffix("%20+") or query.get("page", 1))
+        number = int(cursor.removesuffix("%20+") or query.get("page", "1"))
         link = LINKS[form].format(url=server.url + prefix, page=number + 1) if number < pages else None
         return reply(page(releases(100 * number - 100, min(100 * number, count)), count, link, f"?page={number - 1}"))
 

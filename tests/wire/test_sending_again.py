@@ -51,18 +51,6 @@ def test_broken_runs_are_sent_once(serve: Serve, fault: str) -> None:
 
 
 @sync_only
-def test_an_error_type_is_believed(serve: Serve) -> None:
-    """An answer that says what became of the action carries no warning that it may be running."""
-    kinds = {"action_timeout": exceptions.ActionFailedError, "gpu_unavailable": exceptions.GpuUnavailableError}
-    for error_type, kind in kinds.items():
-        server, client = serve(reply({"detail": "told", "error_type": error_type}, 503), retry=FAST)
-        with pytest.raises(kind) as caught:
-            client.run_plugin_release(7, "train")
-        assert "may be running" not in str(caught.value)
-        assert len(server.requests) == 1
-
-
-@sync_only
 @pytest.mark.parametrize("name", RUNS)
 def test_runs_are_sent_again_where_that_is_safe(serve: Serve, name: str) -> None:
     """A run that was refused with 429 is sent again with its key, and with replay_runs one that broke as well."""

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import textwrap
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.wire.faults import FaultServer
 
 
-SLOW = then(lambda _: time.sleep(0.001) is None, reply(RELEASE))
+SLOW = then(lambda _: not threading.Event().wait(0.001), reply(RELEASE))
 
 
 @pytest.mark.parametrize("most", [2, 100])
