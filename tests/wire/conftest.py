@@ -13,13 +13,13 @@ import pytest
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from synapse_sdk.clients.agent.raw import AsyncWithRawResponse
 
-from tests.wire.faults import RELEASE, RoutedServer, reply
+from tests.wire.faults import RELEASE, SECONDS, RoutedServer, reply
 
 OpenClient = Callable[..., Any]
 OpenServer = Callable[..., RoutedServer]
 Serve = Callable[..., tuple[RoutedServer, Any]]
-LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=600)
-"""The client's own, but that no connection expires because the machine is slow."""
+PATIENCE = {"limits": httpx.Limits(max_connections=100, keepalive_expiry=600), "timeout": SECONDS}
+"""Nothing expires because the machine is slow."""
 sync_only = pytest.mark.parametrize("flavour", ["sync"], indirect=True)
 """Marks a test of code that both flavours share: the sync one is enough."""
 
@@ -90,7 +90,7 @@ def open_client(flavour: str) -> Iterator[OpenClient]:
         runner = stack.enter_context(asyncio.Runner()) if flavour == "async" else None
 
         def make(url: str, *, waits: list[float] | None = None, **options: Any) -> Any:
-            options = {"agent_token": "agent-token", "trust_env": False, "limits": LIMITS, **options}
+            options = {"agent_token": "agent-token", "trust_env": False, **PATIENCE, **options}
             if runner is None:
                 sync = stack.enter_context(contextlib.closing(AgentClient(url, **options)))
                 if waits is not None:

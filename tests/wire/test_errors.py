@@ -14,7 +14,7 @@ from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import RetryPolicy
 
 from tests.wire.conftest import sync_only
-from tests.wire.faults import CALLS, body, hang_up, head, page, raw, reply, silence
+from tests.wire.faults import CALLS, body, hang_up, head, page, raw, reply, silence, until
 
 if TYPE_CHECKING:
     from synapse_sdk.testing.server import Answer
@@ -123,6 +123,7 @@ def test_no_error_shows_a_secret(serve: Serve, caplog: pytest.LogCaptureFixture,
         assert repr(vars(again)) == repr(vars(error))
     shown.append(ascii(pickle.dumps(error)))
     assert secrets_in(" ".join(shown)) == []
+    until(lambda: server.requests)
     assert len(secrets_in(" ".join(server.requests[0].headers.values()))) == 4
     assert caplog.records
     assert secrets_in(caplog.text) == []
