@@ -16,6 +16,7 @@ import trio
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 
+from tests.wire.conftest import sync_only
 from tests.wire.faults import RELEASE, SECONDS, reply, silence, then, until
 
 if TYPE_CHECKING:
@@ -107,6 +108,15 @@ def test_a_closed_client_says_so(serve: Serve) -> None:
         with pytest.raises(RuntimeError, match="closed"):
             method(*arguments)
     assert len(server.requests) == 1
+
+
+@sync_only
+def test_a_call_survives_that_its_client_is_closed(serve: Serve) -> None:
+    """A call that is under way when another thread closes its client ends as ever, and its connection is closed."""
+    server, client = serve()
+    server.answers[:] = [then(lambda _: client.close() is None, reply(RELEASE))]
+    assert client.get_plugin_release(7) == RELEASE
+    until(lambda: not server.open_connections)
 
 
 FORKS = {
