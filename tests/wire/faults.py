@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 from synapse_sdk.clients.agent import RetryPolicy
 from synapse_sdk.testing import faults
 from synapse_sdk.testing.faults import body, drip, head, raw, reply, then
-from synapse_sdk.testing.server import FaultServer, Received
+from synapse_sdk.testing.server import Answer, FaultServer, Received
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from synapse_sdk.testing.server import Answer
-
-__all__ = ["FaultServer", "Received", "RoutedServer", "body", "drip", "head", "raw", "reply", "then"]
+__all__ = ["Answer", "FaultServer", "Received", "RoutedServer", "body", "drip", "head", "raw", "reply", "then"]
 
 FAST = RetryPolicy(backoff=0.001, reconnect=60)
 """Retries at once, and gives up no agent because the machine is slow."""

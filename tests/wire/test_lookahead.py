@@ -11,16 +11,13 @@ import pytest
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AsyncAgentClient, lookahead
 
-from tests.wire.faults import BROKEN, FAST, SECONDS, page, reply, silence, until
+from tests.wire.faults import BROKEN, FAST, SECONDS, Answer, Received, RoutedServer, page, reply, silence, until
 from tests.wire.test_pages import releases
 
 if TYPE_CHECKING:
     import socket
 
-    from synapse_sdk.testing.server import Answer
-
     from tests.wire.conftest import OpenClient, OpenServer
-    from tests.wire.faults import Received, RoutedServer
 
 
 @pytest.fixture(autouse=True)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from synapse_sdk import exceptions
 
-from tests.wire.conftest import sync_only
-from tests.wire.faults import FAST, page, reply
-
-if TYPE_CHECKING:
-    from synapse_sdk.testing.server import Answer
-
-    from tests.wire.conftest import OpenClient, OpenServer, Serve
-    from tests.wire.faults import FaultServer, Received
+from tests.wire.conftest import OpenClient, OpenServer, Serve, sync_only
+from tests.wire.faults import FAST, Answer, FaultServer, Received, page, reply
 
 PATH = "/plugin_releases/"
 LINKS = {
@@ -91,16 +85,6 @@ def test_an_iteration_holds_one_page(open_client: OpenClient, open_server: OpenS
         tracemalloc.stop()
     assert count == 5950
     assert peak < 2**20
-
-
-@pytest.mark.contract
-@sync_only
-def test_one_page_is_asked_for_as_given(serve: Serve) -> None:
-    """One page is asked for with the caller's parameters alone, and returned as it was sent."""
-    server, client = serve(reply({**page([], 0), "extra": 1}))
-    assert client.list_plugin_releases({"page": 3, "plugin": "ocr"}) == {**page([], 0), "extra": 1}
-    assert client.list_plugin_releases() == {**page([], 0), "extra": 1}
-    assert [request.query for request in server.requests] == [[("page", "3"), ("plugin", "ocr")], []]
 
 
 BAD_PAGES: dict[str, tuple[Any, str]] = {

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from synapse_sdk import exceptions
 
-from tests.wire.conftest import sync_only
-from tests.wire.faults import FAST, hang_up, page, reply
-
-if TYPE_CHECKING:
-    from synapse_sdk.testing.server import Answer
-
-    from tests.wire.conftest import Serve
-    from tests.wire.faults import FaultServer
+from tests.wire.conftest import Serve, sync_only
+from tests.wire.faults import FAST, Answer, FaultServer, hang_up, page, reply
 
 pytestmark = pytest.mark.contract
 

@@ -10,7 +10,7 @@ import uuid
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
@@ -18,13 +18,8 @@ from synapse_agent_api import models
 from synapse_sdk import __version__, exceptions
 from synapse_sdk.clients.agent import AgentClient
 
-from tests.wire.conftest import sync_only
+from tests.wire.conftest import OpenClient, OpenServer, Serve, sync_only
 from tests.wire.faults import CALLS, RELEASE, RUNS, hang_up, head, page, raw, reply
-
-if TYPE_CHECKING:
-    import socket
-
-    from tests.wire.conftest import OpenClient, OpenServer, Serve
 
 pytestmark = pytest.mark.contract
 
@@ -150,7 +145,7 @@ def test_a_request_leaves_as_one(open_client: OpenClient, open_server: OpenServe
     """A server that reads once has seen the whole of a small request, its body included."""
     seen: list[bytes] = []
 
-    def read_once(connection: socket.socket) -> bool:
+    def read_once(connection: Any) -> bool:
         seen.append(connection.recv(65536))
         return raw(head(200, {"Content-Length": "6", "Connection": "close"}) + b'"done"')(connection)
 

@@ -14,13 +14,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tests.wire.conftest import sync_only
+from tests.wire.conftest import OpenServer, Serve, sync_only
 from tests.wire.faults import FAST, RELEASE, hang_up, page, reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tests.wire.conftest import OpenServer, Serve
 
 
 CALL = r"GET /plugin_releases/: "
@@ -121,19 +119,14 @@ def test_a_program_that_logs_is_not_doubled(open_server: OpenServer) -> None:
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize(
-    "setup",
-    [
-        {"after": "logging.getLogger('synapse_sdk').addHandler(logging.NullHandler())"},
-        {"after": "logging.basicConfig(); logging.getLogger('synapse_sdk').propagate = False"},
-        {"before": "sys.stderr = io.StringIO()", "after": "sys.stderr = sys.__stderr__"},
-    ],
-    ids=["a handler that drops", "a handler that is not reached", "another stderr"],
-)
-def test_what_writes_nothing_does_not_silence_the_log(open_server: OpenServer, setup: dict[str, str]) -> None:
+def test_what_writes_nothing_does_not_silence_the_log(open_server: OpenServer) -> None:
     """The log goes to what stderr is at the time, also where handlers of the program get no line, or write none."""
-    (line,) = said("INFO ", lists(open_server), **setup)
-    assert line.endswith("synapse_sdk INFO: GET /plugin_releases/: 503, trying again in 0.00 s")
+    drops = "logging.getLogger('synapse_sdk').addHandler(logging.NullHandler())"
+    is_not_reached = "logging.basicConfig(); logging.getLogger('synapse_sdk').propagate = False"
+    restored = {"before": "sys.stderr = io.StringIO()", "after": "sys.stderr = sys.__stderr__"}
+    for setup in ({"after": drops}, {"after": is_not_reached}, restored):
+        (line,) = said("INFO ", lists(open_server), **setup)
+        assert line.endswith("synapse_sdk INFO: GET /plugin_releases/: 503, trying again in 0.00 s")
 
 
 @pytest.mark.heavy

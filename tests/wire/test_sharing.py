@@ -8,7 +8,6 @@ import sys
 import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -16,13 +15,8 @@ import trio
 from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 
-from tests.wire.conftest import sync_only
-from tests.wire.faults import RELEASE, SECONDS, reply, silence, then, until
-
-if TYPE_CHECKING:
-    from tests.wire.conftest import OpenServer, Serve
-    from tests.wire.faults import FaultServer
-
+from tests.wire.conftest import OpenServer, Serve, sync_only
+from tests.wire.faults import RELEASE, SECONDS, FaultServer, reply, silence, then, until
 
 SLOW = then(lambda _: not threading.Event().wait(0.001), reply(RELEASE))
 

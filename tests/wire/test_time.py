@@ -18,13 +18,10 @@ from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AsyncAgentClient, RetryPolicy
 from synapse_sdk.clients.agent.attempt import ATTEMPT
 
-from tests.wire.faults import RELEASE, SECONDS, drip, head, raw, reply, silence, then, until
+from tests.wire.faults import RELEASE, SECONDS, Answer, FaultServer, drip, head, raw, reply, silence, then, until
 
 if TYPE_CHECKING:
-    from synapse_sdk.testing.server import Answer
-
     from tests.wire.conftest import OpenClient, OpenServer, Serve
-    from tests.wire.faults import FaultServer
 
 LATE: dict[str, Answer] = {
     "silence": silence,
