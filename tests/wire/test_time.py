@@ -74,7 +74,7 @@ def test_a_dripping_answer_ends_with_the_total_time(
 
 
 @pytest.mark.contract
-def test_runs_wait_as_long_as_they_must(open_client: OpenClient, flavour: str) -> None:
+def test_runs_wait_as_long_as_they_must(open_client: OpenClient) -> None:
     """A run has no read timeout and no total time, unless they are given; other calls have both."""
     bounds: list[tuple[float | None, bool]] = []
 
