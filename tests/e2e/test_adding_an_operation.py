@@ -14,20 +14,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "adding-an-operation.md").read_text(encoding="utf-8")
-COPIED = (
-    "wrapper",
-    "generated",
-    "agent",
-    "openapi",
-    "tests",
-    "tools",
-    "examples",
-    "docs",
-    "pyproject.toml",
-    "generator-config.yaml",
-    "CHANGELOG.md",
-    "README.md",
-)
 GATE = ("tests/contract/test_document.py", "tests/contract/test_facts.py")
 LESS = ("-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:xdist")
 
@@ -98,13 +84,9 @@ def run(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def copy(source: Path, target: Path) -> Path:
-    """Copy what the gates need of a repository."""
-    for name in COPIED:
-        if (source / name).is_dir():
-            shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source / name, target / name)
-    return target
+    """Copy a repository, but for what is hidden or built."""
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "build", "dist")
+    return Path(shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True))
 
 
 @pytest.fixture(scope="module")

@@ -47,11 +47,6 @@ const wide = [...document.querySelectorAll(".md-main *, .md-header *")].filter(e
 return [document.documentElement.scrollWidth - width, wide.map(element => element.outerHTML.slice(0, 120))];
 """
 """How far the page is wider than the window, and what stands out of it without a bar to scroll it by."""
-FOUND = """
-const all = root => [...root.querySelectorAll("*")].flatMap(e => e.shadowRoot ? all(e.shadowRoot) : [e]);
-return all(document).filter(e => e.tagName === "A" && e.href.includes("?h=")).map(e => e.href);
-"""
-"""The links that the search shows, which stand in a shadow tree."""
 
 
 class Page(HTMLParser):
@@ -187,26 +182,3 @@ def test_pages_fit_and_stay_at_home(url: str, pages: dict[str, Page], width: int
     assert [entry for entry in log if entry["level"] == "SEVERE"] == []
     assert len(sent) > len(pages)
     assert [each for each in sent if not each.startswith((url, "data:", "blob:"))] == []
-
-
-@needs_browser
-def test_search_finds_a_page_by_a_word_of_it(url: str) -> None:
-    """The search, opened with Ctrl+K, leads to the place on a page where a word stands."""
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    browser = open_browser(1280, "light")
-    try:
-        browser.get(f"{url}/index.html")
-        wait = WebDriverWait(browser, 120)
-
-        def found(word: str) -> list[str]:
-            browser.find_element(By.TAG_NAME, "body").send_keys(Keys.CONTROL, "k")
-            browser.switch_to.active_element.send_keys(word)
-            links: list[str] = wait.until(lambda _: browser.execute_script(FOUND))
-            return links
-
-        assert any(link.startswith(f"{url}/retries.html?h=idempotency#") for link in found("idempotency"))
-    finally:
-        browser.quit()
