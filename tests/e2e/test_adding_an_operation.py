@@ -27,18 +27,10 @@ class Step(NamedTuple):
 
     def apply(self, tree: Path) -> None:
         """Change the file; the text before must be there once."""
-        replace(tree / self.path, self.before, self.after)
-
-    def forget(self, tree: Path) -> None:
-        """Change the file back."""
-        replace(tree / self.path, self.after, self.before)
-
-
-def replace(path: Path, old: str, new: str) -> None:
-    """Put a text in the place of another one, which is there once."""
-    text = path.read_text(encoding="utf-8")
-    assert text.count(old) == 1, f"{path.name} has this {text.count(old)} times:\n{old}"
-    path.write_text(text.replace(old, new), encoding="utf-8")
+        path = tree / self.path
+        text = path.read_text(encoding="utf-8")
+        assert text.count(self.before) == 1, f"{path.name} has this {text.count(self.before)} times:\n{self.before}"
+        path.write_text(text.replace(self.before, self.after), encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -132,7 +124,7 @@ def test_what_is_forgotten_is_named(changed: Path, tmp_path: Path, command: str)
         shutil.copytree(ROOT / "generated", tree / "generated")
     for step in STEPS:
         if FORGOTTEN[command] in step.path:
-            step.forget(tree)
+            Step(step.path, step.after, step.before).apply(tree)
     shown = next(block for block in blocks("text") if command in block.partition("\n")[0])
     arguments = [command, "--check"] if command.startswith("tools/") else ["-m", "pytest", "-x", *LESS, command]
     done = run(tree, *arguments)

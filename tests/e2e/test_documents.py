@@ -60,18 +60,12 @@ def test_each_folder_is_described() -> None:
 
 
 @pytest.mark.heavy
-def test_decisions_have_one_form() -> None:
-    """Each decision has its number and three headings, none is missing in between, and each that is named exists."""
-    decisions = sorted((DOCUMENTS / "decisions").iterdir())
-    numbers = [path.name[:4] for path in decisions]
-    assert numbers == [f"{number:04}" for number in range(1, len(decisions) + 1)]
-    for path in decisions:
-        text = path.read_text(encoding="utf-8")
-        assert text.startswith(f"# {path.name[:4]}: ")
-        assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences"]
+def test_decisions_that_are_named_exist() -> None:
+    """Wherever a file of this repository names a decision by its number, there is one."""
+    numbers = {path.name[:4] for path in (DOCUMENTS / "decisions").iterdir()}
     named = re.findall(r"docs/decisions/(\d{4})", shown("git", "grep", "-h", "docs/decisions/[0-9]"))
     assert named
-    assert set(named) - set(numbers) == set()
+    assert set(named) - numbers == set()
 
 
 @pytest.mark.heavy
