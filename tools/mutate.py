@@ -26,11 +26,10 @@ MODULES = ("endpoints", "lookup", "legacy", "runtime/retry", "runtime/pagination
 # mutmut runs those that reach the mutated function, the fastest first; these are enough, and a mutant costs a second.
 TESTS = (
     "tests/unit/test_legacy.py",
-    "tests/unit/test_lookahead.py",
     "tests/unit/test_lookup.py",
+    "tests/unit/test_operations.py",
     "tests/unit/test_pagination.py",
     "tests/unit/test_retries.py",
-    "tests/wire/test_requests.py",
 )
 LEAST_KILLED = 0.9
 KILLED = {"killed", "timeout"}

@@ -71,5 +71,5 @@ def _stop_with_owner(server: Any, control: socket.socket, owner: int) -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        main(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
+    with contextlib.suppress(KeyboardInterrupt), socket.socket(fileno=int(sys.argv[1])) as end:
+        main(end, int(sys.argv[2]))

@@ -53,16 +53,7 @@ def write_plugin(
     version: str = "1.0.0",
     folder: str | None = None,
 ) -> Path:
-    """Write a plugin into a registry, and return its folder.
-
-    Args:
-        registry: The registry.
-        code: The plugin's code.
-        sources: Its files by their path within it.
-        actions: Its actions' entrypoints by name; `run` at `plugin:run` where left out.
-        version: Its version.
-        folder: The name of its folder; its code where left out.
-    """
+    """Write a plugin into a registry, with `run` at `plugin:run` unless other actions are given; return its folder."""
     target = registry / (folder or code)
     config = {
         "name": code,
@@ -116,7 +107,7 @@ def client_at(url: str, token: str) -> httpx.Client:
     return httpx.Client(
         base_url=url,
         headers={"Authorization": token},
-        timeout=httpx.Timeout(30),
+        timeout=httpx.Timeout(120),
         event_hooks={"response": [check_answer]},
         trust_env=False,
     )
@@ -184,7 +175,7 @@ def raw_request(
     agent: ThreadedAgent, method: str, target: str, headers: dict[str, str] | None = None, body: bytes | None = None
 ) -> tuple[int, dict[str, str], bytes]:
     """Send a request whose target goes out as it is, without the tidying of an HTTP client; give its answer."""
-    with closing(http.client.HTTPConnection(agent.url.removeprefix("http://"), timeout=10)) as connection:
+    with closing(http.client.HTTPConnection(agent.url.removeprefix("http://"), timeout=120)) as connection:
         connection.putrequest(method, target, skip_accept_encoding=True)
         for name, value in {"Authorization": agent.token, **(headers or {})}.items():
             connection.putheader(name, value)
@@ -203,7 +194,7 @@ def as_json(body: bytes) -> Any:
     return json.loads(body)
 
 
-def until(happened: Callable[[], object], seconds: float = 10) -> None:
+def until(happened: Callable[[], object], seconds: float = 120) -> None:
     """Wait until something has happened, and fail if it does not."""
     limit = time.monotonic() + seconds
     while not happened():

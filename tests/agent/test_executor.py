@@ -1,12 +1,13 @@
-"""What the agent asks of whatever runs its actions, shown with an executor of the tests' own."""
+"""What the agent asks of whatever runs its actions, how many run at a time, and what becomes of too many."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -20,19 +21,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import httpx
     from synapse_local_agent.executor import OnStart
     from synapse_local_agent.runs import Run
 
+pytestmark = pytest.mark.contract
 RUN = "/plugin_releases/1/run/"
 
 
 class Echo:
-    """An executor that answers with the params, without the help of a process: `wait` waits until it is cancelled."""
+    """An executor that answers with the params, without the help of a process: `wait` waits until it is let go."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.jobs: list[Job] = []
-        self.waiting: dict[str, asyncio.Future[Outcome]] = {}
+        self.free: set[str | None] = set()
+        self.waiting: dict[str, tuple[Job, asyncio.Future[Outcome]]] = {}
 
     def __call__(self, data: Path, variables: Mapping[str, str], limits: Limits) -> Executor:
         """The executor of an agent."""
@@ -52,14 +56,25 @@ class Echo:
         await on_start()
         run.folder.mkdir()
         run.log.write_text("said")
-        if job.action == "wait":
-            self.waiting[run.name] = asyncio.get_running_loop().create_future()
-            return await self.waiting[run.name]
+        if job.action == "wait" and job.job_id not in self.free:
+            self.waiting[run.name] = (job, asyncio.get_running_loop().create_future())
+            return await self.waiting[run.name][1]
         return Outcome(job.params)
+
+    def let_go(self, *job_ids: str) -> None:
+        """Let runs of these jobs end, those that wait and those to come."""
+        self.free.update(job_ids)
+        for job, end in list(self.waiting.values()):
+            if job.job_id in job_ids:
+                end.get_loop().call_soon_threadsafe(end.set_result, Outcome(job.params))
+
+    def started(self) -> list[str]:
+        """The jobs of the runs that have started."""
+        return sorted(job.job_id or "" for job in self.jobs)
 
     def cancel(self, name: str, outcome: Outcome) -> None:
         """End a run that waits."""
-        self.waiting[name].set_result(outcome)
+        self.waiting[name][1].set_result(outcome)
 
     def forget(self, digest: str) -> None:
         """Note that it was called."""
@@ -78,6 +93,12 @@ def echo(registry: Path) -> Echo:
     return Echo()
 
 
+def wait(http: httpx.Client, job: str, key: str | None = None) -> httpx.Response:
+    """Run a job that waits to be let go."""
+    body = {"action": "wait", "params": {"job": job}, "job_id": job}
+    return http.post(RUN, json=body, headers={"Idempotency-Key": key} if key else {})
+
+
 def outcomes(data: Path) -> list[str]:
     """What the records of an agent say became of its runs."""
     with closing(sqlite3.connect(data / "runs.sqlite")) as connection:
@@ -94,6 +115,7 @@ def test_executor_is_given_the_job_whole(registry: Path, tmp_path: Path, echo: E
     (job,) = echo.jobs
     assert (job.plugin, job.version, job.action, job.entrypoint) == ("ocr", "1.0.0", "echo", "plugin:run")
     assert (job.job_id, job.language, list(map(str, job.requirements))) == ("7", "ko", ["dryer", "washer>=1"])
+    assert json.loads(job.params) == {"a": "문서"}
     assert job.sources is not None
     assert job.sources.name == job.digest
     assert echo.calls[0] == "start"
@@ -119,19 +141,8 @@ def test_time_limit_is_kept_for_every_executor(registry: Path, echo: Echo) -> No
     """A run beyond its time is cancelled, and answered with action_timeout."""
     with ThreadedAgent(registry, limits=Limits(run_timeout=0.05), executor=echo) as agent, client_of(agent) as http:
         create(http, "ocr")
-        response = http.post(RUN, json={"action": "wait"})
+        response = wait(http, "late")
     assert (response.status_code, response.json()["error_type"]) == (504, "action_timeout")
-
-
-def test_agent_that_stops_cancels_what_runs(registry: Path, echo: Echo) -> None:
-    """When the agent stops, each run is cancelled, and its caller is told; then the executor is stopped."""
-    with ThreadPoolExecutor() as pool, ThreadedAgent(registry, executor=echo) as agent, client_of(agent) as http:
-        create(http, "ocr")
-        run = pool.submit(http.post, RUN, json={"action": "wait"})
-        until(lambda: echo.waiting)
-        agent.stop()
-        assert run.result().json()["error_type"] == "action_crashed"
-    assert echo.calls == ["start", "stop"]
 
 
 def test_executor_that_cannot_start(registry: Path) -> None:
@@ -145,3 +156,69 @@ def test_executor_that_cannot_start(registry: Path) -> None:
     with pytest.raises(RuntimeError, match="did not start") as caught:
         ThreadedAgent(registry, executor=Broken()).start()
     assert str(caught.value.__cause__) == "there is no cluster"
+
+
+def test_no_more_run_than_may(registry: Path, echo: Echo) -> None:
+    """With --max-running 2, a third run starts only once one of the two has ended, and each gets its own result."""
+    with (
+        ThreadedAgent(registry, limits=Limits(max_running=2), executor=echo) as agent,
+        client_of(agent) as http,
+        ThreadPoolExecutor() as pool,
+    ):
+        create(http, "ocr")
+        runs = [pool.submit(wait, http, job) for job in "ab"]
+        until(lambda: echo.started() == ["a", "b"])
+        runs.append(pool.submit(wait, http, "c"))
+        assert http.get("/health/").status_code == 200
+        assert echo.started() == ["a", "b"]
+        echo.let_go("b")
+        until(lambda: echo.started() == ["a", "b", "c"])
+        until(lambda: len(echo.waiting) == 3)
+        echo.let_go("a", "c")
+        assert [result_of(run.result())["job"] for run in runs] == ["a", "b", "c"]
+
+
+def test_run_beyond_the_queue_is_refused(registry: Path, echo: Echo) -> None:
+    """Where the queue is full, a run is 429 with Retry-After and nothing of it was carried out; those before go on."""
+    limits = Limits(max_running=1, max_queue=1)
+    with (
+        ThreadedAgent(registry, limits=limits, executor=echo) as agent,
+        client_of(agent) as http,
+        ThreadPoolExecutor() as pool,
+    ):
+        create(http, "ocr")
+        first = pool.submit(wait, http, "a")
+        until(lambda: echo.waiting)
+        keys = {"b": str(uuid4()), "c": str(uuid4())}
+        runs = {pool.submit(wait, http, job, key): job for job, key in keys.items()}
+        refused = next(as_completed(runs))
+        assert refused.result().status_code == 429
+        assert int(refused.result().headers["Retry-After"]) > 0
+        assert "--max-queue" in detail(refused.result())
+        echo.let_go("a", "b", "c")
+        (other,) = set(runs) - {refused}
+        assert result_of(first.result()) == {"job": "a"}
+        assert result_of(other.result()) == {"job": runs[other]}
+        assert echo.started() == ["a", runs[other]]
+        # The refusal was not remembered.
+        assert result_of(wait(http, runs[refused], keys[runs[refused]])) == {"job": runs[refused]}
+
+
+def test_stop_answers_those_that_run_and_wait(registry: Path, echo: Echo) -> None:
+    """When the agent stops, runs are answered with action_crashed; those that wait never start."""
+    with (
+        ThreadedAgent(registry, limits=Limits(max_running=1, max_queue=2), executor=echo) as agent,
+        client_of(agent) as http,
+        ThreadPoolExecutor() as pool,
+    ):
+        create(http, "ocr")
+        first = pool.submit(wait, http, "a")
+        until(lambda: echo.waiting)
+        runs: list[Future[Any]] = [pool.submit(wait, http, job) for job in "bcd"]
+        refused = next(as_completed(runs))  # so the other two wait by now
+        agent.stop()
+        answers = [run.result() for run in (first, *runs) if run is not refused]
+    assert refused.result().status_code == 429
+    assert [answer.json()["error_type"] for answer in answers] == ["action_crashed"] * 3
+    assert echo.started() == ["a"]
+    assert echo.calls == ["start", "stop"]

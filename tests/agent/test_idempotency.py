@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -31,8 +34,8 @@ if TYPE_CHECKING:
 
     from tests.agent.conftest import Serve
 
+pytestmark = pytest.mark.contract
 RUN = "/plugin_releases/1/run/"
-ONE_AT_A_TIME = ("--max-running", "1", "--max-queue", "1")
 COUNTING = """
 import os, pathlib
 
@@ -59,41 +62,22 @@ def run(http: httpx.Client, key: str | None, file: Path, **params: Any) -> httpx
 
 
 def test_repeat_has_the_first_answer(counting: httpx.Client, tmp_path: Path) -> None:
-    """The same key and body run the action once; the repeat has the same status, type and body."""
+    """The same key and JSON, however they are written, run the action once, even if it fails; others run."""
     key = str(uuid4())
     first, second = (run(counting, key, tmp_path / "calls") for _ in range(2))
     assert (first.status_code, first.json()) == (200, {"calls": 1})
     assert (second.status_code, second.content) == (200, first.content)
     assert second.headers["content-type"] == first.headers["content-type"]
-    assert (tmp_path / "calls").read_text() == "x"
-
-
-def test_without_a_key_or_with_another_it_runs_again(counting: httpx.Client, tmp_path: Path) -> None:
-    """Calls without a key, or with keys of their own, run each."""
-    for key in (None, None, str(uuid4()), str(uuid4())):
-        run(counting, key, tmp_path / "calls")
-    assert (tmp_path / "calls").read_text() == "xxxx"
-
-
-def test_form_of_key_and_body_does_not_matter(counting: httpx.Client, tmp_path: Path) -> None:
-    """The key in capitals and the same JSON in another order of fields are the same call."""
-    key = str(uuid4())
-    file = str(tmp_path / "calls")
-    for sent, body in (
-        (key, f'{{"action": "run", "params": {{"file": "{file}", "a": 1}}}}'),
-        (key.upper(), f'{{"params":{{"a":1,"file":"{file}"}},"action":"run"}}'),
-    ):
-        headers = {"Idempotency-Key": sent, "Content-Type": "application/json"}
-        assert result_of(counting.post(RUN, content=body, headers=headers)) == {"calls": 1}
-
-
-@pytest.mark.parametrize("then", ["raise ValueError('no')", "os._exit(3)"])
-def test_failure_is_the_answer_too(counting: httpx.Client, tmp_path: Path, then: str) -> None:
-    """An action that failed or crashed is not run again: the repeat has the same failure."""
-    key = str(uuid4())
-    first, second = (run(counting, key, tmp_path / "calls", then=then) for _ in range(2))
-    assert (first.status_code, second.status_code, second.json()) == (500, 500, first.json())
-    assert (tmp_path / "calls").read_text() == "x"
+    content = f'{{"params":{{"file":"{tmp_path}/calls"}}, "action":"run"}}'
+    headers = {"Idempotency-Key": key.upper(), "Content-Type": "application/json"}
+    assert result_of(counting.post(RUN, content=content, headers=headers)) == {"calls": 1}
+    for number, other in enumerate((None, None, str(uuid4()), str(uuid4())), 2):
+        assert result_of(run(counting, other, tmp_path / "calls")) == {"calls": number}
+    for number, then in enumerate(("raise ValueError('no')", "os._exit(3)"), 6):
+        key = str(uuid4())
+        first, second = (run(counting, key, tmp_path / "calls", then=then) for _ in range(2))
+        assert (first.status_code, second.status_code, second.json()) == (500, 500, first.json())
+        assert (tmp_path / "calls").read_text() == "x" * number
 
 
 def test_key_of_another_call_is_refused(counting: httpx.Client, registry: Path, tmp_path: Path) -> None:
@@ -132,115 +116,92 @@ def test_repeat_waits_while_the_first_runs(own_http: httpx.Client, registry: Pat
     assert len(runs_of(tmp_path / "data")) == 1
 
 
-def test_client_that_went_away_gets_its_answer_later(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """A caller that gave up waiting asks again with its key, and gets the outcome of the run that went on."""
+def test_client_that_went_away_gets_its_answer_later(
+    own_agent: ThreadedAgent, own_http: httpx.Client, registry: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A caller that leaves during its run, or halfway through its body, troubles nobody, and asks again by its key."""
     write_waiting_plugin(registry)
     create(own_http, "waiting")
     body = {"action": "wait", "params": {"started": str(tmp_path / "started"), "go": str(tmp_path / "go")}}
-    headers = {"Idempotency-Key": str(uuid4())}
-    with ThreadPoolExecutor() as pool:
-        leaving = pool.submit(own_http.post, RUN, json=body, headers=headers, timeout=0.5)
+    content = json.dumps(body).encode()
+    key = {"Idempotency-Key": str(uuid4())}
+    headers = {**key, "Authorization": own_agent.token, "Content-Type": "application/json"}
+    with closing(HTTPConnection(own_agent.url.removeprefix("http://"))) as leaving:
+        leaving.request("POST", RUN, content, headers)
         process_in(tmp_path / "started")
-        assert isinstance(leaving.exception(), httpx.ReadTimeout)
-        (tmp_path / "go").touch()
-        assert result_of(own_http.post(RUN, json=body, headers=headers)) == "late"
-    assert len(runs_of(tmp_path / "data")) == 1
+    with closing(HTTPConnection(own_agent.url.removeprefix("http://"))) as leaving:
+        leaving.request("POST", RUN, content[:9], {**headers, "Content-Length": str(len(content))})
+    assert result_of(run_source(own_http, "def run(params): return 1")) == 1
+    (tmp_path / "go").touch()
+    assert result_of(own_http.post(RUN, json=body, headers=key)) == "late"
+    assert [row["action"] for row in runs_of(tmp_path / "data")].count("wait") == 1
+    assert capfd.readouterr() == ("", "")
 
 
 def test_what_was_refused_before_the_run_is_not_remembered(
     own_http: httpx.Client, registry: Path, tmp_path: Path
 ) -> None:
-    """A call that never came to a run (no release, no such action) may be repeated once what was wrong is mended."""
+    """A call that never came to a run may be repeated once that is mended; the answer outlives its release."""
     key = str(uuid4())
     assert run(own_http, key, tmp_path / "calls").status_code == 404
     write_plugin(registry, "ocr", {"plugin.py": COUNTING})
     create(own_http, "ocr")
     assert result_of(run(own_http, key, tmp_path / "calls")) == {"calls": 1}
+    assert own_http.delete("/plugin_releases/1").status_code == 204
+    assert result_of(run(own_http, key, tmp_path / "calls")) == {"calls": 1}
 
 
-def test_answer_outlives_the_release(counting: httpx.Client, tmp_path: Path) -> None:
-    """The answer to a key stays what it was where its release was deleted."""
-    key = str(uuid4())
-    run(counting, key, tmp_path / "calls")
-    assert counting.delete("/plugin_releases/1").status_code == 204
-    assert result_of(run(counting, key, tmp_path / "calls")) == {"calls": 1}
-
-
-def test_debug_runs_honour_keys_too(http: httpx.Client, tmp_path: Path) -> None:
-    """A debug run with a key is carried out once."""
+def test_debug_runs_honour_keys_too(http: httpx.Client) -> None:
+    """A debug run with a key is carried out once, and a result of some megabytes is answered again whole."""
     headers = {"Idempotency-Key": str(uuid4())}
     config = {"actions": {"run": {"entrypoint": "plugin:run"}}}
-    body = {"action": "run", "params": {"file": str(tmp_path / "calls")}, "config": config}
-    body["modules"] = {"plugin": COUNTING}
-    answers = [http.post("/plugin_releases/run_debug/", json=body, headers=headers) for _ in range(2)]
-    assert [result_of(answer) for answer in answers] == [{"calls": 1}] * 2
+    source = "import os\ndef run(params): return os.urandom(2_000_000).hex()"
+    body = {"action": "run", "config": config, "modules": {"plugin": source}}
+    first, second = (http.post("/plugin_releases/run_debug/", json=body, headers=headers) for _ in range(2))
+    assert len(first.content) == 4_000_002
+    assert first.content == second.content
 
 
-def test_answer_is_kept_across_restarts(registry: Path, tmp_path: Path) -> None:
-    """An agent that starts on the same data answers a key with the first answer."""
+def test_answer_is_kept_for_its_time(registry: Path, tmp_path: Path) -> None:
+    """An agent that starts on the same data answers a key with the first answer, until its time is over."""
     write_plugin(registry, "ocr", {"plugin.py": COUNTING})
     key = str(uuid4())
     for _ in range(2):
         with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
             create(http, "ocr")
             assert result_of(run(http, key, tmp_path / "calls")) == {"calls": 1}
-
-
-def test_answer_is_forgotten_in_time(registry: Path, tmp_path: Path) -> None:
-    """After the time for which answers are kept, the key is as good as new."""
-    write_plugin(registry, "ocr", {"plugin.py": COUNTING})
-    limits = Limits(keep_answers=0.2, sweep_interval=0.02)
-    key = str(uuid4())
+    limits = Limits(keep_answers=0.05, sweep_interval=0.02)
     with ThreadedAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
-        create(http, "ocr")
-        run(http, key, tmp_path / "calls")
         until(lambda: run(http, key, tmp_path / "calls").json() == {"calls": 2})
 
 
-def test_key_whose_run_died_with_the_agent(serve: Serve, registry: Path, tmp_path: Path) -> None:
-    """A key whose run went on when the agent was killed answers action_crashed, and the action never runs again."""
+def test_keys_of_an_agent_that_was_killed(serve: Serve, registry: Path, tmp_path: Path) -> None:
+    """A key whose run went on when the agent was killed never runs again; one whose run had not begun runs then."""
     write_plugin(registry, "ocr", {"plugin.py": COUNTING})
-    key = str(uuid4())
-    agent_process = serve("--data", tmp_path / "data", *ONE_AT_A_TIME, SYNAPSE_AGENT_TOKEN="token")
-    url = url_of(agent_process)
-    then = "import time; time.sleep(60)"
-    with client_at(url, "token") as http, ThreadPoolExecutor() as pool:
+    options = ("--data", tmp_path / "data", "--max-running", "1", "--max-queue", "1")
+    agent_process = serve(*options, SYNAPSE_AGENT_TOKEN="token")
+    begun, *keys = (str(uuid4()) for _ in range(3))
+    then = "import time; time.sleep(600)"
+    with client_at(url_of(agent_process), "token") as http, ThreadPoolExecutor(3) as pool:
         create(http, "ocr")
-        lost = pool.submit(run, http, key, tmp_path / "calls", then=then)
-        until((tmp_path / "calls").exists)
-        agent_process.kill()
-        agent_process.wait()
-        assert isinstance(lost.exception(), httpx.TransportError)
-    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
-        for _ in range(2):
-            response = run(http, key, tmp_path / "calls", then=then)
-            assert (response.status_code, response.json()["error_type"]) == (500, "action_crashed")
-            assert "new key" in detail(response)
-        assert run(http, key, tmp_path / "calls").status_code == 422  # another body
-    assert (tmp_path / "calls").read_text() == "x"
-
-
-def test_run_that_was_still_waiting_is_carried_out_after_a_restart(
-    serve: Serve, registry: Path, tmp_path: Path
-) -> None:
-    """A key whose run had not begun when the agent was killed is no run that died: its repeat runs, the first time."""
-    write_plugin(registry, "ocr", {"plugin.py": COUNTING})
-    agent_process = serve("--data", tmp_path / "data", *ONE_AT_A_TIME, SYNAPSE_AGENT_TOKEN="token")
-    url = url_of(agent_process)
-    keys = [str(uuid4()), str(uuid4())]
-    with client_at(url, "token") as http, ThreadPoolExecutor(3) as pool:
-        create(http, "ocr")
-        pool.submit(run, http, None, tmp_path / "busy", then="import time; time.sleep(60)")
-        until((tmp_path / "busy").exists)
+        lost = pool.submit(run, http, begun, tmp_path / begun, then=then)
+        until((tmp_path / begun).exists)
         calls = {pool.submit(run, http, key, tmp_path / key): key for key in keys}
         refused = next(as_completed(calls))  # with 429, so the other one waits by now
         agent_process.kill()
         agent_process.wait()
         (waiting,) = set(calls) - {refused}
-        assert isinstance(waiting.exception(), httpx.TransportError)
+        for call in (lost, waiting):
+            assert isinstance(call.exception(), httpx.TransportError)
     assert refused.result().status_code == 429
     with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+        for _ in range(2):
+            response = run(http, begun, tmp_path / begun, then=then)
+            assert (response.status_code, response.json()["error_type"]) == (500, "action_crashed")
+            assert "new key" in detail(response)
+        assert run(http, begun, tmp_path / begun).status_code == 422  # another body
         assert result_of(run(http, calls[waiting], tmp_path / calls[waiting])) == {"calls": 1}
+    assert (tmp_path / begun).read_text() == "x"
 
 
 def test_stopped_run_is_remembered_as_such(registry: Path, tmp_path: Path) -> None:
@@ -259,24 +220,3 @@ def test_stopped_run_is_remembered_as_such(registry: Path, tmp_path: Path) -> No
     with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
         assert http.post(RUN, json=body, headers=headers).json() == first.json()
     assert first.json()["error_type"] == "action_crashed"
-
-
-@pytest.mark.parametrize("key", ["x", "", "7f3f0e0a-6f1c-4c6b-9d52-2a4d8c1b7e9", "7f3f0e0a6f1c4c6b9d522a4d8c1b7e90"])
-def test_key_that_is_no_uuid_is_unprocessable(http: httpx.Client, key: str) -> None:
-    """A key that is no UUID is 422, so that no call believes itself protected that is not."""
-    response = http.post(
-        "/plugin_releases/shared@1.0.0+lite/run/", json={"action": "run"}, headers={"Idempotency-Key": key}
-    )
-    assert response.status_code == 422
-
-
-def test_large_answer_is_kept_too(http: httpx.Client) -> None:
-    """A result of some megabytes is answered again whole."""
-    headers = {"Idempotency-Key": str(uuid4())}
-    config = {"actions": {"run": {"entrypoint": "plugin:run"}}}
-    source = "import os\ndef run(params): return os.urandom(2_000_000).hex()"
-    body = {"action": "run", "config": config, "modules": {"plugin": source}}
-    first, second = (http.post("/plugin_releases/run_debug/", json=body, headers=headers) for _ in range(2))
-    assert len(first.content) == 4_000_002
-    assert first.content == second.content
-    assert run_source(http, "def run(params): return 1").status_code == 200

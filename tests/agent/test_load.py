@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from synapse_local_agent import Limits
+from synapse_local_agent import Limits, watch
 
-from tests.agent.helpers import PROC, client_at, client_of, create, result_of, runs_of, until, write_plugin
-from tests.agent.test_outcomes import ENDLESS, EXCESS
+from tests.agent.helpers import client_at, client_of, create, result_of, runs_of, until, write_plugin
+from tests.agent.test_outcomes import ENDLESS, EXCESS, HEAD, SAYS_SO, Impatient
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
 MIB = 2**20
 RUN = "/plugin_releases/1/run/"
 COUNTING = """
@@ -34,25 +35,14 @@ def run(params):
 
 def memory() -> int:
     """The memory of this process, which has the agent in it, in bytes."""
-    return int((PROC / "self" / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return watch.processes()[os.getpid()].memory
 
 
 def processes() -> set[int]:
     """Every process below this one."""
-    parents = {}
-    for stat in PROC.glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-    found = {os.getpid()}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {os.getpid()}
+    return set(watch.tree(watch.processes(), os.getpid())) - {os.getpid()}
 
 
-@pytest.mark.heavy
-@pytest.mark.timeout(600)
 def test_five_thousand_runs_of_two_hundred_clients(registry: Path, tmp_path: Path) -> None:
     """Of 5,000 runs by 200 clients, a third of them sent twice with one key, none is lost, none runs twice."""
     others = processes()  # such as those of a browser that an earlier test has used
@@ -85,29 +75,28 @@ def test_five_thousand_runs_of_two_hundred_clients(registry: Path, tmp_path: Pat
     until(lambda: processes() <= others)
 
 
-@pytest.mark.heavy
-@pytest.mark.timeout(600)
 def test_misbehaving_actions_at_length(registry: Path, tmp_path: Path) -> None:
     """Two hundred actions that crash, hang, fork, fill memory or print without end, four at a time: the good ones work.
 
     At the end no process is left, and no file is open but those that were.
     """
     others = processes()
-    head = "import asyncio, ctypes, os, pathlib, re, signal, subprocess, sys, time\ndef run(params):\n    "
-    bad = [head + source for source in (*ENDLESS.values(), *(source for source, _ in EXCESS.values()))]
+    endless = {f"{SAYS_SO}{source}" for source in ENDLESS.values()}
+    bad = [*sorted(endless), *(f"{HEAD}{source}\n    time.sleep(60)" for source, _ in EXCESS.values())]
     ends = ("os._exit(3)", "os.abort()", "ctypes.string_at(0)", "os.kill(0, signal.SIGKILL)", "sys.exit(1)", "1 / 0")
-    bad += [head + f"subprocess.Popen(['sleep', '60'], start_new_session=True)\n    {end}" for end in ends * 3]
+    bad += [f"{HEAD}subprocess.Popen(['sleep', '60'], start_new_session=True)\n    {end}" for end in ends * 3]
     good = "def run(params): return params['n']"
     choose = random.Random(1)  # noqa: S311 - which one comes when is no secret
     source = "def run(params):\n    names = {}\n    exec(params['source'], names)\n    return names['run'](params)"
     write_plugin(registry, "ocr", {"plugin.py": source})
-    limits = Limits(run_timeout=1, max_memory=150 * MIB, max_processes=12, max_log=MIB, max_running=4)
-    agent = ThreadedAgent(registry, data=tmp_path / "data", limits=limits)
+    limits = Limits(max_memory=150 * MIB, max_processes=12, max_log=MIB, max_running=4)
+    agent = ThreadedAgent(registry, data=tmp_path / "data", limits=limits, executor=Impatient)
     open_before = len(os.listdir("/dev/fd"))  # noqa: PTH208 - these are numbers, not paths
 
     def run(http: httpx.Client, number: int) -> bool:
         source = good if number % 4 == 0 else choose.choice(bad)
-        params = {"source": source, "n": number}
+        late = {"until": str(tmp_path / str(number))} if source in endless else {}
+        params = {"source": source, "n": number, **late}
         answer = http.post(RUN, json={"action": "run", "params": params})
         if number % 4 == 0:
             return bool(result_of(answer) == number)

@@ -1,104 +1,127 @@
-"""The options of `synapse-agent serve` that say what runs may take, and for how long what they leave is kept."""
+"""The command `synapse-agent serve`: what it makes of its options, and why it does not start."""
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from synapse_local_agent import Limits, server
+from synapse_local_agent.cluster.executor import OnRay
+from synapse_local_agent.local import LocalExecutor
+from synapse_sdk.cli.app import app
+from typer.testing import CliRunner
 
-from tests.agent.helpers import client_at, create, is_alive, result_of, run_source, until, url_of, write_plugin
+from tests.agent.helpers import client_at, run_source, url_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
-    import httpx
+    from typer.testing import Result
 
     from tests.agent.conftest import Serve
 
-PROCESS = "import os\ndef run(params): return os.getpid()"
-EXCESS = {
-    "--run-timeout 0.3": ("import time\ndef run(params): time.sleep(60)", "action_timeout", "longer than 0.3 s"),
-    "--max-memory 150": (
-        "def run(params):\n data = []\n while True: data.append(b'x' * 2**22)",
-        "action_crashed",
-        f"limit of {150 * 2**20}",
-    ),
-    "--max-processes 5": (
-        "import os, time\ndef run(params):\n for _ in range(9): os.fork() or time.sleep(60)\n time.sleep(60)",
-        "action_crashed",
-        "limit of 5",
-    ),
-    "--max-result 1": ("def run(params): return 'x' * 2**20", "action_result_too_large", f"limit of {2**20}"),
-    "--max-log 1": ("def run(params):\n while True: print('x' * 1000)", "action_crashed", f"limit of {2**20}"),
-}
+MIB = 2**20
+DAY = 86_400
 
 
-@pytest.mark.parametrize("option", EXCESS)
-def test_option_that_bounds_a_run(serve: Serve, option: str) -> None:
-    """Each option of what a run may take holds, in the unit that its help says."""
-    source, error_type, expected = EXCESS[option]
-    with client_at(url_of(serve(*option.split(), SYNAPSE_AGENT_TOKEN="token")), "token") as http:
-        answer = run_source(http, source).json()
-    assert answer["error_type"] == error_type
-    assert expected in answer["detail"]
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """What the command gives to the server, which is none here; signals are as before afterwards."""
+    given: dict[str, Any] = {}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    class Server:
+        def __init__(self, **options: Any) -> None:
+            given.update(options)
+
+        def serve_forever(self) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(server, "Server", Server)
+    yield given
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
-def processes(http: httpx.Client) -> list[Any]:
-    """The processes of two runs of release 1, one after the other."""
-    return [result_of(http.post("/plugin_releases/1/run/", json={"action": "run"})) for _ in range(2)]
+def invoke(*arguments: str | Path) -> Result:
+    """Call the command in this process."""
+    return CliRunner().invoke(app, ["serve", *map(str, arguments)])
 
 
-@pytest.mark.parametrize("option", ["--idle-limit 0", "--max-idle 0"])
-def test_option_that_keeps_no_process(serve: Serve, registry: Path, option: str) -> None:
-    """Without a time for idle processes, or without room for any, every run has a new one."""
-    write_plugin(registry, "ocr", {"plugin.py": PROCESS})
-    with client_at(url_of(serve(*option.split(), SYNAPSE_AGENT_TOKEN="token")), "token") as http:
-        create(http, "ocr")
-        first, second = processes(http)
-    assert first != second
-    until(lambda: not is_alive(first) and not is_alive(second))
+def test_options_become_limits(started: dict[str, Any], registry: Path, tmp_path: Path) -> None:
+    """Each option of what runs may take, and of what is kept, holds in the unit that its help says."""
+    options = "--run-timeout 0.3 --max-running 3 --max-queue 4 --max-memory 150 --max-processes 5 --max-result 6"
+    options += " --max-log 7 --idle-limit 8 --max-idle 9 --keep-runs 0.5 --keep-runs-size 10"
+    options += " --keep-environments 2 --keep-environments-size 11"
+    result = invoke("--registry", registry, "--data", tmp_path, "--token", "token", *options.split())
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "Stopped.\n")
+    assert started["limits"] == Limits(
+        run_timeout=0.3,
+        max_running=3,
+        max_queue=4,
+        max_memory=150 * MIB,
+        max_processes=5,
+        max_result=6 * MIB,
+        max_log=7 * MIB,
+        idle_limit=8,
+        max_idle=9,
+        keep_runs=0.5 * DAY,
+        keep_runs_size=10 * MIB,
+        keep_environments=2 * DAY,
+        keep_environments_size=11 * MIB,
+    )
 
 
-@pytest.mark.parametrize("option", ["--keep-runs 0", "--keep-runs-size 0", "--keep-runs 1"])
-def test_option_of_what_is_kept_of_runs(serve: Serve, tmp_path: Path, option: str) -> None:
-    """What an earlier agent recorded goes where the option says so, and stays where it does not."""
-    runs = tmp_path / "data" / "runs"
-
-    def run(*options: str, then: Callable[[], None]) -> None:
-        process = serve("--data", tmp_path / "data", *options, SYNAPSE_AGENT_TOKEN="token")
-        with client_at(url_of(process), "token") as http:
-            run_source(http, "def run(params): print(1)")
-            then()
-        process.terminate()
-        process.wait()
-
-    run(then=lambda: None)
-    (first,) = runs.iterdir()
-    if option == "--keep-runs 1":
-        run(*option.split(), then=lambda: None)
-        assert first.exists()
-    else:
-        run(*option.split(), then=lambda: until(lambda: not first.exists()))
+def test_defaults_and_further_options(started: dict[str, Any], registry: Path, tmp_path: Path) -> None:
+    """Without options the limits are the agent's defaults; the others come to the server as they are given."""
+    result = invoke("--registry", registry, "--data", tmp_path)
+    assert result.stderr == f"The agent token is in {tmp_path / 'token'}\nStopped.\n"
+    assert started["limits"] == Limits()
+    assert Limits().max_running == os.cpu_count()
+    assert (started["host"], started["port"], started["grace"], started["token"]) == ("127.0.0.1", 8600, 3, None)
+    assert (started["debug_roots"], started["allowed_hosts"]) == ([Path()], [])
+    assert started["executor"] is LocalExecutor
+    further = "--host ::1 --port 7 --grace 0.5 --debug-root a --debug-root b --allowed-host c --executor ray"
+    invoke("--registry", registry, "--token", "token", *further.split())
+    assert (started["host"], started["port"], started["grace"], started["token"]) == ("::1", 7, 0.5, "token")
+    assert (started["debug_roots"], started["allowed_hosts"]) == ([Path("a"), Path("b")], ["c"])
+    assert isinstance(started["executor"], OnRay)
+    assert started["limits"] == Limits(max_running=1000)
 
 
-@pytest.mark.parametrize(
-    "option", ["--run-timeout 0", "--max-running 0", "--max-queue -1", "--max-memory 0", "--idle-limit -1"]
-)
-def test_option_that_makes_no_sense(serve: Serve, option: str) -> None:
+def test_option_that_makes_no_sense(started: dict[str, Any], registry: Path) -> None:
     """A limit under which nothing could run ends the command with exit code 2, and names the option."""
-    process = serve(*option.split())
-    out, err = process.communicate(timeout=20)
-    assert (process.returncode, out) == (2, "")
-    assert option.split(maxsplit=1)[0] in err
+    for option in ("--run-timeout 0", "--max-running 0", "--max-queue -1", "--max-memory 0", "--idle-limit -1"):
+        result = invoke("--registry", registry, *option.split())
+        assert (result.exit_code, result.stdout) == (2, ""), option
+        assert option.split()[0] in result.stderr
+    assert started == {}
 
 
-def test_page_names_the_options_that_there_are(serve: Serve) -> None:
+@pytest.mark.heavy
+def test_options_of_a_process(serve: Serve) -> None:
+    """A limit and the log level hold for the agent that starts; its log goes to stderr, without the token."""
+    process = serve("--max-result", "1", "--log-level", "info", SYNAPSE_AGENT_TOKEN="secret-token")
+    with client_at(url_of(process), "secret-token") as http:
+        answer = run_source(http, "def run(params): return 'x' * 2**20").json()
+    process.terminate()
+    _, err = process.communicate(timeout=120)
+    assert (answer["error_type"], f"limit of {MIB}" in answer["detail"]) == ("action_result_too_large", True)
+    assert re.search(
+        r"^\d{4}-\d\d-\d\d [\d:,]+ INFO POST /plugin_releases/run_debug/ 500 \d+\.\d ms$", err, re.MULTILINE
+    )
+    assert "secret-token" not in err
+
+
+@pytest.mark.heavy
+def test_page_names_the_options_that_there_are() -> None:
     """Every option of `serve` that bounds or keeps something is on the page about runs, and every one there exists."""
     page = (Path(__file__).parents[2] / "docs" / "running-actions.md").read_text(encoding="utf-8")
-    shown, _ = serve("--help", COLUMNS="200", NO_COLOR="1", TERM="dumb").communicate(timeout=20)
-    there = set(re.findall(r"--[a-z-]+", shown))
+    there = set(re.findall(r"--[a-z-]+", invoke("--help").stdout))
     named = set(re.findall(r"`(--[a-z-]+)`", page))
     assert named <= there
     assert {name for name in there if re.match(r"--(max|keep|idle|run)-", name)} <= named

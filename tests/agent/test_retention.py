@@ -51,13 +51,18 @@ def test_large_params_and_results_are_files(own_http: httpx.Client, tmp_path: Pa
 
 
 def test_run_that_printed_nothing_has_no_folder(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """A run without output leaves no folder, be its process kept or not."""
-    write_plugin(registry, "ocr", {"plugin.py": "def run(params): return 1"})
+    """A run without output leaves no folder, be its process kept or not, and whatever it left in its work_dir."""
+    source = (
+        "def run(params, context):\n    folder = context.work_dir / 'some' / 'deep'\n    folder.mkdir(parents=True)\n"
+    )
+    source += "    (folder / 'file').write_text('x')\n    folder.chmod(0o500)\n    return str(context.work_dir)"
+    write_plugin(registry, "ocr", {"plugin.py": source})
     create(own_http, "ocr")
     for _ in range(2):
         own_http.post("/plugin_releases/1/run/", json={"action": "run"})
-    run_source(own_http, "def run(params): return 1")
-    assert [row["result"] for row in runs_of(tmp_path / "data")] == ["1"] * 3
+    work_dir = Path(result_of(run_source(own_http, source)))
+    assert work_dir.parent.parent == tmp_path / "data" / "runs"
+    assert len(runs_of(tmp_path / "data")) == 3
     assert list((tmp_path / "data" / "runs").iterdir()) == []
 
 
@@ -75,18 +80,20 @@ def test_records_of_an_older_agent(registry: Path, tmp_path: Path) -> None:
 
 def test_record_of_a_failure(own_http: httpx.Client, tmp_path: Path) -> None:
     """The row of a run that failed or crashed has the kind of failure, its detail, and how the process ended."""
-    run_source(own_http, "def run(params): raise ValueError('no')")
-    run_source(own_http, "import os\ndef run(params): os._exit(3)")
-    run_source(own_http, "import os\ndef run(params): os.abort()")
-    recorded = [(row["outcome"], row["exit"]) for row in runs_of(tmp_path / "data")]
-    assert recorded == [("action_failed", None), ("action_crashed", 3), ("action_crashed", -6)]
-    assert runs_of(tmp_path / "data")[0]["detail"].startswith("ValueError: no")
+    for body in ("raise ValueError('no')", "os._exit(3)", "os.abort()"):
+        run_source(own_http, f"import os\ndef run(params): {body}")
+    rows = runs_of(tmp_path / "data")
+    expected = [("action_failed", None), ("action_crashed", 3), ("action_crashed", -6)]
+    assert [(row["outcome"], row["exit"]) for row in rows] == expected
+    assert rows[0]["detail"].startswith("ValueError: no")
 
 
 def test_log_can_be_followed(own_http: httpx.Client, tmp_path: Path) -> None:
     """What an action prints is in its log line by line while it runs."""
-    source = "import pathlib, time\ndef run(params):\n    print('line')\n"
-    source += "    log = pathlib.Path(params['runs'])\n    return [path.read_text() for path in log.glob('*/log')]"
+    source = (
+        "import pathlib\ndef run(params):\n    print('line')\n    logs = pathlib.Path(params['runs']).glob('*/log')\n"
+    )
+    source += "    return [path.read_text() for path in logs]"
     assert result_of(run_source(own_http, source, {"runs": str(tmp_path / "data" / "runs")})) == ["line\n"]
 
 
@@ -110,10 +117,10 @@ def test_runs_that_take_too_much_are_swept(registry: Path, tmp_path: Path) -> No
 
 
 def test_run_that_goes_on_is_not_swept(registry: Path, tmp_path: Path) -> None:
-    """A run is not swept while it goes on, however long that takes."""
+    """A run is not swept while it goes on, however long that takes, and an action may remove more than its own."""
     limits = Limits(keep_runs=0, keep_runs_size=0, sweep_interval=0.02)
-    source = "import time\ndef run(params, context):\n    for _ in range(20):\n        time.sleep(0.01)\n"
-    source += "        assert context.work_dir.is_dir()\n    return 1"
+    source = "import shutil, time\ndef run(params, context):\n    for _ in range(20):\n        time.sleep(0.01)\n"
+    source += "        assert context.work_dir.is_dir()\n    shutil.rmtree(context.work_dir.parent)\n    return 1"
     with ThreadedAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
         assert result_of(run_source(http, source)) == 1
 
@@ -132,19 +139,3 @@ def test_next_agent_finishes_what_was_left(registry: Path, tmp_path: Path) -> No
         (row,) = runs_of(data)
     assert (row["outcome"], row["finished"] is not None) == ("action_crashed", True)
     assert not work_dir.exists()
-
-
-def test_action_that_removes_its_folder_has_its_result(own_http: httpx.Client, tmp_path: Path) -> None:
-    """An action that removes more than its own still comes to its result, and the run to its row."""
-    source = "import shutil\ndef run(params, context):\n    shutil.rmtree(context.work_dir.parent)\n    return 1"
-    assert result_of(run_source(own_http, source)) == 1
-    assert [row["outcome"] for row in runs_of(tmp_path / "data")] == ["succeeded"]
-
-
-def test_what_a_run_leaves_in_its_folder_is_removed(own_http: httpx.Client, tmp_path: Path) -> None:
-    """A work_dir full of files and folders, some of them read-only, is gone with its run."""
-    source = "import os\ndef run(params, context):\n    for n in range(20):\n"
-    source += "        folder = context.work_dir / str(n) / 'deep'\n        folder.mkdir(parents=True)\n"
-    source += "        (folder / 'file').write_text('x')\n    os.chmod(folder, 0o500)\n    return str(context.work_dir)"
-    work_dir = result_of(run_source(own_http, source))
-    assert not Path(work_dir).exists()

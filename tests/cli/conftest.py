@@ -8,33 +8,38 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from synapse_sdk.cli import app
+from synapse_sdk.cli import app, completion, status
 from synapse_sdk.clients.agent import AgentClient
 
 from tests.agent.helpers import write_plugin
-from tests.cli.terminal import Terminal
+from tests.cli.terminal import Screen, Terminal
 from tests.threaded_agent import ThreadedAgent
 from tests.wire.faults import FaultServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    Capture = pytest.CaptureFixture[str]
+Environment = Callable[..., dict[str, str]]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+"""Runs the program with arguments, `stdin`, and variables of the environment; one that is None is left out."""
+Show = Callable[..., Screen]
+"""Runs the program in this process and in a terminal of some `columns`; the rest as `Run` and `Screen.attached`."""
+OpenServer = Callable[..., FaultServer]
+"""Starts a server that gives some answers, and the last one for ever."""
 
 PROGRAM = str(Path(sys.executable).with_name("synapse-agent"))
+SECONDS = 120
 PLUGIN = """
 import time
 from pathlib import Path
 
 def echo(params):
     return params
-
-def text(params):
-    return params["text"]
 
 def fail(params):
     raise ValueError("the disk is gone")
@@ -45,32 +50,7 @@ def wait(params):
         time.sleep(0.01)
     return "done"
 """
-ACTIONS = {name: f"plugin:{name}" for name in ("echo", "text", "fail", "wait")}
-
-
-class Run(Protocol):
-    """Runs the program in pipes, and returns what it said."""
-
-    def __call__(
-        self, *arguments: str | Path, stdin: str = "", **variables: str | None
-    ) -> subprocess.CompletedProcess[str]:
-        """Run it with variables of the environment; one that is None is left out."""
-
-
-class OpenServer(Protocol):
-    """Starts a server that gives answers of one's own."""
-
-    def __call__(self, *answers: Any) -> FaultServer:
-        """Start one that gives these answers, and the last one for ever."""
-
-
-class Open(Protocol):
-    """Runs the program in a terminal."""
-
-    def __call__(
-        self, *arguments: str | Path, columns: int = 100, stdout: int | None = None, **variables: str | None
-    ) -> Terminal:
-        """Start it with variables of the environment; one that is None is left out."""
+ACTIONS = {name: f"plugin:{name}" for name in ("echo", "fail", "wait")}
 
 
 @pytest.fixture(scope="module")
@@ -88,38 +68,41 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedAgent]:
 
 
 @pytest.fixture
-def variables(agent: ThreadedAgent, tmp_path: Path) -> dict[str, str]:
-    """The environment of someone whose variables lead to the agent."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("SYNAPSE_", "PYTHON", "XDG_"))}
-    for name in ("NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR"):
-        ours.pop(name, None)
-    return {
-        **ours,
-        "HOME": str(tmp_path / "home"),
-        "SYNAPSE_AGENT_URL": agent.url,
-        "SYNAPSE_AGENT_TOKEN": agent.token,
-        "PYTHONWARNINGS": "error",
-    }
+def environment(agent: ThreadedAgent, tmp_path: Path) -> Environment:
+    """The environment of someone whose variables lead to the agent, with further ones laid over it."""
 
+    def environment(**given: str | None) -> dict[str, str]:
+        foreign = ("SYNAPSE_", "PYTHON", "XDG_", "NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR")
+        merged: dict[str, str | None] = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(foreign)},
+            "HOME": str(tmp_path / "home"),
+            "TERM": "xterm-256color",
+            "SYNAPSE_AGENT_URL": agent.url,
+            "SYNAPSE_AGENT_TOKEN": agent.token,
+            "PYTHONWARNINGS": "error",
+            **given,
+        }
+        return {name: value for name, value in merged.items() if value is not None}
 
-def _over(variables: dict[str, str], given: dict[str, str | None]) -> dict[str, str]:
-    merged: dict[str, Any] = {**variables, **given}
-    return {name: value for name, value in merged.items() if value is not None}
+    return environment
 
 
 @pytest.fixture
-def run(variables: dict[str, str], tmp_path: Path) -> Run:
-    """Runs the program in pipes, in a folder of its own."""
+def run(environment: Environment, tmp_path: Path) -> Run:
+    """Runs the program in a process of its own, in pipes and in a folder of its own; `stdout` may be a file."""
 
-    def run(*arguments: str | Path, stdin: str = "", **given: str | None) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str | Path, stdin: str = "", stdout: int = subprocess.PIPE, **given: str | None
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(  # noqa: S603 - our own program
             [PROGRAM, *map(str, arguments)],
             input=stdin,
-            env=_over(variables, given),
+            env=environment(**given),
             cwd=tmp_path,
-            capture_output=True,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=50,
+            timeout=SECONDS,
             check=False,
         )
 
@@ -127,27 +110,55 @@ def run(variables: dict[str, str], tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def call(variables: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> Run:
-    """The same as `run` in this process, which takes a tenth of the time."""
+def main(environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs the program in this process, which takes a tenth of the time, and returns its exit code."""
+    monkeypatch.setattr(completion, "SECONDS", SECONDS)
+    monkeypatch.setattr(status, "SECONDS", SECONDS)
 
-    def call(*arguments: str | Path, stdin: str = "", **given: str | None) -> subprocess.CompletedProcess[str]:
+    def main(arguments: tuple[str | Path, ...], given: dict[str, str | None]) -> int:
         with monkeypatch.context() as patch:
+            variables = environment(**given)
             for name in set(os.environ) - set(variables):
                 patch.delenv(name)
-            for name, value in _over(variables, given).items():
+            for name, value in variables.items():
                 patch.setenv(name, value)
             patch.chdir(tmp_path)
             patch.setattr("sys.argv", [PROGRAM, *map(str, arguments)])
-            patch.setattr("sys.stdin", io.StringIO(stdin))
             handler = signal.getsignal(signal.SIGTERM)
             try:
-                code = app.main()
+                return app.main()
+            except SystemExit as ended:  # that of the shell's completion
+                return int(ended.code or 0)
             finally:
                 signal.signal(signal.SIGTERM, handler)
-        out, err = capfd.readouterr()
-        return subprocess.CompletedProcess([*map(str, arguments)], code, out, err)
+
+    return main
+
+
+@pytest.fixture
+def call(main: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """The same as `run` in this process."""
+
+    def call(*arguments: str | Path, stdin: str = "", **given: str | None) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.stdin", io.StringIO(stdin))
+            code = main(arguments, given)
+        return subprocess.CompletedProcess(arguments, code, *capfd.readouterr())
 
     return call
+
+
+@pytest.fixture
+def show(main: Callable[..., int]) -> Show:
+    """Runs the program in this process, in a terminal."""
+
+    def show(*arguments: str | Path, columns: int = 100, stdout: int | None = None, **given: Any) -> Screen:
+        screen = Screen(columns)
+        with screen.attached(stdout, given.pop("when", None)):
+            screen.code = main(arguments, given)
+        return screen
+
+    return show
 
 
 @pytest.fixture
@@ -158,15 +169,7 @@ def open_server() -> Iterator[OpenServer]:
 
 
 @pytest.fixture
-def terminal(variables: dict[str, str]) -> Iterator[Open]:
-    """Runs the program in terminals, which are closed at the end of the test."""
-    opened: list[Terminal] = []
-
-    def start(*arguments: str | Path, columns: int = 100, stdout: int | None = None, **given: str | None) -> Terminal:
-        command = [PROGRAM, *map(str, arguments)]
-        opened.append(Terminal(command, _over(variables, given), columns=columns, stdout=stdout))
-        return opened[-1]
-
-    yield start
-    for each in opened:
-        each.__exit__()
+def terminal(environment: Environment) -> Iterator[Callable[..., Terminal]]:
+    """Runs the program in a process of its own and in a terminal, which is closed at the end of the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *arguments: stack.enter_context(Terminal([PROGRAM, *arguments], environment()))

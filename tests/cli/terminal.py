@@ -12,20 +12,99 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from typing import TYPE_CHECKING, Self
 
 import pyte
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 # The program gets the terminal as its own, so that Ctrl-C reaches it.
 START = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
-SECONDS = 30
+SECONDS = 120
+"""A safety net: nothing takes that long."""
 
 
-class Terminal:
+class Screen:
+    """A terminal, and what a program has written to it.
+
+    Args:
+        columns: How wide the terminal is.
+        lines: How high it is.
+    """
+
+    code = -1
+    """The exit code of what ran in `attached`."""
+
+    def __init__(self, columns: int = 100, lines: int = 40) -> None:
+        self.screen = pyte.Screen(columns, lines)
+        self.raw = b""
+        self._stream = pyte.ByteStream(self.screen)
+        self._master, self._slave = pty.openpty()
+        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    @property
+    def text(self) -> str:
+        """What the screen shows, without the empty lines at its end."""
+        return "\n".join(line.rstrip() for line in self.screen.display).rstrip()
+
+    def type(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._master, keys.encode())
+
+    def _read(self, end: float) -> bool:
+        """Read what came; False at the end of the program or of the time."""
+        ready, _, _ = select.select([self._master], [], [], max(0.0, end - time.monotonic()))
+        if not ready:
+            return False
+        try:
+            data = os.read(self._master, 65536)
+        except OSError:  # what Linux says once the other side is closed
+            return False
+        self.raw += data
+        self._stream.feed(data)
+        return bool(data)
+
+    @contextlib.contextmanager
+    def attached(
+        self, stdout: int | None = None, when: Mapping[str, Callable[[Self], object]] | None = None
+    ) -> Iterator[None]:
+        """Have the standard streams of this process be the terminal for a block.
+
+        Args:
+            stdout: A file descriptor for standard output, where that is not the terminal.
+            when: What is done once the screen shows a text.
+        """
+        waiting = dict(when or {})
+
+        def watch() -> None:
+            while self._read(time.monotonic() + SECONDS):
+                for text in [text for text in waiting if text in self.text]:
+                    waiting.pop(text)(self)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        before, streams = (os.dup(1), os.dup(2)), (sys.stdin, sys.stdout, sys.stderr)
+        os.dup2(self._slave if stdout is None else stdout, 1)
+        os.dup2(self._slave, 2)
+        sys.stdin = os.fdopen(self._slave, encoding="utf-8")  # not as file 0, which the C library would buffer
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
+        try:
+            yield
+        finally:
+            for stream in (sys.stdout, sys.stderr, sys.stdin):
+                stream.close()
+            sys.stdin, sys.stdout, sys.stderr = streams
+            for number, old in enumerate(before, start=1):
+                os.dup2(old, number)
+                os.close(old)
+            watcher.join()
+            os.close(self._master)
+
+
+class Terminal(Screen):
     """A program in a terminal of its own; a context manager that leaves nothing running.
 
     Args:
@@ -36,38 +115,18 @@ class Terminal:
     """
 
     def __init__(
-        self,
-        command: Sequence[str],
-        environment: Mapping[str, str],
-        *,
-        columns: int = 100,
-        lines: int = 40,
-        stdout: int | None = None,
+        self, command: Sequence[str], environment: Mapping[str, str], *, columns: int = 100, stdout: int | None = None
     ) -> None:
-        self.screen = pyte.Screen(columns, lines)
-        self.raw = b""
-        self._stream = pyte.ByteStream(self.screen)
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        variables = {"TERM": "xterm-256color", **environment}
+        super().__init__(columns)
         self.process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-c", START, *command],
-            stdin=slave,
-            stdout=slave if stdout is None else stdout,
-            stderr=slave,
-            env=variables,
+            stdin=self._slave,
+            stdout=self._slave if stdout is None else stdout,
+            stderr=self._slave,
+            env={"TERM": "xterm-256color", **environment},
             start_new_session=True,
         )
-        os.close(slave)
-
-    @property
-    def text(self) -> str:
-        """What the screen shows, without the empty lines at its end."""
-        return "\n".join(line.rstrip() for line in self.screen.display).rstrip()
-
-    def type(self, keys: str) -> None:
-        """Press keys."""
-        os.write(self._master, keys.encode())
+        os.close(self._slave)
 
     def until(self, shown: Callable[[str], bool] | str) -> str:
         """Wait until the screen shows something, and return all that it shows then."""
@@ -97,19 +156,6 @@ class Terminal:
                 pass
             if time.monotonic() < end:
                 return self.process.wait(timeout=SECONDS)
-
-    def _read(self, end: float) -> bool:
-        """Read what came; False at the end of the program or of the time."""
-        ready, _, _ = select.select([self._master], [], [], max(0.0, end - time.monotonic()))
-        if not ready:
-            return False
-        try:
-            data = os.read(self._master, 65536)
-        except OSError:  # what Linux says once the other side is closed
-            return False
-        self.raw += data
-        self._stream.feed(data)
-        return bool(data)
 
     def __enter__(self) -> Self:
         return self

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jsonschema_rs
 import yaml
 
 # The fixtures that speak to servers of raw sockets in both flavours serve here too.
@@ -20,13 +21,9 @@ ROOT = Path(__file__).parents[2]
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
-def read_document() -> dict[str, Any]:
-    """The contract, read here with PyYAML alone, so that the agent's own reading is tested against it."""
-    document: dict[str, Any] = yaml.safe_load((ROOT / "openapi" / "agent.yaml").read_text(encoding="utf-8"))
-    return document
-
-
-DOCUMENT = read_document()
+# Read with PyYAML alone, so that the agent's own reading is tested against it.
+DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "openapi" / "agent.yaml").read_text(encoding="utf-8"))
+REGISTRY = jsonschema_rs.Registry([("urn:contract", DOCUMENT)])
 
 
 def resolve(part: dict[str, Any]) -> dict[str, Any]:
@@ -39,6 +36,13 @@ def resolve(part: dict[str, Any]) -> dict[str, Any]:
     return part
 
 
+def validator(schema: dict[str, Any]) -> jsonschema_rs.Validator:
+    """A validator of a schema as it stands in the document."""
+    if "$ref" in schema:
+        schema = {"$ref": "urn:contract" + schema["$ref"]}
+    return jsonschema_rs.Draft202012Validator(schema, registry=REGISTRY, validate_formats=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """An operation as the document has it."""
@@ -49,14 +53,9 @@ class Operation:
     item: dict[str, Any]
     content: dict[str, Any]
 
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """An example of a body, where it stands, and the schema that it is an example of."""
-
-    where: str
-    schema: dict[str, Any]
-    value: Any
+    def parameters(self) -> list[dict[str, Any]]:
+        """Its parameters, those of its path first."""
+        return [resolve(part) for part in [*self.item.get("parameters", []), *self.content["parameters"]]]
 
 
 def operations() -> Iterator[Operation]:
@@ -65,25 +64,3 @@ def operations() -> Iterator[Operation]:
         for method in METHODS:
             if method in item:
                 yield Operation(item[method].get("operationId", ""), method, path, item, item[method])
-
-
-def bodies() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every media type object of a request or a response, under the name of where it stands."""
-    for operation in operations():
-        if "requestBody" in operation.content:
-            for media_type, media in resolve(operation.content["requestBody"])["content"].items():
-                yield f"{operation.id} request {media_type}", media
-        for status, response in operation.content["responses"].items():
-            if "$ref" not in response:
-                for media_type, media in response.get("content", {}).items():
-                    yield f"{operation.id} {status} {media_type}", media
-    for name, response in DOCUMENT["components"]["responses"].items():
-        for media_type, media in response["content"].items():
-            yield f"{name} {media_type}", media
-
-
-def examples() -> Iterator[Example]:
-    """Every example of a body."""
-    for where, media in bodies():
-        for name, example in media.get("examples", {}).items():
-            yield Example(f"{where} {name}", media["schema"], resolve(example)["value"])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
+import copy
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from synapse_local_agent import contract
 from synapse_local_agent.store import Store
 from synapse_sdk import __version__, exceptions
 from synapse_sdk.clients.agent import AgentClient
@@ -17,6 +18,8 @@ from tests.threaded_agent import ThreadedAgent
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.contract
 
 SCHEMAS = DOCUMENT["components"]["schemas"]
 PLUGIN = '''
@@ -44,24 +47,18 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentClient]:
 
 
 def test_releases_have_every_field(client: AgentClient) -> None:
-    """A release has every field of the contract, and no other."""
+    """A release has every field of the contract and no other, as has a page; its time is that of its caching."""
     fields = SCHEMAS["PluginRelease"]["properties"].keys()
-    assert client.get_plugin_release("teller@1.0").keys() == fields
     assert client.create_plugin_release("teller", "1.0").keys() == fields
-    assert client.list_plugin_releases()["results"][0].keys() == fields
-
-
-def test_releases_tell_when_they_were_cached(client: AgentClient) -> None:
-    """A release's time is that of its caching, since releases that are old get pruned."""
+    assert client.get_plugin_release("teller@1.0").keys() == fields
     client.delete_plugin_release("teller@1.0")
-    begun = datetime.now(UTC) - timedelta(milliseconds=1)  # which is as precise as it is told
-    created = datetime.fromisoformat(client.create_plugin_release("teller", "1.0")["created"])
-    assert begun <= created <= datetime.now(UTC)
-
-
-def test_pages_have_every_field(client: AgentClient) -> None:
-    """A page has every field of the contract, and no other."""
-    assert client.list_plugin_releases().keys() == SCHEMAS["PluginReleasePage"]["properties"].keys()
+    begun = datetime.now(UTC) - timedelta(milliseconds=1)  # the precision of the field
+    created = client.create_plugin_release("teller", "1.0")
+    assert begun <= datetime.fromisoformat(created["created"]) <= datetime.now(UTC)
+    page = client.list_plugin_releases()
+    assert page.keys() == SCHEMAS["PluginReleasePage"]["properties"].keys()
+    assert page["results"] == [created]
+    assert created.keys() == fields
 
 
 def test_health_has_every_field(client: AgentClient) -> None:
@@ -71,20 +68,16 @@ def test_health_has_every_field(client: AgentClient) -> None:
     assert health == {"status": "ok", "version": __version__}
 
 
-def test_issues_have_every_field(client: AgentClient) -> None:
-    """An issue with a request has every field of the contract, and no other."""
-    with pytest.raises(exceptions.ValidationError) as caught:
-        client.run_plugin_release("teller@1.0", data={"action": "tell", "params": []})
-    (issue,) = caught.value.detail
-    assert issue.keys() == SCHEMAS["ValidationIssue"]["properties"].keys()
-
-
 def test_errors_have_every_field(client: AgentClient) -> None:
-    """An error whose kind the agent names has both fields of the contract."""
+    """An error whose kind the agent names, and an issue with a request, have every field of the contract."""
     with pytest.raises(exceptions.ValidationError) as caught:
         client.run_plugin_release("teller@1.0", "tell", requirements=["no requirement !"])
     assert caught.value.error_type == "requirements_failed"
     assert str(caught.value.detail).startswith("requirements: ")
+    with pytest.raises(exceptions.ValidationError) as caught:
+        client.run_plugin_release("teller@1.0", data={"action": "tell", "params": []})
+    (issue,) = caught.value.detail
+    assert issue.keys() == SCHEMAS["ValidationIssue"]["properties"].keys()
 
 
 def test_a_fault_of_the_agent_is_described(client: AgentClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,50 +91,27 @@ def test_a_fault_of_the_agent_is_described(client: AgentClient, monkeypatch: pyt
 
 
 def test_runs_read_every_field(client: AgentClient) -> None:
-    """Every field of a run reaches its action."""
-    told = client.run_plugin_release("teller@1.0", "tell", {"a": 1}, job_id="job-1", language="ko")
-    assert told["params"] == {"a": 1}
-    assert (told["job_id"], told["language"], told["plugin"], told["version"]) == ("job-1", "ko", "teller", "1.0")
-    assert told["config"]["code"] == "teller"
-
-
-def test_debug_runs_read_every_field(client: AgentClient) -> None:
-    """Every field of a debug run reaches its action."""
-    told: Any = client.run_debug_plugin_release(
-        "tell",
-        {"a": 1},
+    """Every field of a run, and of a debug run, reaches its action."""
+    given: dict[str, Any] = {"action": "tell", "params": {"a": 1}, "job_id": "job-1", "language": "ko"}
+    told = client.run_plugin_release("teller@1.0", **given)
+    assert (told["params"], told["job_id"], told["language"]) == ({"a": 1}, "job-1", "ko")
+    assert (told["plugin"], told["version"], told["config"]["code"]) == ("teller", "1.0", "teller")
+    told = client.run_debug_plugin_release(
+        **given,
         plugin_path=ROOT / "examples" / "plugins" / "text_stats",
         config={"debug": True, "actions": {"tell": {"entrypoint": "sent:tell"}}},
         modules={"sent": PLUGIN},
-        job_id="job-1",
-        language="ko",
     )
-    assert told["params"] == {"a": 1}
-    assert (told["job_id"], told["language"], told["plugin"]) == ("job-1", "ko", "text_stats")
-    assert told["config"]["debug"] is True
+    assert (told["params"], told["job_id"], told["language"]) == ({"a": 1}, "job-1", "ko")
+    assert (told["plugin"], told["config"]["debug"]) == ("text_stats", True)
 
 
-def test_a_key_runs_an_action_once(client: AgentClient, tmp_path: Path) -> None:
-    """A run that is repeated with its key is answered with the first answer, and not carried out again."""
-    key = "7f3f0e0a-6f1c-4c6b-9d52-2a4d8c1b7e90"
-    counter = tmp_path / "runs"
-    source = (
-        "def run(path):\n    with open(path, 'a') as file:\n        file.write('.')\n    return open(path).read()\n"
-    )
-    call: dict[str, Any] = {
-        "action": "run",
-        "params": {"path": str(counter)},
-        "modules": {"counting": source},
-        "config": {"actions": {"run": {"entrypoint": "counting:run"}}},
-        "idempotency_key": key,
-    }
-    results = []
-    threads = [
-        threading.Thread(target=lambda: results.append(client.run_debug_plugin_release(**call))) for _ in range(3)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert results == ["."] * 3
-    assert counter.read_text() == "."
+def test_an_operation_without_a_handler_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent serves the contract of openapi/, and does not start while that has an operation with no handler."""
+    assert contract.load() == DOCUMENT
+    document = copy.deepcopy(DOCUMENT)
+    document["paths"]["/later/"] = copy.deepcopy(document["paths"]["/health/"])
+    document["paths"]["/later/"]["get"]["operationId"] = "later_operation"
+    monkeypatch.setattr(contract, "load", lambda: document)
+    with pytest.raises(LookupError, match="later_operation"), ThreadedAgent(tmp_path):
+        pass

@@ -115,7 +115,6 @@ class Session:
             capture_output=True,
             text=True,
             check=False,
-            timeout=50,
         )
 
     def _program(self, text: str) -> None:

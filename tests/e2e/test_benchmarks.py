@@ -1,4 +1,4 @@
-"""The benchmarks measure, with tiny numbers here; no test looks at a time."""
+"""The benchmarks measure, with tiny numbers here; no test looks at a time, and none has a time limit."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ import pytest
 
 from benchmarks import __main__ as benchmarks
 from benchmarks import agent, programs
+from tests.e2e.conftest import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-pytestmark = pytest.mark.timeout(180)
-"""All is measured once, which takes 15 s on two cores that are idle."""
 
 AGENT = {
     "throughput": "runs_per_second",
@@ -29,33 +26,22 @@ AGENT = {
 """Measures of the local agent that start one each, which is as slow as all the rest."""
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """What a run of everything gives, without what needs a package index, and with one look at the local agent."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder: Path = tmp_path_factory.mktemp("bench")
-        patch.setattr(programs, "base_install", lambda: contextlib.nullcontext(sys.executable))
-        for name, number in AGENT.items():
-            patch.setattr(agent, name, lambda *_, number=number, **__: {number: 1.0})
-        benchmarks.main([str(folder), "--scale", "0.002"])
-        found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        found["pictures"] = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.svg")}
-        yield found
+@pytest.mark.heavy
+@pytest.mark.timeout(0)
+def test_everything_is_measured_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of everything, without what needs a package index, gives each number, median, curve, layer and picture."""
+    monkeypatch.setattr(programs, "base_install", lambda: contextlib.nullcontext(sys.executable))
+    for name, number in AGENT.items():
+        monkeypatch.setattr(agent, name, lambda *_, number=number, **__: {number: 1.0})
+    benchmarks.main([str(tmp_path), "--scale", "0.002"])
+    results: dict[str, Any] = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
 
-
-def test_each_target_has_a_number(results: dict[str, Any]) -> None:
-    """Every row of the table has a number above zero, but for memory, which may not rise at all."""
-    whats = [row["what"] for row in results["rows"]]
     expected = {what for what, *_ in benchmarks.RATIOS} | {what for what, *_ in benchmarks.VALUES}
-    assert expected == set(whats)
+    assert expected == {row["what"] for row in results["rows"]}
     for row in results["rows"]:
         assert math.isfinite(row["value"]), row
         assert row["value"] > 0 or "memory" in row["what"] or "beyond" in row["what"], row
         assert row["what"] in benchmarks.table(results)
-
-
-def test_each_median_and_each_curve_has_numbers(results: dict[str, Any]) -> None:
-    """Whatever is compared was measured, at each point."""
     for group, medians in results["medians"].items():
         assert medians, group
         assert all(seconds > 0 for seconds in medians.values()), group
@@ -63,24 +49,14 @@ def test_each_median_and_each_curve_has_numbers(results: dict[str, Any]) -> None
     for curve in results["growth"].values():
         assert {"SDK", "httpx"} <= set(curve["points"])
         assert all(len(line) >= 2 and all(y > 0 for _, y in line) for line in curve["points"].values())
-
-
-def test_the_layers_add_up_to_a_call(results: dict[str, Any]) -> None:
-    """The layers of ours and of raw httpx are the same, and each was measured."""
     assert list(results["layers"]["SDK"]) == list(results["layers"]["httpx"])
     assert results["layers"]["SDK"]["h11"] > 0
-
-
-def test_pictures_are_drawn_from_the_numbers(results: dict[str, Any]) -> None:
-    """Each picture is SVG, has a word for each line that it draws, and colours for light and dark."""
-    assert set(results["pictures"]) == {"one-call.svg", "callers.svg", "payload.svg", "releases.svg"}
-    for name, picture in results["pictures"].items():
-        ElementTree.fromstring(picture)  # noqa: S314 - ours
-        assert "prefers-color-scheme: dark" in picture
-        assert "SDK" in picture, name
-
-
-def test_machine_is_told_without_its_paths(results: dict[str, Any], repository: Path) -> None:
-    """What is published names Python and the cores of the machine, and no path of it."""
     assert {"python", "cores", "load"} <= set(results["machine"])
-    assert str(repository.parent) not in json.dumps(results)
+    assert str(REPOSITORY.parent) not in json.dumps(results)  # no path of the machine is published
+
+    pictures = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob("*.svg")}
+    assert set(pictures) == {"one-call.svg", "callers.svg", "payload.svg", "releases.svg"}
+    for name, picture in pictures.items():
+        ElementTree.fromstring(picture)  # noqa: S314 - ours
+        assert "prefers-color-scheme: dark" in picture, name
+        assert "SDK" in picture, name

@@ -19,7 +19,7 @@ from tests.agent.helpers import wheel, write_plugin
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 MY_PLUGIN = """
@@ -53,9 +53,8 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadedA
         monkeypatch.setenv(name, str(value))
     actions = {"train": "plugin:train", "process": "plugin:process"}
     write_plugin(registry, "my_plugin", {"plugin.py": MY_PLUGIN}, actions)
-    write_plugin(
-        registry, "ocr_plugin", {"plugin.py": OCR_PLUGIN}, {"process_document": "plugin:process_document"}, "2.0.0"
-    )
+    actions = {"process_document": "plugin:process_document"}
+    write_plugin(registry, "ocr_plugin", {"plugin.py": OCR_PLUGIN}, actions, "2.0.0")
     write_plugin(registry, "ml_model", {"plugin.py": ML_MODEL}, {"predict": "plugin:predict"}, "1.2.0")
     with ThreadedAgent(registry, debug_roots=[tmp_path]) as agent:
         yield agent
@@ -70,8 +69,8 @@ def client(agent: ThreadedAgent) -> Iterator[AgentClient]:
     client.close()
 
 
-def constructor(agent: ThreadedAgent) -> list[Any]:
-    """The arguments that the documented constructor has."""
+def test_the_documented_constructor(agent: ThreadedAgent) -> None:
+    """A client takes the documented arguments, and the token by its other name."""
     client = AgentClient(
         agent.url,
         agent.token,
@@ -79,18 +78,8 @@ def constructor(agent: ThreadedAgent) -> list[Any]:
         tenant="tenant-code",
         timeout={"connect": 3, "read": 10},
     )
-    return [client.health_check()["status"]]
-
-
-def usage(agent: ThreadedAgent) -> list[Any]:
-    """Agent client, usage: a health check."""
-    client = AgentClient(base_url=agent.url, agent_token=agent.token)
     status = client.health_check()
-    return [f"Agent status: {status['status']}"]
-
-
-def with_access_token(agent: ThreadedAgent) -> list[Any]:
-    """Plugin releases, usage with the agent client: another name of the token, and arguments by position."""
+    assert f"Agent status: {status['status']}" == "Agent status: ok"
     client = AgentClient(base_url=agent.url, access_token=agent.token)
     client.create_plugin_release("ml_model", "1.2.0")
     result = client.run_plugin_release(
@@ -98,107 +87,46 @@ def with_access_token(agent: ThreadedAgent) -> list[Any]:
         action="predict",
         params={"data": [1, 2, 3, 4, 5]},
     )
-    return [f"Prediction: {result}"]
+    assert f"Prediction: {result}" == "Prediction: 15"
 
 
-def workflow(agent: ThreadedAgent) -> list[Any]:
-    """Plugin releases, typical workflow: cache, run, clean up."""
+def test_the_documented_workflow(agent: ThreadedAgent) -> None:
+    """A release is cached, found by either name, run, listed and deleted."""
     client = AgentClient(agent.url, agent.token)
-    client.create_plugin_release("my_plugin", "1.0.0")
-    result = client.run_plugin_release("my_plugin@1.0.0", "process", params={"a": 1})
-    client.delete_plugin_release("my_plugin@1.0.0")
-    return [result, client.list_plugin_releases(list_all=True)]
-
-
-def errors(agent: ThreadedAgent) -> list[Any]:
-    """Agent client, handling errors: one class, told apart by status."""
-    client = AgentClient(agent.url, agent.token)
-    try:
-        client.get_plugin_release("my_plugin@9.9.9")
-    except ClientError as e:
-        if e.status_code == 404:
-            return ["not found", e.detail]
-    return ["no error"]
-
-
-def errors_of_v1(agent: ThreadedAgent) -> list[Any]:
-    """The same with the names of v1."""
-    client = AgentClient(agent.url, agent.token)
-    try:
-        client.get_plugin_release("my_plugin@9.9.9")
-    except ClientError as e:
-        if e.status == 404:
-            return ["not found", e.reason]
-    return ["no error"]
-
-
-def asynchronous(agent: ThreadedAgent) -> list[Any]:
-    """Async agent client, with a context manager."""
-
-    async def main() -> list[Any]:
-        async with AsyncAgentClient(base_url=agent.url, agent_token=agent.token) as client:
-            status = await client.health_check()
-            return [status["status"]]
-
-    return asyncio.run(main())
-
-
-def asynchronous_closed_by_hand(agent: ThreadedAgent) -> list[Any]:
-    """Async agent client, without a context manager: `close` is awaited."""
-
-    async def main() -> list[Any]:
-        client = AsyncAgentClient(agent.url, agent.token)
-        try:
-            status = await client.health_check()
-        finally:
-            await client.close()
-        return [status["status"]]
-
-    return asyncio.run(main())
-
-
-@pytest.mark.parametrize(
-    ("program", "printed"),
-    [
-        (constructor, ["ok"]),
-        (usage, ["Agent status: ok"]),
-        (with_access_token, ["Prediction: 15"]),
-        (workflow, [["a"], ([], 0)]),
-        (errors, ["not found", "There is no release my_plugin@9.9.9."]),
-        (errors_of_v1, ["not found", "There is no release my_plugin@9.9.9."]),
-        (asynchronous, ["ok"]),
-        (asynchronous_closed_by_hand, ["ok"]),
-    ],
-)
-def test_program_does_what_it_did(
-    agent: ThreadedAgent, program: Callable[[ThreadedAgent], Any], printed: list[Any]
-) -> None:
-    """A documented program that makes its own client runs unchanged."""
-    assert program(agent) == printed
-
-
-def test_a_client_without_a_token_takes_it_from_the_environment(
-    agent: ThreadedAgent, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The documented `AgentClient(base_url=...)` lists all releases where the environment has the token."""
-    monkeypatch.setenv("SYNAPSE_AGENT_TOKEN", agent.token)
-    client = AgentClient(base_url=agent.url)
-    client.create_plugin_release("my_plugin", "1.0.0")
+    release = client.create_plugin_release(plugin="my_plugin", version="1.0.0")
+    assert f"Cached: {release['id']}" == "Cached: 1"
+    assert client.get_plugin_release("my_plugin@1.0.0") == client.get_plugin_release(str(release["id"])) == release
+    assert client.run_plugin_release("my_plugin@1.0.0", "process", params={"a": 1}) == ["a"]
     releases, total = client.list_plugin_releases(list_all=True)
     assert [f"{release['plugin']}@{release['version']}" for release in releases] == ["my_plugin@1.0.0"]
     assert total == 1
+    client.delete_plugin_release("my_plugin@1.0.0")
+    assert client.list_plugin_releases(list_all=True) == ([], 0)
 
 
-def test_a_release_is_got_by_either_name(client: AgentClient) -> None:
-    """A release is found by code and version, and by its id as a text."""
-    release = client.get_plugin_release("my_plugin@1.0.0")
-    assert client.get_plugin_release(str(release["id"])) == release
+def test_the_documented_errors(client: AgentClient) -> None:
+    """One class, told apart by status, with today's names and those of v1; its documented module has all errors."""
+    with pytest.raises(ClientError) as caught:
+        client.get_plugin_release("my_plugin@9.9.9")
+    error = caught.value
+    assert (error.status_code, error.detail) == (404, "There is no release my_plugin@9.9.9.")
+    assert (error.status, error.reason) == (error.status_code, error.detail)
+    assert all(getattr(documented, name) is getattr(exceptions, name) for name in exceptions.__all__)
 
 
-def test_creating_says_what_was_cached(client: AgentClient) -> None:
-    """A release that is cached by keywords comes back with its id."""
-    release = client.create_plugin_release(plugin="my_plugin", version="1.0.0")
-    assert f"Cached: {release['id']}" == "Cached: 1"
+def test_the_documented_async_client(agent: ThreadedAgent) -> None:
+    """An async client is a context manager, and without one its `close` is awaited."""
+
+    async def main() -> None:
+        async with AsyncAgentClient(base_url=agent.url, agent_token=agent.token) as client:
+            assert (await client.health_check())["status"] == "ok"
+        client = AsyncAgentClient(agent.url, agent.token)
+        try:
+            assert (await client.health_check())["status"] == "ok"
+        finally:
+            await client.close()
+
+    asyncio.run(main())
 
 
 def test_a_run_brings_its_requirements(client: AgentClient) -> None:
@@ -214,14 +142,15 @@ def test_a_run_brings_its_requirements(client: AgentClient) -> None:
     assert result == ["/data/document.pdf", "9.1.0"]
 
 
-def test_both_styles_of_a_run_are_the_same(client: AgentClient) -> None:
-    """A run with its whole body as `data`, and one with arguments, do the same."""
-    old = client.run_plugin_release(
-        "my_plugin@1.0.0",
-        data={"action": "train", "params": {"epochs": 10}, "job_id": "job-uuid"},
-    )
+def test_all_styles_of_a_run_are_the_same(client: AgentClient) -> None:
+    """A run with arguments, one with its body as `data`, and one with the body in the action's place do the same."""
+    data = {"action": "train", "params": {"epochs": 10}, "job_id": "job-uuid"}
     new = client.run_plugin_release("my_plugin@1.0.0", "train", params={"epochs": 10}, job_id="job-uuid")
-    assert old == new == {"trained": 10}
+    old = client.run_plugin_release("my_plugin@1.0.0", data=data)
+    assert client.run_plugin_release("my_plugin@1.0.0", data) == old == new == {"trained": 10}
+    modules = {"v1": "def train(params):\n    return params['epochs']"}
+    config = {"actions": {"train": {"entrypoint": "v1:train"}}}
+    assert client.run_debug_plugin_release(data={**data, "modules": modules, "config": config}) == 10
 
 
 def test_a_debug_run_takes_every_documented_argument(client: AgentClient, tmp_path: Path) -> None:
@@ -245,29 +174,8 @@ def test_a_debug_run_takes_every_documented_argument(client: AgentClient, tmp_pa
     assert result == ["test", "1.0"]
 
 
-def test_v1_gave_the_body_in_the_actions_place(client: AgentClient) -> None:
-    """The command line of v1 gave a run its body by position, and a debug run by name."""
-    data = {"action": "train", "params": {"epochs": 3}, "job_id": "job-1"}
-    assert client.run_plugin_release("my_plugin@1.0.0", data) == {"trained": 3}
-    modules = {"v1": "def train(params):\n    return params['epochs']"}
-    config = {"actions": {"train": {"entrypoint": "v1:train"}}}
-    assert client.run_debug_plugin_release(data={**data, "modules": modules, "config": config}) == 3
-
-
-def test_errors_have_their_documented_module() -> None:
-    """`synapse_sdk.clients.exceptions` has every error, and each is that of `synapse_sdk.exceptions`."""
-    assert all(getattr(documented, name) is getattr(exceptions, name) for name in exceptions.__all__)
-
-
-@pytest.mark.parametrize("name", ["list_jobs", "tail_job_logs", "list_docker_containers"])
-def test_what_is_missing_is_an_attribute_error(client: AgentClient, name: str) -> None:
-    """What the migration page calls missing fails by its name, at the first use."""
-    with pytest.raises(AttributeError, match=name):
-        getattr(client, name)
-
-
 def test_what_has_to_be_changed_is_refused_at_once(client: AgentClient) -> None:
-    """The lines that the migration page has changed raise a TypeError here, before anything is sent."""
+    """The lines that the migration page has changed or calls missing fail here, before anything is sent."""
     body = {"action": "train", "params": {"epochs": 1}}
     old: Any = AgentClient
     with pytest.raises(TypeError, match="long_poll_handler"):
@@ -277,9 +185,8 @@ def test_what_has_to_be_changed_is_refused_at_once(client: AgentClient) -> None:
         old.run_plugin_release(code="my_plugin@1.0.0", data=body)
     with pytest.raises(TypeError, match="version"):
         old.create_plugin_release({"plugin": "my_plugin", "version": "1.0.0"})
-
-
-def test_a_lookup_without_a_version_is_refused(client: AgentClient) -> None:
-    """Where the published client sent a plugin's bare code, this one says what is missing."""
     with pytest.raises(ValueError, match="code@version"):
         client.run_plugin_release("my_plugin", "train")
+    for name in ("list_jobs", "tail_job_logs", "list_docker_containers"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(client, name)

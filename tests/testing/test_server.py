@@ -7,7 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from synapse_sdk.testing.faults import reply
+from synapse_sdk.clients.agent import AgentClient
+from synapse_sdk.testing.faults import lost_answer, reply, status
 from synapse_sdk.testing.server import FaultServer
 
 if TYPE_CHECKING:
@@ -31,3 +32,13 @@ def test_the_server_closes_while_connections_come_in() -> None:
             connection = socket.create_connection(("127.0.0.1", server.port))
         connection.close()
         assert server.open_connections == set()
+
+
+def test_a_server_of_faults_needs_no_agent() -> None:
+    """A FaultServer answers as it is told, keeps what arrived, and has no agent's answer to damage."""
+    with FaultServer([status(503), reply({"id": 7})]) as server, AgentClient(server.url) as client:
+        assert client.get_plugin_release(7)["id"] == 7
+        seen = server.requests
+    assert [(call.method, call.path, call.operation) for call in seen] == [("GET", "/plugin_releases/7", None)] * 2
+    with socket.socket() as connection, pytest.raises(RuntimeError, match="no agent behind this server"):
+        lost_answer()(connection)

@@ -16,6 +16,8 @@ STAGING = {"url": "https://staging.example.com", "token": "staging-token", "user
 CONFIG = Config(Path("config.toml"), {"local": LOCAL, "staging": STAGING, "bare": {"timeout": 5}}, "local", True)
 EMPTY = Config(Path("config.toml"))
 ENVIRONMENT = {"SYNAPSE_AGENT_URL": "http://variable.example.com", "SYNAPSE_AGENT_TOKEN": "variable-token"}
+SECRETS = {"token", "user_token", "tenant"}
+OTHER = "http://other.example.com"
 
 
 def resolve(
@@ -28,28 +30,14 @@ def resolve(
     return dict(profiles.resolve(options, environment or {}, config, token).values)
 
 
-def test_default_profile_is_used() -> None:
-    """Without flags and variables the default profile has all."""
+def test_flags_come_before_variables_and_variables_before_the_default_profile() -> None:
+    """The default profile is used without flags and variables, and an empty variable counts as none."""
+    variables = {"url": "http://variable.example.com", "token": "variable-token"}
     assert resolve() == LOCAL
-
-
-def test_no_profile_is_needed() -> None:
-    """Without a file the variables have all, and an empty variable is none."""
-    assert resolve(environment={**ENVIRONMENT, "SYNAPSE_TENANT": ""}, config=EMPTY) == {
-        "url": "http://variable.example.com",
-        "token": "variable-token",
-    }
-
-
-def test_variables_come_before_the_default_profile() -> None:
-    """A variable comes before the default profile, and a flag before both."""
-    assert resolve(environment=ENVIRONMENT)["url"] == "http://variable.example.com"
+    assert resolve(environment={**ENVIRONMENT, "SYNAPSE_TENANT": ""}, config=EMPTY) == variables
+    assert resolve(environment=ENVIRONMENT) == variables
     assert resolve(Options(url="http://flag.example.com"), ENVIRONMENT)["url"] == "http://flag.example.com"
-    assert resolve(Options(timeout=7), environment={}, config=CONFIG, token="flag-token") == {
-        **LOCAL,
-        "token": "flag-token",
-        "timeout": 7,
-    }
+    assert resolve(Options(timeout=7), token="flag-token") == {**LOCAL, "token": "flag-token", "timeout": 7}
 
 
 def test_named_profile_comes_before_variables() -> None:
@@ -63,16 +51,16 @@ def test_named_profile_comes_before_variables() -> None:
 @pytest.mark.parametrize(
     ("options", "environment"),
     [
-        (Options(url="http://other.example.com"), {}),
-        (Options(url="http://other.example.com", profile="staging"), {}),
-        (Options(), {"SYNAPSE_AGENT_URL": "http://other.example.com"}),
+        (Options(url=OTHER), {}),
+        (Options(url=OTHER, profile="staging"), {}),
+        (Options(), {"SYNAPSE_AGENT_URL": OTHER}),
         (Options(), {"SYNAPSE_AGENT_URL": "http://127.0.0.1:8600.example.com"}),
     ],
 )
 def test_tokens_of_a_profile_go_to_its_url_alone(options: Options, environment: dict[str, str]) -> None:
     """Where the URL is not the profile's, none of the profile's tokens is used, and it is known whose were not."""
     connection = profiles.resolve(options, environment, CONFIG, None)
-    assert not {"token", "user_token", "tenant"} & connection.values.keys()
+    assert SECRETS.isdisjoint(connection.values)
     assert connection.withheld == (options.profile or "local")
 
 
@@ -80,66 +68,48 @@ def test_tokens_of_a_profile_go_to_its_url_however_it_is_given() -> None:
     """The profile's tokens are used where a flag or a variable names the same URL, and where it has none itself."""
     assert resolve(Options(url="http://127.0.0.1:8600/"))["token"] == "local-token"
     tokens = Config(Path("config.toml"), {"tokens": {"token": "any-token"}}, "tokens", True)
-    assert resolve(Options(url="http://other.example.com"), config=tokens)["token"] == "any-token"
+    assert resolve(Options(url=OTHER), config=tokens)["token"] == "any-token"
 
 
 def test_token_file_of_a_named_profile_comes_before_a_variable() -> None:
     """A profile's file of a token counts as its token: a variable does not come between."""
-    config = Config(
-        Path("config.toml"), {"staging": {"url": "https://s.example.com", "token_file": "token"}}, None, True
-    )
+    named = {"staging": {"url": "https://s.example.com", "token_file": "token"}}
+    config = Config(Path("config.toml"), named, None, True)
     assert resolve(Options(profile="staging"), ENVIRONMENT, config) == config.profiles["staging"]
     own_url = {"SYNAPSE_AGENT_TOKEN": "variable-token", "SYNAPSE_PROFILE": "staging"}
     assert resolve(environment=own_url, config=config) == {"url": "https://s.example.com", "token": "variable-token"}
 
 
-def test_sources_are_known() -> None:
-    """Each setting knows where it came from."""
+def test_sources_are_known_and_secrets_do_not_show() -> None:
+    """Each setting knows where it came from, and no repr shows a token."""
     connection = profiles.resolve(Options(timeout=3), {"SYNAPSE_AGENT_TOKEN": "variable-token"}, CONFIG, None)
     assert connection.sources == {"url": "profile local", "token": "SYNAPSE_AGENT_TOKEN", "timeout": "the command line"}
+    assert "-token" not in repr(CONFIG) + repr(connection)
 
 
-def test_unknown_profile_names_the_known() -> None:
-    """A profile that is not there is refused with those that are."""
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (Options(profile="stagin"), "no profile 'stagin'.*bare, local, staging"),
+        (Options(url=""), "--url is empty"),
+        (Options(profile=" "), "--profile is empty"),
+        *((Options(timeout=seconds), "--timeout takes seconds") for seconds in (0, -1, float("nan"), 2_147_484)),
+    ],
+)
+def test_options_that_are_refused(options: Options, message: str) -> None:
+    """An unknown profile, an empty flag and a timeout out of range are refused, whatever the environment has."""
     with pytest.raises(Failure) as caught:
-        resolve(Options(profile="stagin"))
-    assert "no profile 'stagin'" in caught.value.message
-    assert "bare, local, staging" in caught.value.hint
-
-
-@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), 2_147_484])
-def test_timeout_that_is_none(seconds: float) -> None:
-    """A timeout that no socket takes is refused."""
-    with pytest.raises(Failure, match="--timeout takes seconds"):
-        profiles.resolve(Options(timeout=seconds), {}, EMPTY, None)
-
-
-def test_secrets_do_not_show_in_a_repr() -> None:
-    """Neither the profiles nor what is settled shows a token in its repr."""
-    shown = repr(CONFIG) + repr(profiles.resolve(Options(profile="staging"), {}, CONFIG, None))
-    assert "staging-token" not in shown
-    assert "staging-user" not in shown
+        profiles.resolve(options, ENVIRONMENT, CONFIG, None)
+    assert caught.match(message.partition(".*")[0])
+    assert message.partition(".*")[2] in caught.value.hint
 
 
 def test_options_before_the_command_stand_below_those_behind_it() -> None:
-    """Options behind a command are laid over those before it."""
+    """Options behind a command are laid over those before it; a zero or an empty text there was given, too."""
     before = Options(url="http://one.example.com", timeout=3, json=True)
-    assert Options(url="http://two.example.com", debug=True).over(before) == Options(
-        url="http://two.example.com", timeout=3, json=True, debug=True
-    )
-
-
-def test_empty_option_behind_a_command_was_given() -> None:
-    """A zero or an empty text behind a command is not what stands before it, nor what the environment has."""
-    assert Options(timeout=0).over(Options(timeout=3)).timeout == 0
-    assert Options(url="").over(Options(url="http://one.example.com")).url == ""
-
-
-@pytest.mark.parametrize(("flag", "options"), [("--url", Options(url="")), ("--profile", Options(profile=" "))])
-def test_empty_flag(flag: str, options: Options) -> None:
-    """An empty flag, as of a variable that is not set, is refused: another agent than was meant would be called."""
-    with pytest.raises(Failure, match=f"{flag} is empty"):
-        profiles.resolve(options, {"SYNAPSE_AGENT_URL": "http://one.example.com"}, CONFIG, None)
+    expected = Options(url=OTHER, timeout=3, json=True, debug=True)
+    assert Options(url=OTHER, debug=True).over(before) == expected
+    assert Options(url="", timeout=0).over(before) == Options(url="", timeout=0, json=True)
 
 
 def write(path: Path, text: str, mode: int = 0o600) -> Path:
@@ -151,34 +121,32 @@ def write(path: Path, text: str, mode: int = 0o600) -> Path:
 
 def test_file_is_read(tmp_path: Path) -> None:
     """A file of profiles is read with its default; without a file there are none."""
-    text = 'default_profile = "local"\n[profiles.local]\nurl = "http://127.0.0.1:8600"\ntoken = "secret"\n'
-    config = profiles.load(write(tmp_path / "config.toml", text))
-    assert (config.default, config.profiles["local"]["token"], config.is_there) == ("local", "secret", True)
+    text = 'default_profile = "local"\n[profiles.local]\ntoken_file = "token"\n'
+    config = profiles.load(write(tmp_path / "config.toml", text, 0o644))  # without a token, others may read it
+    assert (config.default, config.profiles["local"]["token_file"], config.is_there) == ("local", "token", True)
     assert profiles.load(tmp_path / "nosuch").profiles == {}
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
 def test_file_with_a_token_that_others_may_read(tmp_path: Path, mode: int) -> None:
-    """A file with a token that others may read is refused, with the command that mends it; the token is not shown."""
-    path = write(tmp_path / "config.toml", '[profiles.local]\ntoken = "hunter22"\n', mode)
-    with pytest.raises(Failure) as caught:
-        profiles.load(path)
-    assert caught.value.hint == f"chmod 600 {path}"
-    assert "hunter22" not in caught.value.message
-    path.chmod(0o400)
-    assert profiles.load(path).profiles["local"]["token"] == "hunter22"
-
-
-def test_file_without_a_token_may_be_read(tmp_path: Path) -> None:
-    """A file that only says where a token is may be read by others."""
-    path = write(tmp_path / "config.toml", '[profiles.local]\ntoken_file = "token"\n', 0o644)
-    assert profiles.load(path).profiles["local"]["token_file"] == "token"
+    """A file with a token that others may open is refused, with the command that mends it; no token is shown."""
+    for name, text, load in (
+        ("config.toml", '[profiles.local]\ntoken = "hunter22"\n', profiles.load),
+        ("token", "hunter22\n", profiles.read_secret),
+    ):
+        path = write(tmp_path / name, text, mode)
+        with pytest.raises(Failure) as caught:
+            load(path)
+        assert caught.value.hint == f"chmod 600 {path}"
+        assert "hunter22" not in caught.value.message
+        assert stat.S_IMODE(path.stat().st_mode) == mode  # it is the owner's to change
+        path.chmod(0o400)
+        assert load(path)
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("[profiles.local\n", "cannot be read: "),
         ("[profiles.local]\nurl = hunter22\n", "line 2"),
         ("[profiles.local]\ntokn = 'hunter22'\n", "'tokn' of profile local is no setting"),
         ("[profiles.local]\ntoken = 5\n", "'token' of profile local must be a text"),
@@ -201,17 +169,12 @@ def test_file_that_is_not_as_it_should_be(tmp_path: Path, text: str, expected: s
 
 
 def test_token_file(tmp_path: Path) -> None:
-    """The token of a file has no line break; a file that others may read, is empty or not there is refused."""
-    path = write(tmp_path / "token", "secret-token\n")
-    assert profiles.read_secret(path) == "secret-token"
-    path.chmod(0o640)
-    with pytest.raises(Failure) as caught:
-        profiles.read_secret(path)
-    assert caught.value.hint == f"chmod 600 {path}"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640  # it is the owner's to change
-    with pytest.raises(Failure, match="is empty"):
-        profiles.read_secret(write(tmp_path / "empty", "\n"))
-    with pytest.raises(Failure, match="cannot be read"):
-        profiles.read_secret(tmp_path / "nosuch")
-    with pytest.raises(Failure, match="cannot be read"):
-        profiles.read_secret(tmp_path)
+    """The token of a file has no line break; a file that is empty, or cannot be read, is refused."""
+    assert profiles.read_secret(write(tmp_path / "token", "secret-token\n")) == "secret-token"
+    for path, message in (
+        (write(tmp_path / "empty", "\n"), "is empty"),
+        (tmp_path / "nosuch", "cannot be read"),
+        (tmp_path, "cannot be read"),
+    ):
+        with pytest.raises(Failure, match=message):
+            profiles.read_secret(path)

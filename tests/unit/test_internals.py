@@ -33,84 +33,62 @@ TRANSPORTS: list[Any] = [
 FLAVOURS = pytest.mark.parametrize(("transport", "pool", "connection"), TRANSPORTS, ids=["sync", "async"])
 
 
-class Served:
-    """A pool's few methods, as httpx calls them."""
-
-    def __init__(self) -> None:
-        self.requests: list[httpcore.Request] = []
-
-    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Answer."""
-        self.requests.append(request)
-        return httpcore.Response(200, content=b"{}")
-
-
 @FLAVOURS
 def test_a_transport_has_a_pool_that_makes_connections(transport: Any, pool: Any, connection: Any) -> None:
-    """A transport's pool is found, and makes single connections on a network backend that is given to it."""
+    """A transport's pool is found, and makes connections, plain or through a proxy, on a backend that it is given."""
     made = internals.pool_of(transport())
     assert type(made) is pool
-    own = internals.backend_of(made)
-    assert isinstance(own, httpcore.NetworkBackend | httpcore.AsyncNetworkBackend)
+    assert isinstance(internals.backend_of(made), httpcore.NetworkBackend | httpcore.AsyncNetworkBackend)
     backend = object()
     line = internals.create_connection(made, ORIGIN, backend)
     assert type(line) is connection
     assert line._network_backend is backend
     assert line.can_handle_request(ORIGIN)
     assert not line.can_handle_request(SECURE)
-
-
-@FLAVOURS
-@pytest.mark.parametrize("origin", [ORIGIN, SECURE], ids=["forwarded", "tunnelled"])
-def test_a_connection_through_a_proxy_has_one_inside(
-    transport: Any, pool: Any, connection: Any, origin: httpcore.Origin
-) -> None:
-    """A connection through a proxy holds a plain one, which has the network backend that was given."""
     made = internals.pool_of(transport(proxy="http://proxy:3128"))
-    assert isinstance(made, pool)
-    backend = object()
-    line = internals.create_connection(made, origin, backend)
-    assert type(line._connection) is connection
-    assert line._connection._network_backend is backend
+    for origin in (ORIGIN, SECURE):
+        line = internals.create_connection(made, origin, backend)
+        assert type(line._connection) is connection
+        assert line._connection._network_backend is backend
 
 
 def test_a_transport_sends_through_the_pool_that_it_is_given() -> None:
     """A pool that is put in place of httpcore's gets the requests, with their extensions."""
-    pool = Served()
+    requests: list[httpcore.Request] = []
+
+    class Pool:
+        def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+            requests.append(request)
+            return httpcore.Response(200, content=b"{}")
+
     transport = httpx.HTTPTransport()
     internals.pool_of(transport).close()
-    internals.set_pool(transport, pool)
+    internals.set_pool(transport, Pool())
     request = httpx.Request("GET", "http://agent/", extensions={"timeout": {}, "synapse_attempt": "this"})
     assert transport.handle_request(request).status_code == 200
-    assert pool.requests[0].extensions["synapse_attempt"] == "this"
-    assert pool.requests[0].url.origin == ORIGIN
+    assert requests[0].extensions["synapse_attempt"] == "this"
+    assert requests[0].url.origin == ORIGIN
 
 
 def connected(*answers: bytes) -> Any:
-    """A connection over which one answer was read."""
+    """A connection over which one answer was read, or none."""
     pool = internals.pool_of(httpx.HTTPTransport())
     line = internals.create_connection(pool, ORIGIN, httpcore.MockBackend(list(answers)))
-    with_host = httpcore.Request("GET", "http://agent/", headers=[("Host", "agent")])
-    response = line.handle_request(with_host)
-    assert response.read() == b"{}"
-    response.close()
+    if answers:
+        response = line.handle_request(httpcore.Request("GET", "http://agent/", headers=[("Host", "agent")]))
+        assert response.read() == b"{}"
+        response.close()
     return line
 
 
-@pytest.mark.parametrize("surplus", [b"H", b"HTTP/1.1 200 OK\r\n\r\n", b"\r\n"])
-def test_bytes_behind_an_answer_are_seen(surplus: bytes) -> None:
-    """A connection on which more came than the answer had is told from one that may be used again."""
-    assert internals.has_surplus(connected(ANSWER + surplus)) is True
-    clean = connected(ANSWER)
-    assert internals.has_surplus(clean) is False
-    assert clean.is_idle()
-    assert not clean.has_expired()
-
-
-def test_a_connection_that_was_never_used_has_no_surplus() -> None:
-    """Nothing came on a connection that was not opened."""
-    line = internals.create_connection(internals.pool_of(httpx.HTTPTransport()), ORIGIN, httpcore.MockBackend([]))
-    assert internals.has_surplus(line) is False
+def test_bytes_behind_an_answer_are_seen() -> None:
+    """A connection on which more came than the answer had is told from one that may be used again, or never was."""
+    for surplus in (b"H", b"HTTP/1.1 200 OK\r\n\r\n"):
+        assert internals.has_surplus(connected(ANSWER + surplus)) is True
+    assert internals.has_surplus(connected(ANSWER)) is False
+    assert internals.has_surplus(connected()) is False
+    assert connected(ANSWER).is_idle()
+    assert not connected(ANSWER).has_expired()
 
 
 @pytest.fixture
@@ -137,23 +115,24 @@ def socket_of(line: Any) -> Any:
 
 
 def test_an_async_stream_leads_to_its_transport(server: FaultServer) -> None:
-    """The transport of asyncio below an async connection is found by the names that are assumed."""
+    """The transport of asyncio below an async connection, with TLS or without, has the names that are assumed."""
 
     async def check() -> None:
         line = await connect(server)
         stream: Any = line._connection._network_stream
         assert isinstance(stream, AnyIOStream)
-        transport = getattr(stream._stream, "_transport", None)
+        transport: Any = getattr(stream._stream, "_transport", None)
         assert isinstance(transport, asyncio.Transport)
         assert transport._loop is asyncio.get_running_loop()  # type: ignore[attr-defined]  # the private name in question
         assert callable(transport._call_connection_lost)  # type: ignore[attr-defined]  # the private name in question
         await line.aclose()
 
     asyncio.run(check())
+    assert "transport_stream" in {field.name for field in dataclasses.fields(TLSStream)}
 
 
 def test_a_stream_gives_its_transport_and_what_arrived(server: FaultServer) -> None:
-    """The transport of a new stream, which is paused, and what arrived before it was, are found where assumed."""
+    """The paused transport of a new stream, and what arrived before, are found; a stream of another kind has none."""
 
     async def check() -> None:
         stream: Any = await httpcore.AnyIOBackend().connect_tcp("127.0.0.1", server.port)
@@ -163,13 +142,9 @@ def test_a_stream_gives_its_transport_and_what_arrived(server: FaultServer) -> N
         assert not transport.is_reading()
         assert arrived == [b"early"]
         await stream.aclose()
+        assert internals.asyncio_transport_of(httpcore.AsyncMockStream([])) == (None, [])
 
     asyncio.run(check())
-
-
-def test_a_stream_of_another_kind_has_no_transport() -> None:
-    """A stream that is not of asyncio stays as it is."""
-    assert internals.asyncio_transport_of(httpcore.AsyncMockStream([])) == (None, [])
 
 
 def test_what_waits_on_a_socket_is_seen() -> None:
@@ -199,47 +174,28 @@ def test_the_locks_of_a_connection_are_taken_off(server: FaultServer) -> None:
     asyncio.run(check())
 
 
-def test_a_tls_stream_has_its_stream_inside() -> None:
-    """The plain stream inside a TLS stream has the name that is assumed."""
-    assert "transport_stream" in {field.name for field in dataclasses.fields(TLSStream)}
-
-
-def test_a_connection_is_abandoned_while_its_loop_runs(server: FaultServer) -> None:
-    """Abandoning a connection of a running loop closes its socket without being awaited."""
+@pytest.mark.parametrize("forked", [False, True])
+def test_a_connection_is_abandoned_while_its_loop_runs(server: FaultServer, forked: bool) -> None:
+    """Abandoning a connection closes its socket without being awaited; after a fork at once, without its loop."""
 
     async def check() -> None:
         line = await connect(server)
         ours = socket_of(line)
-        internals.abandon(line)
-        await asyncio.sleep(0)
+        internals.abandon(line, forked=forked)
+        if not forked:
+            await asyncio.sleep(0)
         assert ours.fileno() == -1
 
     asyncio.run(check())
 
 
-def test_a_connection_is_abandoned_after_its_loop(server: FaultServer) -> None:
-    """Abandoning a connection whose loop is closed closes its socket."""
+def test_a_connection_is_abandoned_without_a_loop(server: FaultServer) -> None:
+    """Abandoning closes the socket of a connection whose loop is closed, and nothing where none was opened."""
     line = asyncio.run(connect(server))
     ours = socket_of(line)
     assert ours.fileno() != -1
     internals.abandon(line)
     assert ours.fileno() == -1
-
-
-def test_a_connection_of_the_parent_is_abandoned_without_its_loop(server: FaultServer) -> None:
-    """Abandoning a connection as after a fork closes its socket at once, and leaves the loop alone."""
-
-    async def check() -> None:
-        line = await connect(server)
-        ours = socket_of(line)
-        internals.abandon(line, forked=True)
-        assert ours.fileno() == -1
-
-    asyncio.run(check())
-
-
-def test_a_connection_that_was_never_opened_is_abandoned() -> None:
-    """There is nothing to close where nothing was opened."""
     pool = internals.pool_of(httpx.AsyncHTTPTransport())
     line = internals.create_connection(pool, ORIGIN, internals.backend_of(pool))
     internals.abandon(line)
@@ -248,10 +204,8 @@ def test_a_connection_that_was_never_opened_is_abandoned() -> None:
 
 def test_a_client_has_its_transport() -> None:
     """The transport that a client of either flavour was given is found."""
-    sync, other = httpx.MockTransport(lambda _: httpx.Response(200)), httpx.AsyncHTTPTransport()
-    with httpx.Client(transport=sync) as client:
-        assert internals.transport_of(client) is sync
-    assert internals.transport_of(httpx.AsyncClient(transport=other)) is other
+    for client, transport in ((httpx.Client, httpx.HTTPTransport()), (httpx.AsyncClient, httpx.AsyncHTTPTransport())):
+        assert internals.transport_of(client(transport=transport)) is transport  # type: ignore[arg-type]  # each its own
 
 
 def test_content_that_is_set_is_the_responses_own() -> None:
@@ -268,7 +222,6 @@ def test_a_url_below_another_one_is_what_a_parser_makes() -> None:
     base = httpx.URL("https://agent:8600/at")
     for target in ("/a", "/a/?b=1", "/a?", "/a%2Fb?c=%20&d"):
         url = internals.below(base, target)
-        assert url == httpx.URL(f"https://agent:8600/at{target}")
-        assert hash(url) == hash(httpx.URL(f"https://agent:8600/at{target}"))
-        assert repr(url) == repr(httpx.URL(f"https://agent:8600/at{target}"))
+        parsed = httpx.URL(f"https://agent:8600/at{target}")
+        assert (url, hash(url), repr(url)) == (parsed, hash(parsed), repr(parsed))
     assert str(base) == "https://agent:8600/at"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, get_overloads
+from typing import TYPE_CHECKING, Any, get_overloads
 
 import pytest
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
@@ -12,18 +11,19 @@ from synapse_sdk.clients.agent.listing import AsyncPluginReleases, PluginRelease
 
 from tests.contract.conftest import operations
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.contract
 COUNTERPARTS = {"close": "aclose"}
 """Methods that have another name where they are awaited."""
 ASYNC_ALONE = {"close"}
 """What only the async flavour has: the published package's name of `aclose`."""
 NOT_AWAITED = {"iter_plugin_releases", "local", "plugin_release"}
 """Methods that give something at once in both flavours."""
-RETURNS = {
-    "PluginReleases": "AsyncPluginReleases",
-    "CachedRelease": "AsyncCachedRelease",
-    "WithRawResponse": "AsyncWithRawResponse",
-}
+RETURNS = {name: f"Async{name}" for name in ("PluginReleases", "CachedRelease", "WithRawResponse")}
 """Types that have another name in the async flavour."""
+FLAVOURS = pytest.mark.parametrize("cls", [AgentClient, AsyncAgentClient])
 
 
 def public(cls: type) -> dict[str, Any]:
@@ -31,18 +31,8 @@ def public(cls: type) -> dict[str, Any]:
     return {name: inspect.getattr_static(cls, name) for name in dir(cls) if not name.startswith("_")}
 
 
-def public_names(thing: object) -> set[str]:
-    """The public attributes of an object."""
-    return {name for name in dir(thing) if not name.startswith("_")}
-
-
 OPERATIONS = {operation.id for operation in operations()}
 METHODS = sorted(name for name, value in public(AgentClient).items() if not isinstance(value, property))
-
-
-def pair(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """A method of both flavours."""
-    return getattr(AgentClient, name), getattr(AsyncAgentClient, COUNTERPARTS.get(name, name))
 
 
 def described(method: Callable[..., Any]) -> tuple[list[tuple[str, Any, Any, Any]], Any]:
@@ -56,93 +46,51 @@ def test_both_have_the_same_methods() -> None:
     """Each public method of one client has its counterpart in the other, and there are no more."""
     expected = {COUNTERPARTS.get(name, name) for name in public(AgentClient)}
     assert public(AsyncAgentClient).keys() == expected | ASYNC_ALONE
+    assert public(PluginReleases).keys() == public(AsyncPluginReleases).keys() == {"pages"}
+    assert inspect.signature(AgentClient.__exit__) == inspect.signature(AsyncAgentClient.__aexit__)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_signatures_are_the_same(name: str) -> None:
-    """Both flavours of a method take and return the same: names, kinds, defaults and annotations."""
-    one, other = pair(name)
+    """Both flavours of a method have the same names, kinds, defaults, annotations and overloads; one is awaited."""
+    one, other = getattr(AgentClient, name), getattr(AsyncAgentClient, COUNTERPARTS.get(name, name))
     assert described(one) == described(other)
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_overloads_are_the_same(name: str) -> None:
-    """Type checkers see the same overloads of both flavours."""
-    one, other = pair(name)
     assert [described(each) for each in get_overloads(one)] == [described(each) for each in get_overloads(other)]
-
-
-def test_a_list_has_overloads() -> None:
-    """What listing returns depends on list_all, which type checkers know."""
-    assert [len(get_overloads(method)) for method in pair("list_plugin_releases")] == [3, 3]
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_methods_are_awaited_in_one_flavour(name: str) -> None:
-    """Each method is plain in AgentClient and awaited in AsyncAgentClient, but for those that give at once."""
-    one, other = pair(name)
+    assert len(get_overloads(one)) == (3 if name == "list_plugin_releases" else 0)
     assert not inspect.iscoroutinefunction(one)
     assert inspect.iscoroutinefunction(other) is (name not in NOT_AWAITED)
 
 
-def test_constructors_are_the_same() -> None:
-    """Both clients are made with the same arguments."""
-    assert described(AgentClient) == described(AsyncAgentClient)
-
-
 def properties(cls: type) -> dict[str, str]:
     """The public properties of a class, with their types."""
-    getters = {name: value.fget for name, value in public(cls).items() if isinstance(value, property)}
-    types = {name: str(inspect.signature(fget).return_annotation) for name, fget in getters.items() if fget is not None}
+    types = {name: each.fget.__annotations__["return"] for name, each in public(cls).items() if hasattr(each, "fget")}
     return {name: RETURNS.get(kind, kind) for name, kind in types.items()}
 
 
-def test_properties_are_the_same() -> None:
-    """Both clients have the same properties of the same types."""
-    one, other = properties(AgentClient), properties(AsyncAgentClient)
-    assert one == other != {}
+def test_constructors_and_properties_are_the_same() -> None:
+    """Both clients are made with the same arguments, and have the same properties of the same types."""
+    assert described(AgentClient) == described(AsyncAgentClient)
+    assert properties(AgentClient) == properties(AsyncAgentClient) != {}
 
 
-@pytest.mark.parametrize("cls", [AgentClient, AsyncAgentClient])
-@pytest.mark.parametrize("name", sorted(OPERATIONS))
-def test_raw_responses_are_asked_for_alike(cls: type, name: str) -> None:
-    """A method takes the same with with_raw_response as without: names, kinds and defaults."""
-    raw = getattr(cls("http://127.0.0.1:1", trust_env=False).with_raw_response, name)
-    mine = [(each.name, each.kind, each.default) for each in inspect.signature(raw).parameters.values()]
-    method = list(inspect.signature(getattr(cls, name)).parameters.values())[1:]
-    assert mine == [(each.name, each.kind, each.default) for each in method]
-    assert inspect.iscoroutinefunction(raw) is (cls is AsyncAgentClient)
-
-
-@pytest.mark.parametrize("cls", [AgentClient, AsyncAgentClient])
+@FLAVOURS
 def test_raw_responses_are_there_for_every_operation(cls: type) -> None:
-    """with_raw_response has each method that is an operation of the contract, and none beside them."""
-    assert public_names(cls("http://127.0.0.1:1", trust_env=False).with_raw_response) == OPERATIONS
+    """with_raw_response has each operation of the contract and nothing else, with the parameters of the method."""
+    responses = cls("http://127.0.0.1:1", trust_env=False).with_raw_response
+    assert {name for name in dir(responses) if not name.startswith("_")} == OPERATIONS
+    for name in OPERATIONS:
+        raw = getattr(responses, name)
+        mine = [(each.name, each.kind, each.default) for each in inspect.signature(raw).parameters.values()]
+        method = list(inspect.signature(getattr(cls, name)).parameters.values())[1:]
+        assert mine == [(each.name, each.kind, each.default) for each in method], name
+        assert inspect.iscoroutinefunction(raw) is (cls is AsyncAgentClient), name
 
 
-@pytest.mark.parametrize("cls", [AgentClient, AsyncAgentClient])
+@FLAVOURS
 def test_a_cached_release_runs_as_the_client_does(cls: type) -> None:
     """What runs an action of a cached release takes what run_plugin_release takes, but for the release."""
     release = cls("http://127.0.0.1:1", trust_env=False).plugin_release("ocr", "1.0.0")
     mine = list(inspect.signature(release.run).parameters.values())
     method = list(inspect.signature(cls.run_plugin_release).parameters.values())[2:]  # type: ignore[attr-defined]  # both have it
     assert mine == method
-    assert public_names(release) == {"info", "run"}
-
-
-def test_both_are_context_managers() -> None:
-    """AgentClient works with `with`, AsyncAgentClient with `async with`, and neither with the other."""
-    assert hasattr(AgentClient, "__enter__")
-    assert hasattr(AsyncAgentClient, "__aenter__")
-    assert not hasattr(AgentClient, "__aenter__")
-    assert not hasattr(AsyncAgentClient, "__enter__")
-    one, other = inspect.signature(AgentClient.__exit__), inspect.signature(AsyncAgentClient.__aexit__)
-    assert one == other
-
-
-def test_lists_that_are_walked_over_are_the_same() -> None:
-    """Both kinds of list have the same methods, and are iterators."""
-    assert public(PluginReleases).keys() == public(AsyncPluginReleases).keys() == {"pages"}
-    assert issubclass(PluginReleases, Iterator)
-    assert issubclass(AsyncPluginReleases, AsyncIterator)
-    assert not hasattr(AsyncPluginReleases, "__iter__")
+    assert {name for name in dir(release) if not name.startswith("_")} == {"info", "run"}

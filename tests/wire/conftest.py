@@ -8,14 +8,20 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
+import httpx
 import pytest
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from synapse_sdk.clients.agent.raw import AsyncWithRawResponse
 
-from tests.wire.faults import RELEASE, RoutedServer, reply
+from tests.wire.faults import RELEASE, SECONDS, RoutedServer, reply
 
 OpenClient = Callable[..., Any]
 OpenServer = Callable[..., RoutedServer]
+Serve = Callable[..., tuple[RoutedServer, Any]]
+PATIENCE = {"limits": httpx.Limits(max_connections=100, keepalive_expiry=600), "timeout": SECONDS}
+"""Nothing expires because the machine is slow."""
+sync_only = pytest.mark.parametrize("flavour", ["sync"], indirect=True)
+"""Marks a test of code that both flavours share: the sync one is enough."""
 
 
 class Awaited:
@@ -73,7 +79,7 @@ async def _await(awaitable: Any) -> Any:
 
 @pytest.fixture(params=["sync", "async"])
 def flavour(request: pytest.FixtureRequest) -> str:
-    """Each test runs with both flavours."""
+    """Each test runs with both flavours, unless it is marked `sync_only`."""
     return str(request.param)
 
 
@@ -84,7 +90,7 @@ def open_client(flavour: str) -> Iterator[OpenClient]:
         runner = stack.enter_context(asyncio.Runner()) if flavour == "async" else None
 
         def make(url: str, *, waits: list[float] | None = None, **options: Any) -> Any:
-            options = {"agent_token": "agent-token", "trust_env": False, **options}
+            options = {"agent_token": "agent-token", "trust_env": False, **PATIENCE, **options}
             if runner is None:
                 sync = stack.enter_context(contextlib.closing(AgentClient(url, **options)))
                 if waits is not None:
@@ -114,3 +120,14 @@ def open_server() -> Iterator[OpenServer]:
             return stack.enter_context(server)
 
         yield start
+
+
+@pytest.fixture
+def serve(open_client: OpenClient, open_server: OpenServer) -> Serve:
+    """Starts a server that gives some answers, and makes a client of it."""
+
+    def start(*answers: Any, **options: Any) -> tuple[RoutedServer, Any]:
+        server = open_server(*answers)
+        return server, open_client(server.url, **options)
+
+    return start

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
+from synapse_sdk.clients.agent import RetryPolicy
 from synapse_sdk.testing import faults
 from synapse_sdk.testing.faults import body, drip, head, raw, reply, then
-from synapse_sdk.testing.server import FaultServer, Received
+from synapse_sdk.testing.server import Answer, FaultServer, Received
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from synapse_sdk.testing.server import Answer
+__all__ = ["Answer", "FaultServer", "Received", "RoutedServer", "body", "drip", "head", "raw", "reply", "then"]
 
-__all__ = ["FaultServer", "Received", "RoutedServer", "body", "drip", "head", "raw", "reply", "then"]
-
+FAST = RetryPolicy(backoff=0.001, reconnect=60)
+"""Retries at once, and gives up no agent because the machine is slow."""
+SECONDS = 60
+"""How long a test waits for an event that is sure to come."""
+CALLS: dict[str, tuple[Any, ...]] = {
+    "health_check": (),
+    "list_plugin_releases": (),
+    "create_plugin_release": ("ocr_plugin", "2.0.0"),
+    "get_plugin_release": (7,),
+    "delete_plugin_release": (7,),
+    "run_plugin_release": (7, "train"),
+    "run_debug_plugin_release": ("train",),
+}
+"""Each operation with the least arguments."""
+RUNS = [name for name in CALLS if name.startswith("run")]
 RELEASE = {"id": 7, "plugin": "ocr_plugin", "version": "2.0.0"}
 hang_up, reset, silence = faults.disconnect(), faults.reset(), faults.no_answer()
 BROKEN: dict[str, Answer] = {
@@ -34,6 +49,14 @@ BUSY = {str(status): faults.status(status, "busy") for status in (502, 503, 504)
 def page(results: list[Any], count: int, following: str | None = None, previous: str | None = None) -> dict[str, Any]:
     """A page of releases."""
     return {"count": count, "next": following, "previous": previous, "results": results}
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for an event."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.001)
 
 
 class RoutedServer(FaultServer):

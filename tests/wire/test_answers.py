@@ -1,114 +1,80 @@
-"""Answers that are not what the contract promises."""
+"""What an answer becomes: a value or an error, also where it is not what the contract promises."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import pickle
+import threading
+import time
 import zlib
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
 
 import pytest
 from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import RetryPolicy
+from synapse_sdk.clients.agent import RawResponse
 
-from tests.wire.faults import RELEASE, body, drip, head, raw, reply, reset, then
-
-if TYPE_CHECKING:
-    from tests.wire.conftest import OpenClient, OpenServer
-
-FAST = RetryPolicy(backoff=0.001, reconnect=0.05)
-NOT_JSON: dict[str, bytes] = {
-    "HTML": b"<html><body>Please log in</body></html>",
-    "empty": b"",
-    "blank": b"  \n",
-    "cut": b'{"id": 7, "plug',
-    "two values": b"{} {}",
-    "no number": b'{"id": NaN}',
-    "endless number": b'{"id": -Infinity}',
-    "deep": b"[" * 100_000 + b"]" * 100_000,
-    "a number of 10,000 digits": b"9" * 10_000,
-    "not UTF-8": b'{"id": "\xff\xfe"}',
-    "bytes": bytes(range(256)),
-}
-PLAIN = json.dumps(RELEASE).encode()
-NOT_OBJECTS: dict[str, bytes] = {"list": b"[]", "text": b'"done"', "number": b"1", "null": b"null", "bool": b"true"}
-
-
-@pytest.mark.parametrize("content", NOT_JSON)
-@pytest.mark.parametrize("method", ["get_plugin_release", "run_plugin_release"])
-def test_a_success_that_is_not_json_is_an_error(
-    open_client: OpenClient, open_server: OpenServer, method: str, content: str
-) -> None:
-    """A success without JSON, such as a proxy's HTML, is an error of its own with the start of the body."""
-    server = open_server(body(NOT_JSON[content]))
-    arguments = (7,) if method == "get_plugin_release" else (7, "train")
-    with pytest.raises(exceptions.InvalidResponseError) as caught:
-        getattr(open_client(server.url, retry=FAST), method)(*arguments)
-    assert caught.value.status_code == 200
-    assert NOT_JSON[content].decode(errors="replace").startswith(caught.value.detail[:20])
-    assert len(str(caught.value)) < 1000
-    assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize("content", NOT_OBJECTS)
-def test_a_success_of_another_kind_is_an_error(open_client: OpenClient, open_server: OpenServer, content: str) -> None:
-    """Where an object belongs, any other JSON is an error and never handed back."""
-    client = open_client(open_server(body(NOT_OBJECTS[content])).url, retry=FAST)
-    calls: list[tuple[Any, tuple[Any, ...]]] = [
-        (client.get_plugin_release, (7,)),
-        (client.create_plugin_release, ("ocr", "1")),
-        (client.list_plugin_releases, ()),
-        (client.health_check, ()),
-    ]
-    for call, arguments in calls:
-        with pytest.raises(exceptions.InvalidResponseError, match="where dict belongs"):
-            call(*arguments)
-    with pytest.raises(exceptions.InvalidResponseError, match="where dict belongs"):
-        client.list_plugin_releases(list_all=True)
-
-
-@pytest.mark.parametrize("content", NOT_OBJECTS)
-def test_a_run_may_return_anything(open_client: OpenClient, open_server: OpenServer, content: str) -> None:
-    """The result of a run is any JSON value, as the action returned it."""
-    server = open_server(body(NOT_OBJECTS[content]))
-    assert open_client(server.url).run_plugin_release(7, "train") == json.loads(NOT_OBJECTS[content])
-
-
-@pytest.mark.parametrize("status", [200, 202, 204])
-def test_a_delete_needs_no_body(open_client: OpenClient, open_server: OpenServer, status: int) -> None:
-    """Any success deletes, whatever its body."""
-    server = open_server(body(b"<html>" if status != 204 else b"", status))
-    assert open_client(server.url).delete_plugin_release(7) is None
-
-
-@pytest.mark.parametrize("status", [299, 226])
-def test_other_successes_are_successes(open_client: OpenClient, open_server: OpenServer, status: int) -> None:
-    """Any status from 200 to 299 is a success."""
-    assert open_client(open_server(reply(RELEASE, status)).url).get_plugin_release(7) == RELEASE
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        body(b"x" * 2000),
-        raw(
-            head(200, {"Transfer-Encoding": "chunked"}) + b"400\r\n" + b"x" * 1024 + b"\r\n" + b"400\r\n" + b"x" * 1024
-        ),
-        raw(head(200, {}) + b"x" * 2000),
-        body(gzip.compress(b"x" * 1_000_000), headers={"Content-Encoding": "gzip"}),
-        body(zlib.compress(b"x" * 1_000_000), headers={"Content-Encoding": "deflate"}),
-    ],
-    ids=["length", "chunked", "until closed", "gzip", "deflate"],
+from tests.wire.conftest import Serve, sync_only
+from tests.wire.faults import (
+    CALLS,
+    FAST,
+    RELEASE,
+    RUNS,
+    Answer,
+    body,
+    drip,
+    hang_up,
+    head,
+    page,
+    raw,
+    reply,
+    reset,
+    then,
 )
-def test_an_answer_that_is_too_large_is_refused(open_client: OpenClient, open_server: OpenServer, answer: Any) -> None:
+
+pytestmark = pytest.mark.contract
+
+PLAIN = json.dumps(RELEASE).encode()
+
+
+def test_a_success_that_is_not_json_is_an_error(serve: Serve) -> None:
+    """A success that is no JSON, or no object where one belongs, is an error that shows it; a delete needs none."""
+    content = b"<html><body>Please log in</body></html>" + b" " * 5000
+    for name, arguments in CALLS.items():
+        if name == "delete_plugin_release":
+            assert serve(body(content))[1].delete_plugin_release(7) is None
+        else:
+            server, client = serve(body(content), retry=FAST)
+            with pytest.raises(exceptions.InvalidResponseError, match="<html><body>Please log in") as caught:
+                getattr(client, name)(*arguments)
+            assert (caught.value.status_code, len(server.requests)) == (200, 1)
+            assert len(str(caught.value)) < 1000
+            if name not in RUNS:
+                server.answers[:] = [reply([RELEASE])]
+                with pytest.raises(exceptions.InvalidResponseError, match="list where dict belongs"):
+                    getattr(client, name)(*arguments)
+
+
+LARGE: dict[str, Answer] = {
+    "length": body(b"x" * 2000),
+    "chunked": raw(head(200, {"Transfer-Encoding": "chunked"}) + (b"400\r\n" + b"x" * 1024 + b"\r\n") * 2),
+    "until closed": raw(head(200, {}) + b"x" * 2000),
+    "without an end": drip(b" ", start=head(200, {}) + b" " * 2000),
+    "gzip": body(gzip.compress(b"x" * 1_000_000), headers={"Content-Encoding": "gzip"}),
+    "deflate": body(zlib.compress(b"x" * 1_000_000), headers={"Content-Encoding": "deflate"}),
+}
+
+
+def test_an_answer_that_is_too_large_is_refused(serve: Serve) -> None:
     """An answer larger than max_response_bytes, decompressed, is refused while it arrives."""
-    server = open_server(answer)
-    with pytest.raises(exceptions.ResponseTooLargeError, match="max_response_bytes=1000"):
-        open_client(server.url, max_response_bytes=1000, retry=FAST).get_plugin_release(7)
-    assert len(server.requests) == 1
+    for form, answer in LARGE.items():
+        server, client = serve(answer, max_response_bytes=1000, retry=FAST)
+        with pytest.raises(exceptions.ResponseTooLargeError, match="max_response_bytes=1000"):
+            client.get_plugin_release(7)
+        assert len(server.requests) == 1, form
 
 
-ERRORS: dict[str, Any] = {
+ERRORS: dict[str, Answer] = {
     "cut": raw(head(401, {"Content-Length": "100"}) + b'{"detail": "no'),
     "reset": then(raw(head(401, {"Content-Length": "100"}) + b'{"detail": "no', keep=True), reset),
     "too large": body(b"x" * 5000, 401),
@@ -120,91 +86,115 @@ ERRORS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("fault", ERRORS)
-@pytest.mark.parametrize("method", ["get_plugin_release", "run_plugin_release"])
-def test_an_error_is_one_whatever_its_body(
-    open_client: OpenClient, open_server: OpenServer, method: str, fault: str
-) -> None:
+def test_an_error_is_one_whatever_its_body(serve: Serve) -> None:
     """The status that arrived counts, whatever became of the body of an error."""
-    server = open_server(ERRORS[fault])
-    arguments = (7,) if method == "get_plugin_release" else (7, "train")
-    with pytest.raises(exceptions.AuthenticationError) as caught:
-        getattr(open_client(server.url, max_response_bytes=1000), method)(*arguments)
-    assert caught.value.status_code == 401
-    assert "may be running" not in str(caught.value)
-    assert len(server.requests) == 1
+    for fault, answer in ERRORS.items():
+        server, client = serve(answer, max_response_bytes=1000)
+        with pytest.raises(exceptions.AuthenticationError) as caught:
+            client.run_plugin_release(7, "train")
+        assert (caught.value.status_code, len(server.requests)) == (401, 1), fault
+        assert "may be running" not in str(caught.value), fault
 
 
-def test_a_429_whose_body_is_cut_is_repeated(open_client: OpenClient, open_server: OpenServer) -> None:
-    """A run answered with 429 was not carried out, even where the rest of the answer is missing."""
-    server = open_server(raw(head(429, {"Content-Length": "100"}) + b"{"), reply("done"))
-    assert open_client(server.url, retry=FAST).run_plugin_release(7, "train") == "done"
-
-
-@pytest.mark.parametrize(
-    ("content", "coding"),
-    [
+@sync_only
+def test_a_result_that_does_not_decompress_whole_is_an_error(serve: Serve) -> None:
+    """A compressed answer that was cut, is none, or whose coding was not asked for, is never taken for a result."""
+    damaged = [
         (gzip.compress(b"123456789", 0)[:18], "gzip"),
         (zlib.compress(b"123456789")[:-5], "deflate"),
         (gzip.compress(gzip.compress(b"1")), "gzip, gzip"),
         (b"1", "br"),
-    ],
-    ids=["cut gzip", "cut deflate", "two codings", "a coding that was not asked for"],
-)
-def test_a_result_that_does_not_decompress_whole_is_an_error(
-    open_client: OpenClient, open_server: OpenServer, content: bytes, coding: str
-) -> None:
-    """A compressed answer that was cut, or whose coding was not asked for, is never passed off as a result."""
-    server = open_server(body(content, headers={"Content-Encoding": coding}))
-    with pytest.raises(exceptions.InvalidResponseError):
-        open_client(server.url).run_plugin_release(7, "train")
+        (b"not gzip", "gzip"),
+    ]
+    for content, coding in damaged:
+        server, client = serve(body(content, headers={"Content-Encoding": coding}), retry=FAST)
+        for name in RUNS:
+            with pytest.raises(exceptions.InvalidResponseError):
+                getattr(client, name)(*CALLS[name])
+        assert len(server.requests) == len(RUNS)
 
 
-def test_what_one_asked_for_is_told(open_client: OpenClient, open_server: OpenServer) -> None:
-    """The client asks for the codings that it can undo within its limit, and for no others."""
-    server = open_server()
-    open_client(server.url).get_plugin_release(7)
-    assert server.requests[0].headers["accept-encoding"] == "gzip, deflate"
+def test_compressed_answers_are_read(serve: Serve) -> None:
+    """The client asks for the codings that it can undo within its limit, and decompresses what comes in them."""
+    raw_deflate = zlib.compress(PLAIN, wbits=-zlib.MAX_WBITS)
+    for packed, coding in ((gzip.compress(PLAIN), "gzip"), (zlib.compress(PLAIN), "deflate"), (raw_deflate, "deflate")):
+        server, client = serve(body(packed, headers={"Content-Encoding": coding}))
+        assert client.get_plugin_release(7) == RELEASE
+        assert server.requests[0].headers["accept-encoding"] == "gzip, deflate"
 
 
-def test_an_endless_answer_is_refused_while_it_arrives(open_client: OpenClient, open_server: OpenServer) -> None:
-    """An answer without an end is refused at the limit, long before the total time."""
-    server = open_server(drip(b" ", start=head(200, {}) + b" " * 2000))
-    with pytest.raises(exceptions.ResponseTooLargeError):
-        open_client(server.url, max_response_bytes=1000).get_plugin_release(7)
+TOKEN = "agent-token-that-is-secret"
+LATE = then(lambda _: not threading.Event().wait(0.03))
 
 
-@pytest.mark.parametrize(
-    ("coding", "packed"),
-    [
-        ("gzip", gzip.compress(PLAIN)),
-        ("deflate", zlib.compress(PLAIN)),
-        ("deflate", zlib.compress(PLAIN, wbits=-zlib.MAX_WBITS)),
-    ],
-    ids=["gzip", "deflate", "deflate without the wrapper of zlib"],
-)
-def test_compressed_answers_are_read(
-    open_client: OpenClient, open_server: OpenServer, coding: str, packed: bytes
-) -> None:
-    """Compressed answers are decompressed."""
-    server = open_server(body(packed, headers={"Content-Encoding": coding}))
-    assert open_client(server.url).get_plugin_release(7) == RELEASE
+def test_a_raw_response_is_the_answer(serve: Serve) -> None:
+    """A raw response has status, headers, body and request id of the answer, and each parse a value of its own."""
+    server, client = serve(reply(RELEASE, 201, {"X-Request-ID": "r-1", "X-Other": "1"}))
+    response = client.with_raw_response.create_plugin_release("ocr_plugin", "2.0.0")
+    assert isinstance(response, RawResponse)
+    assert (response.status_code, response.attempts, response.request_id) == (201, 1, "r-1")
+    assert (response.headers["x-other"], response.headers["X-OTHER"]) == ("1", "1")
+    sent = b' {"id": 7.0, "id":\t7}' + b" " * 5000 + b"\r\n"
+    server.answers[:] = [body(sent)]
+    response = client.with_raw_response.get_plugin_release(7)
+    response.parse()["version"] = "changed"
+    assert (response.content, response.parse()) == (sent, {"id": 7})
 
 
-def test_an_answer_that_does_not_decompress_is_an_error(open_client: OpenClient, open_server: OpenServer) -> None:
-    """An answer that says that it is compressed, and is not, is an invalid one."""
-    server = open_server(body(b"not gzip", headers={"Content-Encoding": "gzip"}))
-    with pytest.raises(exceptions.InvalidResponseError):
-        open_client(server.url, retry=FAST).run_plugin_release(7, "train")
-    assert len(server.requests) == 1
+def test_attempts_are_counted(serve: Serve) -> None:
+    """All attempts count, and no redirects; the time is that of the whole call, from its first attempt to its end."""
+    redirect = reply(None, 307, {"Location": "/plugin_releases/7/"})
+    server, client = serve(then(LATE, reply({}, 503)), hang_up, redirect, then(LATE, reply(RELEASE)), retry=FAST)
+    begun = time.monotonic()
+    response = client.with_raw_response.get_plugin_release(7)
+    assert timedelta(seconds=0.06) <= response.elapsed <= timedelta(seconds=time.monotonic() - begun)
+    assert (response.attempts, response.status_code, len(server.requests)) == (3, 200, 4)
+    _, client = serve(hang_up, reply({"detail": "gone"}, 404), retry=FAST)
+    response = client.with_raw_response.delete_plugin_release(7)
+    assert (response.status_code, response.attempts, response.parse()) == (204, 2, None)
 
 
-def test_results_are_untouched(open_client: OpenClient, open_server: OpenServer) -> None:
-    """Fields that nobody knows, dates and odd values come back as they were sent."""
-    odd = {**RELEASE, "created": "soon", "actions": {"a": None}, "\u00e9\U0001f600": [1.0, 1e300, 2**70, {"": []}]}
-    assert open_client(open_server(reply(odd)).url).get_plugin_release(7) == odd
+@sync_only
+def test_a_body_that_is_not_promised_can_be_looked_at(serve: Serve) -> None:
+    """A success with a body that the contract does not promise is there to be seen, and raises when it is parsed."""
+    _, client = serve(reply({}, 503), reply(["no", "release"], 200, {"X-Request-ID": "r-1"}), retry=FAST)
+    response = client.with_raw_response.get_plugin_release(7)
+    assert (response.status_code, response.content) == (200, b'["no", "release"]')
+    with pytest.raises(exceptions.InvalidResponseError, match="list where dict belongs") as caught:
+        response.parse()
+    assert (caught.value.status_code, caught.value.request_id, caught.value.attempts) == (200, "r-1", 2)
 
 
-def test_missing_fields_are_no_matter(open_client: OpenClient, open_server: OpenServer) -> None:
-    """Only the kind of JSON is checked, never its fields: agents differ."""
-    assert open_client(open_server(reply({})).url).get_plugin_release(7) == {}
+def test_what_fails_is_raised_as_ever(serve: Serve) -> None:
+    """What fails raises the error of the method, and a whole list and wrong arguments are refused unsent."""
+    server, client = serve(reply({"detail": "down"}, 503, {"X-Request-ID": "r-1"}), retry=FAST)
+    responses = client.with_raw_response
+    with pytest.raises(exceptions.ServerError) as caught:
+        responses.get_plugin_release(7)
+    assert (caught.value.status_code, caught.value.request_id, caught.value.attempts) == (503, "r-1", 3)
+    with pytest.raises(ValueError, match="names no release"):
+        responses.get_plugin_release("..")
+    with pytest.raises(TypeError, match="a raw response is that of one page"):
+        responses.list_plugin_releases(list_all=True)
+    assert len(server.requests) == 3
+    server.answers[:] = [reply(page([RELEASE], 3, "?page=2"))]
+    assert responses.list_plugin_releases({"page": 1}).parse() == page([RELEASE], 3, "?page=2")
+
+
+@sync_only
+def test_a_raw_response_shows_no_secret(serve: Serve) -> None:
+    """Neither a raw response nor the headers of an error show a token, also where the agent sends it back."""
+    echo = reply(RELEASE, 200, {"X-Echo": f"you sent {TOKEN}"})
+    server, client = serve(echo, agent_token=TOKEN, user_token="user-secret", tenant="tenant-secret")
+    response = client.with_raw_response.get_plugin_release(7)
+    shown = f"{response!r} {response} {dict(response.headers)} {response.headers!r}"
+    assert "secret" not in shown.replace("(secret)", "")
+    assert response.headers["x-echo"] == "you sent (secret)"
+    assert repr(response) == f"<RawResponse GET {server.url}/plugin_releases/7 -> 200, attempts=1>"
+    server.answers[:] = [body(b"<html>", 500, {"X-Echo": f"you sent {TOKEN}"})]
+    with pytest.raises(exceptions.ServerError) as caught:
+        client.get_plugin_release(7)
+    assert caught.value.headers["x-echo"] == "you sent (secret)"
+    assert TOKEN.encode() not in pickle.dumps(caught.value)
+    server.answers[:] = [reply({})]
+    assert "hidden" not in repr(client.with_raw_response.list_plugin_releases({"password": "hidden"}))

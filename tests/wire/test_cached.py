@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import pytest
 from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import AsyncAgentClient, RetryPolicy
+from synapse_sdk.clients.agent import AsyncAgentClient
 
-from tests.wire.faults import RELEASE, hang_up, reply
+from tests.wire.conftest import OpenServer, Serve, sync_only
+from tests.wire.faults import FAST, RELEASE, FaultServer, hang_up, reply
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+pytestmark = pytest.mark.contract
 
-    from tests.wire.conftest import OpenClient, OpenServer
-    from tests.wire.faults import FaultServer
-
-FAST = RetryPolicy(backoff=0.001, reconnect=0.05)
 CREATED = reply(RELEASE, 201)
 GONE = reply(None, 204)
+CREATE = ("POST", "/plugin_releases/")
+RUN = ("POST", "/plugin_releases/7/run/")
+DELETE = ("DELETE", "/plugin_releases/7")
 
 
 def calls(server: FaultServer) -> list[tuple[str, str]]:
@@ -27,151 +26,69 @@ def calls(server: FaultServer) -> list[tuple[str, str]]:
     return [(request.method, request.path) for request in server.requests]
 
 
-CREATE = ("POST", "/plugin_releases/")
-RUN = ("POST", "/plugin_releases/7/run/")
-DELETE = ("DELETE", "/plugin_releases/7")
-
-
-@pytest.mark.parametrize("name", [("ocr_plugin", "2.0.0"), ("ocr_plugin@2.0.0",)], ids=["two arguments", "one"])
-def test_a_block_caches_on_entry_and_keeps(open_client: OpenClient, open_server: OpenServer, name: Any) -> None:
+def test_a_block_caches_on_entry_and_keeps(serve: Serve) -> None:
     """A release is cached when the block is entered and not before, run by its id, and kept."""
-    server = open_server(CREATED, reply({"words": 3}))
-    block = open_client(server.url).plugin_release(*name)
+    server, client = serve(CREATED, reply({"words": 3}))
+    block = client.plugin_release("team@ocr_plugin@2.0.0")
     assert server.requests == []
     with block as release:
         assert calls(server) == [CREATE]
         assert release.info == RELEASE
         assert release.run("train", params={"epochs": 1}, job_id="job-1") == {"words": 3}
     assert calls(server) == [CREATE, RUN]
-    assert server.requests[0].json == {"plugin": "ocr_plugin", "version": "2.0.0"}
+    assert server.requests[0].json == {"plugin": "team@ocr_plugin", "version": "2.0.0"}
     assert server.requests[1].json == {"action": "train", "params": {"epochs": 1}, "job_id": "job-1"}
 
 
-def test_a_code_may_have_an_at_sign(open_client: OpenClient, open_server: OpenServer) -> None:
-    """The version is what stands behind the last @, as it is in a lookup."""
-    server = open_server(CREATED)
-    with open_client(server.url).plugin_release("team@ocr@2.0.0"):
-        pass
-    assert server.requests[0].json == {"plugin": "team@ocr", "version": "2.0.0"}
-
-
-def test_a_block_can_be_entered_again(open_client: OpenClient, open_server: OpenServer) -> None:
-    """Each time that a block is entered the release is cached, which is harmless, and deleted where that was asked."""
-    server = open_server(CREATED, GONE, CREATED, GONE)
-    block = open_client(server.url).plugin_release("ocr_plugin", "2.0.0", delete=True)
+def test_delete_deletes_on_exit(serve: Serve) -> None:
+    """With delete the release is deleted by its id when the block ends; one that is gone by then is no error."""
+    server, client = serve(CREATED, reply("done"), GONE, CREATED, reply("done"), reply({"detail": "gone"}, 404))
+    block = client.plugin_release("ocr_plugin", "2.0.0", delete=True)
     for _ in range(2):
-        with block:
-            pass
-    assert calls(server) == [CREATE, DELETE] * 2
+        with block as release:
+            release.run("train")
+    assert calls(server) == [CREATE, RUN, DELETE] * 2
 
 
-def test_delete_deletes_on_exit(open_client: OpenClient, open_server: OpenServer) -> None:
-    """With delete the release is deleted by its id when the block ends."""
-    server = open_server(CREATED, reply("done"), GONE)
-    with open_client(server.url).plugin_release("ocr_plugin", "2.0.0", delete=True) as release:
-        release.run("train")
-    assert calls(server) == [CREATE, RUN, DELETE]
-
-
-def test_delete_deletes_after_an_error_too(open_client: OpenClient, open_server: OpenServer) -> None:
-    """With delete the release is deleted also where the block ends in an error, which is raised as it was."""
-    server = open_server(CREATED, reply({"detail": "boom", "error_type": "action_failed"}, 500), GONE)
-    client = open_client(server.url)
-    with (
-        pytest.raises(exceptions.ActionFailedError) as caught,
-        client.plugin_release("ocr_plugin", "2.0.0", delete=True) as release,
-    ):
-        release.run("train")
-    assert calls(server) == [CREATE, RUN, DELETE]
-    assert not hasattr(caught.value, "__notes__")
-
-
-def test_an_error_keeps_the_release_by_default(open_client: OpenClient, open_server: OpenServer) -> None:
-    """Without delete an error in the block deletes nothing."""
-    server = open_server(CREATED)
-    with pytest.raises(KeyError), open_client(server.url).plugin_release("ocr_plugin", "2.0.0"):
-        raise KeyError
-    assert calls(server) == [CREATE]
-
-
-@pytest.mark.parametrize("fault", [reply({"detail": "in use"}, 409), hang_up], ids=["refused", "broken"])
-def test_a_failed_deletion_does_not_hide_an_error(open_client: OpenClient, open_server: OpenServer, fault: Any) -> None:
-    """An error in deleting is a note of the error that ended the block, and never takes its place."""
-    server = open_server(CREATED, fault)
-    client = open_client(server.url, retry=FAST)
-    with (
-        pytest.raises(ZeroDivisionError) as caught,
-        client.plugin_release("ocr_plugin", "2.0.0", delete=True),
-    ):
-        raise ZeroDivisionError
-    assert DELETE in calls(server)
-    (note,) = caught.value.__notes__
-    assert "'ocr_plugin@2.0.0') could not be deleted either: DELETE " in note
-
-
-def test_a_failed_deletion_is_an_error(open_client: OpenClient, open_server: OpenServer) -> None:
-    """An error in deleting is raised where the block itself ended well."""
-    server = open_server(CREATED, reply({"detail": "in use"}, 409))
-    with (
-        pytest.raises(exceptions.ConflictError, match="in use"),
-        open_client(server.url).plugin_release("ocr_plugin", "2.0.0", delete=True),
-    ):
-        pass
-
-
-def test_what_is_gone_need_not_be_deleted(open_client: OpenClient, open_server: OpenServer) -> None:
-    """A release that somebody else deleted meanwhile is no error."""
-    server = open_server(CREATED, reply({"detail": "gone"}, 404))
-    with open_client(server.url).plugin_release("ocr_plugin", "2.0.0", delete=True):
-        pass
-    assert calls(server) == [CREATE, DELETE]
-
-
-def fail_closed(close: Callable[[], object]) -> None:
-    """Close the client, and fail."""
-    close()
-    raise KeyError
-
-
-def test_a_client_closed_in_the_block_does_not_hide_an_error(
-    open_client: OpenClient, open_server: OpenServer, flavour: str
-) -> None:
-    """Where the client was closed in the block nothing can be deleted, which the block's error says in a note."""
-    server = open_server(CREATED)
-    client = open_client(server.url)
-    with (
-        pytest.raises(KeyError) as caught,
-        client.plugin_release("ocr_plugin", "2.0.0", delete=True),
-    ):
-        fail_closed(client.close if flavour == "sync" else client.aclose)
-    assert "closed" in caught.value.__notes__[0]
-
-
-def test_what_was_not_cached_is_not_deleted(open_client: OpenClient, open_server: OpenServer) -> None:
-    """Where caching fails the block does not run, and nothing is deleted."""
-    server = open_server(reply({"detail": "no such version"}, 404))
-    with (
-        pytest.raises(exceptions.NotFoundError),
-        open_client(server.url).plugin_release("ocr_plugin", "2.0.0", delete=True),
-    ):
+def test_an_error_ends_a_block_as_it_is(serve: Serve) -> None:
+    """A block that ends in an error deletes its release where delete says so, keeps it without, and hides nothing."""
+    server, client = serve(CREATED, GONE, CREATED, reply({"detail": "no such version"}, 404))
+    for delete in (True, False):
+        with pytest.raises(KeyError) as caught, client.plugin_release("ocr", "2.0.0", delete=delete):
+            raise KeyError
+        assert not hasattr(caught.value, "__notes__")
+    assert calls(server) == [CREATE, DELETE, CREATE]
+    with pytest.raises(exceptions.NotFoundError), client.plugin_release("ocr", "2.0.0", delete=True):
         pytest.fail("the block ran")
-    assert calls(server) == [CREATE]
+    assert calls(server) == [CREATE, DELETE, CREATE, CREATE]
 
 
-@pytest.mark.parametrize("name", [("ocr",), ("",), (7,), ("7",), ("ocr@",), ("@1",), ("ocr", ""), (" ", "1"), ("..",)])
-def test_what_names_no_version_is_refused(open_client: OpenClient, open_server: OpenServer, name: Any) -> None:
-    """What is not a code and a version is refused at once, before the block and before anything is sent."""
-    server = open_server()
-    client = open_client(server.url)
-    with pytest.raises(ValueError, match=r"names no release|not blank"):
-        client.plugin_release(*name)
-    assert server.requests == []
+@pytest.mark.parametrize("answer", [reply({"detail": "in use"}, 409), hang_up], ids=["refused", "broken"])
+def test_a_failed_deletion_does_not_hide_an_error(serve: Serve, answer: Any) -> None:
+    """An error in deleting is a note of the error that ended the block, and raised where the block ended well."""
+    server, client = serve(CREATED, answer, retry=FAST)
+    with pytest.raises(ZeroDivisionError) as caught, client.plugin_release("ocr", "2.0.0", delete=True):
+        raise ZeroDivisionError
+    (note,) = caught.value.__notes__
+    assert "'ocr@2.0.0') could not be deleted either: DELETE " in note
+    server.answers[:] = [CREATED, answer]
+    with pytest.raises(exceptions.ClientError, match="DELETE "), client.plugin_release("ocr", "2.0.0", delete=True):
+        pass
+    server.answers[:] = [CREATED]
+    with pytest.raises(TypeError) as closed, client.plugin_release("ocr", "2.0.0", delete=True):
+        raise TypeError(client.close())
+    assert "closed" in closed.value.__notes__[0]
 
 
-def test_nothing_runs_outside_of_the_block(open_client: OpenClient, open_server: OpenServer) -> None:
-    """Before its block is entered there is no release to run or to look at, and the error says what to do."""
-    server = open_server()
-    block = open_client(server.url).plugin_release("ocr_plugin@2.0.0")
+@sync_only
+def test_what_names_no_version_is_refused(serve: Serve) -> None:
+    """A release needs a code, a version and a block: without one nothing is sent, and the error says what to do."""
+    server, client = serve()
+    wrong: list[Any] = [("ocr",), ("",), (7,), ("7",), ("ocr@",), ("@1",), ("ocr", ""), (" ", "1"), ("..",)]
+    for name in wrong:
+        with pytest.raises(ValueError, match=r"names no release|not blank"):
+            client.plugin_release(*name)
+    block = client.plugin_release("ocr_plugin@2.0.0")
     outside = r"CachedRelease\('ocr_plugin@2.0.0'\) is cached when its block is entered"
     with pytest.raises(RuntimeError, match=outside):
         block.run("train")
@@ -187,8 +104,9 @@ def test_a_cancelled_block_deletes_too(open_server: OpenServer, backend: str) ->
 
     async def main() -> None:
         async with AsyncAgentClient(server.url, "agent-token", trust_env=False) as client:
-            with anyio.move_on_after(0.05) as scope:
+            with anyio.CancelScope() as scope:
                 async with client.plugin_release("ocr_plugin@2.0.0", delete=True):
+                    scope.cancel()
                     await anyio.sleep_forever()
             assert scope.cancelled_caught
 

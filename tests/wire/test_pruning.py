@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import RetryPolicy
 
-from tests.wire.faults import hang_up, page, reply
+from tests.wire.conftest import Serve, sync_only
+from tests.wire.faults import FAST, Answer, FaultServer, hang_up, page, reply
 
-if TYPE_CHECKING:
-    from synapse_sdk.testing.server import Answer
+pytestmark = pytest.mark.contract
 
-    from tests.wire.conftest import OpenClient, OpenServer
-    from tests.wire.faults import FaultServer
-
-FAST = RetryPolicy(backoff=0.001, reconnect=0.05)
 GONE = reply(None, 204)
+CRITERIA: list[dict[str, Any]] = [{"older_than": "2020-02-01"}, {"keep": 1}]
+"""Reasons to delete, for tests of what is the same for each."""
 
 
 def release(number: int, plugin: str = "ocr", created: str | None = "2020-01-{:02}T00:00:00Z") -> dict[str, Any]:
@@ -26,9 +23,9 @@ def release(number: int, plugin: str = "ocr", created: str | None = "2020-01-{:0
     return {"id": number, "plugin": plugin, "version": f"1.0.{number}", **known}
 
 
-def deletions(server: FaultServer) -> list[str]:
-    """The paths of the requests that delete, in order."""
-    return [request.path for request in server.requests if request.method == "DELETE"]
+def deletions(server: FaultServer) -> list[int]:
+    """The ids of the releases that were deleted, in order."""
+    return [int(request.lookup) for request in server.requests if request.method == "DELETE"]
 
 
 def listed(*releases: dict[str, Any]) -> Answer:
@@ -36,134 +33,83 @@ def listed(*releases: dict[str, Any]) -> Answer:
     return reply(page(list(releases), len(releases)))
 
 
-@pytest.fixture(params=[{"older_than": "2020-02-01"}, {"keep": 1}], ids=["by age", "by number"])
-def criteria(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """A reason to delete, for tests of what is the same for each."""
-    return dict(request.param)
+def test_what_both_criteria_say_is_deleted(serve: Serve) -> None:
+    """What is old, and not among the newest of its plugin, is deleted by its id, oldest first, and returned."""
+    server, client = serve(listed(*map(release, (3, 2, 1, 20)), release(4, "seg")), GONE)
+    assert client.prune_plugin_releases(older_than="2020-01-10T00:00Z", keep=2) == [release(1), release(2)]
+    assert deletions(server) == [1, 2]
+    server.answers[:] = [listed(release(3), release(2), release(20)), GONE]
+    assert client.prune_plugin_releases(older_than="2020-01-10T00:00Z") == [release(2), release(3)]
+    assert deletions(server)[2:] == [2, 3]
 
 
-def test_old_releases_are_deleted_by_id(open_client: OpenClient, open_server: OpenServer) -> None:
-    """What is older is deleted by its id, oldest first, and returned as the agent listed it."""
-    server = open_server(listed(release(3), release(2), release(20)), GONE)
-    deleted = open_client(server.url).prune_plugin_releases(older_than="2020-01-10T00:00Z")
-    assert deleted == [release(2), release(3)]
-    assert deletions(server) == ["/plugin_releases/2", "/plugin_releases/3"]
-
-
-def test_both_criteria_must_say_so(open_client: OpenClient, open_server: OpenServer) -> None:
-    """With an age and a number, what is deleted is old and not among the newest of its plugin."""
-    server = open_server(listed(*map(release, (1, 2, 3, 20)), release(4, "seg")), GONE)
-    deleted = open_client(server.url).prune_plugin_releases(older_than="2020-01-10T00:00Z", keep=2)
-    assert deleted == [release(1), release(2)]
-    assert deletions(server) == ["/plugin_releases/1", "/plugin_releases/2"]
-
-
-def test_the_whole_list_is_read_first(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_the_whole_list_is_read_first(serve: Serve) -> None:
     """All pages are read before anything is deleted."""
-    pages = [
-        reply(page([release(1)], 3, "?page=2")),
-        reply(page([release(2)], 3, "?page=3", "?page=1")),
-        reply(page([release(3)], 3, None, "?page=2")),
-    ]
-    server = open_server(*pages, GONE)
-    assert open_client(server.url).prune_plugin_releases(keep=1) == [release(1), release(2)]
+    first = reply(page([release(1)], 3, "?cursor=b"))
+    second = reply(page([release(2)], 3, "?cursor=c"))
+    server, client = serve(first, second, reply(page([release(3)], 3)), GONE)
+    assert client.prune_plugin_releases(keep=1) == [release(1), release(2)]
     assert [request.method for request in server.requests] == ["GET"] * 3 + ["DELETE"] * 2
 
 
-def test_a_dry_run_deletes_nothing(open_client: OpenClient, open_server: OpenServer, criteria: dict[str, Any]) -> None:
-    """With dry_run the list is read, what would go is returned, and nothing is sent that deletes."""
-    server = open_server(listed(release(1), release(2)))
-    found = open_client(server.url).prune_plugin_releases(**criteria, dry_run=True)
-    assert found[0] == release(1)
-    assert [request.method for request in server.requests] == ["GET"]
+@sync_only
+def test_a_dry_run_deletes_nothing(serve: Serve) -> None:
+    """With dry_run the list is read, and what would go is returned; without a criterion nothing is sent at all."""
+    server, client = serve(listed(release(1), release(2)))
+    with pytest.raises(ValueError, match="pruning needs older_than, keep or both"):
+        client.prune_plugin_releases(plugin="ocr")
+    assert server.requests == []
+    for criteria in CRITERIA:
+        assert client.prune_plugin_releases(**criteria, dry_run=True)[0] == release(1)
+    assert [request.method for request in server.requests] == ["GET"] * 2
 
 
-def test_a_filter_that_is_ignored_deletes_no_more(
-    open_client: OpenClient, open_server: OpenServer, criteria: dict[str, Any]
-) -> None:
-    """The agent is asked for the plugin's releases; where it lists others too, they stay."""
-    server = open_server(listed(release(1, "seg"), release(2), release(3, "ocr2"), release(4)), GONE)
-    open_client(server.url).prune_plugin_releases(**criteria, plugin="ocr")
-    assert dict(server.requests[0].query)["plugin"] == "ocr"
-    assert deletions(server)[0] == "/plugin_releases/2"
-    assert set(deletions(server)) <= {"/plugin_releases/2", "/plugin_releases/4"}
+@sync_only
+def test_a_filter_that_is_ignored_deletes_no_more(serve: Serve) -> None:
+    """The agent is asked for the plugin's releases; where it lists others too, or some of unknown age, they stay."""
+    for criteria in CRITERIA:
+        unknown = [release(5, created=None), release(6, created="2020-01-02")]
+        others = [release(1, "seg"), release(3, "ocr2")]
+        server, client = serve(listed(*unknown, *others, release(2), release(4)), GONE)
+        client.prune_plugin_releases(**criteria, plugin="ocr")
+        assert dict(server.requests[0].query)["plugin"] == "ocr"
+        assert deletions(server) == ([2, 4] if "older_than" in criteria else [2])
 
 
-def test_a_release_of_unknown_age_stays(
-    open_client: OpenClient, open_server: OpenServer, criteria: dict[str, Any]
-) -> None:
-    """A release without `created`, or with one that cannot be read, is never deleted."""
-    server = open_server(listed(release(1, created=None), release(2, created="2020-01-02"), release(3)), GONE)
-    open_client(server.url).prune_plugin_releases(**criteria)
-    assert set(deletions(server)) <= {"/plugin_releases/3"}
-
-
-FAULTS: dict[str, list[Answer]] = {
-    "page failing": [reply({"detail": "no"}, 500)],
-    "page cut off": [hang_up],
-    "page without results": [reply({"count": 3})],
-    "list too short": [reply(page([release(2)], 9))],
-    "list in a circle": [reply(page([release(2)], 9, "?page=2"))],
-    "link elsewhere": [reply(page([release(2)], 9, "http://elsewhere.example.com/"))],
+FAULTS: dict[str, Answer] = {
+    "page failing": reply({"detail": "no"}, 500),
+    "page cut off": hang_up,
+    "page without results": reply({"count": 3}),
+    "list too short": reply(page([release(2)], 9)),
+    "list in a circle": reply(page([release(2)], 9, "?cursor=b")),
+    "link elsewhere": reply(page([release(2)], 9, "http://elsewhere.example.com/")),
 }
 
 
+@sync_only
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_list_that_fails_deletes_nothing(
-    open_client: OpenClient, open_server: OpenServer, fault: str, criteria: dict[str, Any]
-) -> None:
+def test_a_list_that_fails_deletes_nothing(serve: Serve, fault: str) -> None:
     """A list that fails on a later page, or is not whole, deletes nothing, and the error says so."""
-    server = open_server(reply(page([release(1)], 3, "?page=2")), *FAULTS[fault])
-    with pytest.raises(exceptions.ClientError, match=r"^nothing was deleted, then: page 2 of the list: ") as caught:
-        open_client(server.url, retry=FAST).prune_plugin_releases(**criteria)
-    assert (caught.value.results, caught.value.page) == ([], 2)
-    assert deletions(server) == []
+    for criteria in CRITERIA:
+        server, client = serve(reply(page([release(1)], 3, "?cursor=b")), FAULTS[fault], retry=FAST)
+        with pytest.raises(exceptions.ClientError, match=r"^nothing was deleted, then: page 2 of the list: ") as caught:
+            client.prune_plugin_releases(**criteria)
+        assert (caught.value.results, caught.value.page, deletions(server)) == ([], 2, [])
 
 
-def test_a_failure_in_the_middle_tells_what_is_gone(open_client: OpenClient, open_server: OpenServer) -> None:
+def test_a_failure_in_the_middle_tells_what_is_gone(serve: Serve) -> None:
     """A deletion that fails for good ends it, with an error that carries what was deleted by then."""
-    server = open_server(listed(*map(release, (1, 2, 3, 4))), GONE, reply({"detail": "in use"}, 409), GONE)
+    refused = reply({"detail": "in use"}, 409)
+    server, client = serve(listed(*map(release, (1, 2, 3, 4))), GONE, refused, GONE, retry=FAST)
     with pytest.raises(exceptions.ConflictError, match=r"^1 of 3 releases were deleted, then: .* in use") as caught:
-        open_client(server.url, retry=FAST).prune_plugin_releases(keep=1)
-    assert caught.value.results == [release(1)]
-    assert caught.value.status_code == 409
-    assert deletions(server) == ["/plugin_releases/1", "/plugin_releases/2"]
+        client.prune_plugin_releases(keep=1)
+    assert (caught.value.results, caught.value.status_code, deletions(server)) == ([release(1)], 409, [1, 2])
 
 
-def test_a_deletion_that_breaks_is_made_again(open_client: OpenClient, open_server: OpenServer) -> None:
-    """A deletion whose answer was lost is sent again, and counts where the release is gone then."""
-    server = open_server(listed(release(1), release(2)), hang_up, reply({"detail": "gone"}, 404))
-    assert open_client(server.url, retry=FAST).prune_plugin_releases(keep=1) == [release(1)]
-    assert deletions(server) == ["/plugin_releases/1"] * 2
-
-
-def test_what_vanished_meanwhile_is_no_failure(open_client: OpenClient, open_server: OpenServer) -> None:
-    """A release that somebody else deleted meanwhile is passed over, and is not among those that are returned."""
-    server = open_server(listed(*map(release, (1, 2, 3))), reply({"detail": "gone"}, 404), GONE)
-    assert open_client(server.url).prune_plugin_releases(keep=1) == [release(2)]
-    assert deletions(server) == ["/plugin_releases/1", "/plugin_releases/2"]
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {},
-        {"plugin": "ocr"},
-        {"dry_run": True},
-        {"keep": 0},
-        {"older_than": ""},
-        {"older_than": "30"},
-        {"older_than": "0d"},
-        {"older_than": "9999-01-01"},
-        {"older_than": "30d", "plugin": ""},
-        {"older_than": "30d", "keep": -1},
-    ],
-)
-def test_without_a_criterion_nothing_is_sent(
-    open_client: OpenClient, open_server: OpenServer, arguments: dict[str, Any]
-) -> None:
-    """Without an age or a number, or with one that cannot be used, a ValueError comes before anything is sent."""
-    server = open_server()
-    with pytest.raises(ValueError, match=r"^(pruning needs|keep must|plugin must|older_than)"):
-        open_client(server.url).prune_plugin_releases(**arguments)
-    assert server.requests == []
+@sync_only
+def test_a_deletion_that_breaks_is_made_again(serve: Serve) -> None:
+    """A deletion whose answer was lost is sent again and counts; a release that others deleted is passed over."""
+    gone = reply({"detail": "gone"}, 404)
+    server, client = serve(listed(*map(release, (1, 2, 3, 4))), hang_up, gone, gone, GONE, retry=FAST)
+    assert client.prune_plugin_releases(keep=1) == [release(1), release(3)]
+    assert deletions(server) == [1, 1, 2, 3]

@@ -7,87 +7,57 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 import trio
+from synapse_sdk import exceptions
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 
-from tests.wire.faults import RELEASE, reply, silence, then
+from tests.wire.conftest import OpenServer, Serve, sync_only
+from tests.wire.faults import RELEASE, SECONDS, FaultServer, reply, silence, then, until
 
-if TYPE_CHECKING:
-    from tests.wire.conftest import OpenClient, OpenServer
-    from tests.wire.faults import FaultServer
-
-
-def run_program(server: FaultServer, program: str) -> str:
-    """Run a program with every warning as an error, and return what it printed; it must print nothing else."""
-    preamble = """
-        import asyncio, gc, logging, os, sys
-        logging.getLogger("asyncio").setLevel(logging.ERROR)  # its debug mode tells of what takes 0.1 s, as imports may
-        from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-        url = sys.argv[1]
-    """
-    code = textwrap.dedent(preamble) + textwrap.dedent(program)
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", code, server.url]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603 - ours
-    assert (run.returncode, run.stderr) == (0, "")
-    return run.stdout.strip()
+SLOW = then(lambda _: not threading.Event().wait(0.001), reply(RELEASE))
 
 
-def test_one_client_serves_many_threads(open_server: OpenServer) -> None:
-    """One client serves many threads at once, on about as many connections as there are threads."""
-    server = open_server(then(briefly, reply(RELEASE)))
-    with AgentClient(server.url, trust_env=False) as client, ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(client.get_plugin_release, range(1, 201)))
-    assert results == [RELEASE] * 200
-    assert sorted(int(request.lookup) for request in server.requests) == list(range(1, 201))
-    assert server.connections <= 8
-
-
-def briefly(_: object) -> bool:
-    """Take a moment, so that calls overlap."""
-    time.sleep(0.001)
-    return True
-
-
-def test_connections_are_limited_for_threads(open_server: OpenServer) -> None:
-    """Threads wait for each other where the connections are fewer, and every call is answered."""
-    server = open_server(then(briefly, reply(RELEASE)))
-    limits = httpx.Limits(max_connections=2)
+@pytest.mark.parametrize("most", [2, 100])
+def test_one_client_serves_many_threads(open_server: OpenServer, most: int) -> None:
+    """One client serves many threads at once; they wait for each other where the connections are fewer."""
+    server = open_server(SLOW)
+    limits = httpx.Limits(max_connections=most, keepalive_expiry=600)
     with AgentClient(server.url, trust_env=False, limits=limits) as client, ThreadPoolExecutor(8) as pool:
         assert list(pool.map(client.get_plugin_release, range(1, 101))) == [RELEASE] * 100
-    assert server.connections <= 2
+    assert sorted(int(request.lookup) for request in server.requests) == list(range(1, 101))
+    assert server.connections <= min(most, 8)
 
 
 def test_one_client_serves_many_tasks(open_server: OpenServer) -> None:
     """One async client serves many tasks at once, within its limit of connections."""
-    server = open_server(then(briefly, reply(RELEASE)))
+    server = open_server(SLOW)
 
     async def main() -> None:
-        limits = httpx.Limits(max_connections=5)
+        limits = httpx.Limits(max_connections=5, keepalive_expiry=600)
         async with AsyncAgentClient(server.url, trust_env=False, limits=limits) as client:
-            results = await asyncio.gather(*(client.get_plugin_release(number) for number in range(1, 201)))
-        assert results == [RELEASE] * 200
+            results = await asyncio.gather(*(client.get_plugin_release(number) for number in range(1, 101)))
+        assert results == [RELEASE] * 100
 
     asyncio.run(main())
     assert server.connections <= 5
 
 
-def test_calls_one_after_the_other_share_a_connection(open_client: OpenClient, open_server: OpenServer) -> None:
-    """Calls one after the other go over one connection."""
-    server = open_server()
-    client = open_client(server.url)
-    for _ in range(20):
+def test_calls_one_after_the_other_share_a_connection(serve: Serve) -> None:
+    """Calls one after the other go over one connection, also after an error of the agent."""
+    server, client = serve(reply(RELEASE), reply({"detail": "no"}, 500), reply(RELEASE))
+    assert client.get_plugin_release(7) == RELEASE
+    with pytest.raises(exceptions.ServerError):
         client.get_plugin_release(7)
+    assert client.get_plugin_release(7) == RELEASE
     assert server.connections == 1
 
 
 def test_an_async_client_works_in_one_loop_after_the_other(open_server: OpenServer) -> None:
-    """An async client outlives its event loop, and opens connections anew in the next one."""
+    """An async client outlives its event loop, opens connections anew in the next one, and runs on trio as well."""
     server = open_server()
     client = AsyncAgentClient(server.url, trust_env=False)
     for _ in range(3):
@@ -95,104 +65,69 @@ def test_an_async_client_works_in_one_loop_after_the_other(open_server: OpenServ
     asyncio.run(client.aclose())
     assert server.connections == 3
 
-
-def test_an_async_client_refuses_two_loops_at_once(open_server: OpenServer) -> None:
-    """An async client that is in use in one event loop says so in another."""
-    server = open_server(silence)
-    client = AsyncAgentClient(server.url, trust_env=False)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        call = asyncio.run_coroutine_threadsafe(client.run_plugin_release(7, "train"), loop)
-        while not server.requests:
-            time.sleep(0.001)
-        with pytest.raises(RuntimeError, match="another event loop"):
-            asyncio.run(client.get_plugin_release(7))
-        call.cancel()
-        asyncio.run_coroutine_threadsafe(client.aclose(), loop).result()
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-def test_an_async_client_works_on_trio(open_server: OpenServer) -> None:
-    """An async client runs on trio as it does on asyncio."""
-    server = open_server()
-
     async def main() -> None:
         async with AsyncAgentClient(server.url, trust_env=False) as client:
             for _ in range(3):
                 assert await client.get_plugin_release(7) == RELEASE
 
     trio.run(main)
-    assert server.connections == 1
+    assert server.connections == 4
 
 
-@pytest.mark.parametrize("method", ["get_plugin_release", "list_plugin_releases", "health_check"])
-def test_a_closed_client_says_so(open_client: OpenClient, open_server: OpenServer, flavour: str, method: str) -> None:
-    """A closed client says that it is closed, and sends nothing."""
-    server = open_server()
-    client = open_client(server.url)
-    arguments = (7,) if method == "get_plugin_release" else ()
-    getattr(client, "close" if flavour == "sync" else "aclose")()
-    with pytest.raises(RuntimeError, match="closed"):
-        getattr(client, method)(*arguments)
-    assert server.requests == []
+def test_an_async_client_refuses_two_loops_at_once(open_server: OpenServer) -> None:
+    """An async client that is in use in one event loop says so in another."""
+    server = open_server(silence)
+    client = AsyncAgentClient(server.url, trust_env=False)
+
+    async def use() -> None:
+        call = asyncio.create_task(client.run_plugin_release(7, "train"))
+        await asyncio.to_thread(until, lambda: server.requests)
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, client.get_plugin_release(7))
+        call.cancel()
+        await client.aclose()
+
+    asyncio.run(use())
 
 
-def test_closing_frees_the_sockets(open_client: OpenClient, open_server: OpenServer, flavour: str) -> None:
-    """Closing a client closes its connections; twice is harmless."""
-    server = open_server()
-    client = open_client(server.url)
+def test_a_closed_client_says_so(serve: Serve) -> None:
+    """Closing a client, twice if need be, closes its connections; it says so then, and sends nothing."""
+    server, client = serve()
     client.get_plugin_release(7)
     assert len(server.open_connections) == 1
     for _ in range(2):
-        getattr(client, "close" if flavour == "sync" else "aclose")()
-    deadline = time.monotonic() + 5
-    while server.open_connections and time.monotonic() < deadline:
-        time.sleep(0.001)
-    assert not server.open_connections
+        client.close()
+    until(lambda: not server.open_connections)
+    for method, arguments in ((client.get_plugin_release, (7,)), (client.list_plugin_releases, ())):
+        with pytest.raises(RuntimeError, match="closed"):
+            method(*arguments)
+    assert len(server.requests) == 1
 
 
-def test_a_forked_process_has_connections_of_its_own(open_server: OpenServer) -> None:
-    """After a fork the child opens connections of its own, and the parent keeps its own."""
-    server = open_server()
-    printed = run_program(
-        server,
-        """
+@sync_only
+def test_a_call_survives_that_its_client_is_closed(serve: Serve) -> None:
+    """A call that is under way when another thread closes its client ends as ever, and its connection is closed."""
+    server, client = serve()
+    server.answers[:] = [then(lambda _: client.close() is None, reply(RELEASE))]
+    assert client.get_plugin_release(7) == RELEASE
+    until(lambda: not server.open_connections)
+
+
+FORKS = {
+    "sync": """
         client = AgentClient(url, trust_env=False)
         client.get_plugin_release(1)
         child = os.fork()
         if child == 0:
             client.get_plugin_release(2)
-            client.get_plugin_release(3)
             client.close()
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         client.get_plugin_release(4)
         client.close()
-        print("done")
         """,
-    )
-    assert printed == "done"
-    assert [(request.lookup, request.connection) for request in server.requests] == [
-        ("1", 1),
-        ("2", 2),
-        ("3", 2),
-        ("4", 1),
-    ]
-
-
-def test_a_forked_process_has_an_async_client_of_its_own(open_server: OpenServer) -> None:
-    """After a fork the child's event loop opens connections of its own, and the parent's loop keeps its own."""
-    server = open_server()
-    printed = run_program(
-        server,
-        """
+    "async": """
         client = AsyncAgentClient(url, trust_env=False)
-
         async def parent():
             await client.get_plugin_release(1)
             child = os.fork()
@@ -201,58 +136,61 @@ def test_a_forked_process_has_an_async_client_of_its_own(open_server: OpenServer
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
             await client.get_plugin_release(4)
             await client.aclose()
-            print("done")
-
         with asyncio.Runner() as runner:
-            parent_process = os.getpid()
             try:
                 runner.run(parent())
             except SystemExit:
-                # The child: the loop of its parent is of no use to it.
-                asyncio.run(client.get_plugin_release(2))
+                asyncio.run(client.get_plugin_release(2))  # the child: the loop of its parent is of no use to it
                 os._exit(0)
         """,
-    )
-    assert printed == "done"
-    assert [(request.lookup, request.connection) for request in server.requests] == [("1", 1), ("2", 2), ("4", 1)]
-
-
+}
 ENDINGS = {
-    "open": """
-        client = AgentClient(url, trust_env=False)
-        client.get_plugin_release(7)
-        """,
-    "closed": """
-        with AgentClient(url, trust_env=False) as client:
-            client.get_plugin_release(7)
-        """,
-    "collected": """
-        client = AgentClient(url, trust_env=False)
-        client.get_plugin_release(7)
-        del client
+    "sync": """
+        with AgentClient(url, trust_env=False) as closed:
+            closed.get_plugin_release(1)
+        collected = AgentClient(url, trust_env=False)
+        collected.get_plugin_release(2)
+        del collected
         gc.collect()
+        open = AgentClient(url, trust_env=False)
+        open.get_plugin_release(3)
         """,
-    "async, open": """
-        client = AsyncAgentClient(url, trust_env=False)
-        asyncio.run(client.get_plugin_release(7))
-        """,
-    "async, two loops": """
-        client = AsyncAgentClient(url, trust_env=False)
-        for _ in range(2):
-            asyncio.run(client.get_plugin_release(7))
-        """,
-    "async, collected": """
-        client = AsyncAgentClient(url, trust_env=False)
-        asyncio.run(client.get_plugin_release(7))
-        del client
+    "async": """
+        collected = AsyncAgentClient(url, trust_env=False)
+        asyncio.run(collected.get_plugin_release(1))
+        del collected
         gc.collect()
+        two_loops = AsyncAgentClient(url, trust_env=False)
+        for number in (2, 3):
+            asyncio.run(two_loops.get_plugin_release(number))
         """,
 }
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
-def test_no_warning_at_exit(open_server: OpenServer, ending: str) -> None:
+def served(server: FaultServer, program: str) -> list[tuple[str, int]]:
+    """Run a program with every warning as an error: it must print nothing. Gives each lookup and its connection."""
+    preamble = """
+        import asyncio, gc, logging, os, sys
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # its debug mode tells of what takes 0.1 s, as imports may
+        from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+        url = sys.argv[1]
+    """
+    code = textwrap.dedent(preamble) + textwrap.dedent(program)
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", code, server.url]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603 - ours
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    return [(request.lookup, request.connection) for request in server.requests]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("program", FORKS)
+def test_a_forked_process_has_connections_of_its_own(open_server: OpenServer, program: str) -> None:
+    """After a fork the child opens connections of its own, and the parent keeps its own."""
+    assert served(open_server(), FORKS[program]) == [("1", 1), ("2", 2), ("4", 1)]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("program", ENDINGS)
+def test_no_warning_at_exit(open_server: OpenServer, program: str) -> None:
     """A program that ends without closing its client ends without a warning."""
-    server = open_server()
-    run_program(server, ENDINGS[ending])
-    assert server.requests
+    assert served(open_server(), ENDINGS[program]) == [("1", 1), ("2", 2), ("3", 3)]

@@ -1,0 +1,134 @@
+"""Arguments become a call."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from synapse_sdk.clients.agent import operations
+from synapse_sdk.clients.agent.operations import Call
+
+from tests.unit.helpers import refusal
+
+KEY = "7f3f0e0a-6f1c-4c6b-9d52-2a4d8c1b7e90"
+JSON = {"Content-Type": "application/json"}
+RUNS: list[tuple[Any, tuple[Any, ...], str]] = [
+    (operations.run_plugin_release, ("ocr@1",), "/plugin_releases/ocr%401/run/"),
+    (operations.run_debug_plugin_release, (), "/plugin_releases/run_debug/"),
+]
+EVERY_RUN = pytest.mark.parametrize(("run", "place", "url"), RUNS, ids=["run", "debug"])
+FIELDS: dict[str, Any] = {
+    "params": {"path": "/data/x.pdf", "nested": {"list": [1, 2.5, None, True, "é"]}},
+    "requirements": ["pillow>=9.0.0"],
+    "job_id": "job_abc123",
+    "language": "ko",
+}
+DEBUG_FIELDS = {"plugin_path": "/path/to/plugin", "config": {"debug": True}, "modules": {"a.b": "class B: ..."}}
+
+
+def test_each_operation_is_a_call() -> None:
+    """Each operation has its method and path, what a success carries, and of headers and body only what it needs."""
+    assert operations.health_check() == Call("GET", "/health/", dict, None, {})
+    assert operations.get_plugin_release("a@1") == Call("GET", "/plugin_releases/a%401", dict, None, {})
+    assert operations.delete_plugin_release(7) == Call("DELETE", "/plugin_releases/7", None, None, {})
+    body = '{"plugin":"검사","version":"1"}'.encode()
+    assert operations.create_plugin_release("검사", "1") == Call("POST", "/plugin_releases/", dict, None, JSON, body)
+
+
+def test_filters_are_the_query() -> None:
+    """Filters are sent as they were given, None not at all, and win over the size of the pages."""
+    for params, query in (
+        (None, {"page_size": 100}),
+        ({"page_size": 5, "page": None}, {"page_size": 5}),
+        (MappingProxyType({"tag": ["a", 1, 0.5], "on": True}), {"page_size": 100, "tag": ["a", 1, 0.5], "on": True}),
+    ):
+        expected: Call[Any] = Call("GET", "/plugin_releases/", dict, query, {})
+        assert operations.list_plugin_releases(params, page_size=100) == expected
+    assert operations.list_plugin_releases().params == {}
+
+
+@EVERY_RUN
+def test_every_field_of_a_run_is_sent(run: Any, place: Any, url: str) -> None:
+    """Named arguments are fields of the body, also where they are empty or of a kindred type; None is left out."""
+    fields = {**FIELDS, **DEBUG_FIELDS} if not place else FIELDS
+    call = run(*place, "process", **fields, idempotency_key=KEY, timeout=5)
+    headers = {"Idempotency-Key": KEY, **JSON}
+    assert call == Call("POST", url, object, None, headers, call.content, True, 5, "job_abc123", KEY)
+    assert json.loads(call.content) == {"action": "process", **fields}
+    empty = {name: type(value)() for name, value in fields.items()}
+    assert json.loads(run(*place, "process", **empty).content) == {"action": "process", **empty}
+    assert run(*place, "process", **dict.fromkeys(fields)).content == b'{"action":"process"}'
+    kindred = {name: MappingProxyType(value) if isinstance(value, dict) else value for name, value in fields.items()}
+    kindred["requirements"] = tuple(fields["requirements"])
+    if not place:
+        kindred["plugin_path"] = Path("/path/to/plugin")
+    assert run(*place, "process", **kindred).content == call.content
+
+
+@EVERY_RUN
+def test_the_whole_body_of_v1_is_sent_as_it_is(run: Any, place: Any, url: str) -> None:
+    """The body of v1 is sent untouched, by name or in the action's place; other arguments are ignored."""
+    body: dict[str, Any]
+    for body in ({}, {"unknown": None, "nested": {"list": []}}, {"action": 5, "params": "text", "job_id": 7}):
+        content = json.dumps(body, separators=(",", ":")).encode()
+        calls = run(*place, body), run(*place, data=body), run(*place, "ignored", data=body, params=5, job_id="ignored")
+        for call in calls:
+            assert (call.url, call.content, call.is_run, call.job_id) == (url, content, True, body.get("job_id"))
+
+
+@EVERY_RUN
+def test_each_run_has_a_key_of_its_own(run: Any, place: Any, url: str) -> None:
+    """A run has a fresh UUID as its key, or the caller's own in the form that the contract asks for."""
+    fresh = [run(*place, "train").idempotency_key for _ in range(2)]
+    assert fresh[0] != fresh[1]
+    assert [str(uuid.UUID(key)) for key in fresh] == fresh
+    for given, sent in (
+        (KEY.upper(), KEY.upper()),
+        (f"{{{KEY}}}", KEY),
+        (KEY.replace("-", ""), KEY),
+        (uuid.UUID(KEY), KEY),
+    ):
+        call = run(*place, "train", idempotency_key=given)
+        assert (call.idempotency_key, call.headers["Idempotency-Key"]) == (sent, sent)
+    for wrong in ("key", "", 5):
+        expected = f"idempotency_key must be a UUID, such as str(uuid.uuid4()), not {wrong!r}"
+        assert refusal(ValueError, run, *place, "train", idempotency_key=wrong) == expected
+
+
+@EVERY_RUN
+def test_wrong_arguments_of_a_run_are_named(run: Any, place: Any, url: str) -> None:
+    """An argument of a wrong type is refused by its name, and a run needs an action."""
+    texts: tuple[Any, ...] = ("numpy", [5], {"numpy"}, 5)
+    wrong = {"params": ("a dict", ("text", [1])), "requirements": ("a list of texts", texts)}
+    if not place:
+        dicts = "a dict", ("x = 1", [1])
+        wrong |= {"config": dicts, "modules": dicts, "plugin_path": ("a text or a Path", (5, b"/path"))}
+    for name, (kind, values) in wrong.items():
+        for value in values:
+            expected = f"{name} must be {kind}, not {value!r}"
+            assert refusal(TypeError, run, *place, "train", **{name: value}) == expected
+    assert f"{run.__name__}() needs action='...'" in refusal(TypeError, run, *place)
+    assert refusal(TypeError, run, *place, "train", job_id=object()).startswith("job_id is not JSON: an object")
+
+
+def test_wrong_arguments_of_other_operations_are_named() -> None:
+    """A filter that is no scalar, and a blank plugin or version, are refused by name; a lookup that is none too."""
+    value: Any
+    for value in ("a=1", [("a", 1)], 5):
+        assert refusal(TypeError, operations.list_plugin_releases, value) == f"params must be a dict, not {value!r}"
+    for value in ({"a": 1}, {1}, [[1]], [None], b"a"):
+        expected = f"params['tag'] must be a text, a number, a bool or a list of these, not {value!r}"
+        assert refusal(TypeError, operations.list_plugin_releases, {"tag": value}) == expected
+    expected = "params: the name of a filter must be a text, not 5"
+    assert refusal(TypeError, operations.list_plugin_releases, {5: "a"}) == expected
+    for value in ("", "  ", None, 5, b"a"):
+        for name in ("plugin", "version"):
+            arguments = {"plugin": "a", "version": "1", name: value}
+            expected = f"{name} must be a text that is not blank, not {value!r}"
+            assert refusal(ValueError, operations.create_plugin_release, **arguments) == expected
+    for operation in (operations.get_plugin_release, operations.delete_plugin_release):
+        assert "'..' names no release" in refusal(ValueError, operation, "..")
