@@ -27,9 +27,9 @@ MODULES = ("endpoints", "lookup", "legacy", "runtime/retry", "runtime/pagination
 TESTS = (
     "tests/unit/test_legacy.py",
     "tests/unit/test_lookup.py",
-    "tests/unit/test_operations.py",
+    "tests/unit/test_endpoints.py",
     "tests/unit/test_pagination.py",
-    "tests/unit/test_retries.py",
+    "tests/unit/test_retry.py",
 )
 LEAST_KILLED = 0.9
 KILLED = {"killed", "timeout"}

@@ -1,6 +1,6 @@
-"""Write docs/result_type.md from the tests of the client on the wire, or check that it is what they give.
+"""Write docs/promises.md from the tests of the client on the wire, or check that it is what they give.
 
-Each test result_type something in its docstring, so a promise stands on the page as long as a test holds it.
+Each test promises something in its docstring, so a promise stands on the page as long as a test holds it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from types import FunctionType, ModuleType
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "result_type.md"
+PAGE = ROOT / "docs" / "promises.md"
 INTRODUCTION = """\
-# What this client result_type
+# What this client promises
 
 Each line is the promise of a test in `tests/wire`, which puts a server on raw sockets in the client's way and looks at
 what arrived there as well as at what the caller saw. Unless a line says otherwise it holds for `AgentClient` and
 `AsyncAgentClient` alike. Runs are `run_plugin_release` and `run_debug_plugin_release`. This page is written by
-`make result_type`, from the sentences of the tests.
+`make promises`, from the sentences of the tests.
 
 What is sent again, and when:
 
@@ -48,7 +48,7 @@ def situation(name: str, test: FunctionType) -> str:
 
 
 def section(module: ModuleType) -> str:
-    """The result_type of a module as a table."""
+    """The promises of a module as a table."""
     lines = [f"## {sentence(module).removesuffix('.')}", "", "| situation | promise |", "| --- | --- |"]
     for name, test in vars(module).items():
         if name.startswith("test_"):
@@ -69,12 +69,12 @@ def page() -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Run as a program: `result_type.py` or `result_type.py --check`."""
+    """Run as a program: `promises.py` or `promises.py --check`."""
     if arguments not in ([], ["--check"]):
-        sys.exit("usage: result_type.py [--check]")
+        sys.exit("usage: promises.py [--check]")
     if arguments:
         if page() != PAGE.read_text(encoding="utf-8"):
-            sys.exit("docs/result_type.md is not what the tests promise: run `make result_type`.")
+            sys.exit("docs/promises.md is not what the tests promise: run `make promises`.")
     else:
         PAGE.write_text(page(), encoding="utf-8")
         print(f"Wrote {PAGE.relative_to(ROOT)}.")

@@ -7,7 +7,7 @@ ClientError
 │       └── ClientResponseTimeoutError  the same by a timeout (a ClientTimeoutError too)
 ├── ClientTimeoutError                  the agent did not answer in time
 │   └── ClientResponseTimeoutError
-├── InvalidResponseError                a success whose body is not what the contract result_type
+├── InvalidResponseError                a success whose body is not what the contract promises
 │   └── ResponseTooLargeError           an answer larger than the client's limit
 ├── PaginationError                     pages that lead in a circle, end too early, or are none
 ├── UntrustedOriginError                an answer that leads away from the agent's origin
@@ -141,7 +141,7 @@ class ClientResponseTimeoutError(ClientResponseIncompleteError, ClientTimeoutErr
 
 
 class InvalidResponseError(ClientError):
-    """The agent answered with success, but not with what the contract result_type; `detail` is the body's start."""
+    """The agent answered with success, but not with what the contract promises; `detail` is the body's start."""
 
 
 class ResponseTooLargeError(InvalidResponseError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from synapse_agent_api.models import PluginRelease as PluginReleaseModel
@@ -85,7 +85,7 @@ def _text(lookup: Any) -> str:
     if isinstance(lookup, int) and not isinstance(lookup, bool):
         return str(int(lookup))
     if isinstance(lookup, Mapping):
-        release = cast("PluginRelease", lookup)
+        release: Any = lookup
         parts: tuple[Any, ...] = release.get("id"), release.get("plugin"), release.get("version")
     else:  # a generated model, which has the same names as attributes
         parts = tuple(getattr(lookup, name, None) for name in ("id", "plugin", "version"))

@@ -71,7 +71,7 @@ class RawResponse(Generic[R]):
             The value.
 
         Raises:
-            InvalidResponseError: If the body is not what the contract result_type.
+            InvalidResponseError: If the body is not what the contract promises.
 
         Example:
             >>> client.with_raw_response.health_check().parse()["status"]

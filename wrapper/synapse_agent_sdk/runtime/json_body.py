@@ -23,7 +23,7 @@ def json_error(body: Any, error: Exception) -> TypeError | ValueError:
     """
     if isinstance(error, RecursionError):
         return ValueError("the body is nested too deep for JSON")
-    path, culprit = _find(body)
+    path, culprit, error = _find(body, error)
     kind = ValueError if isinstance(error, ValueError) else TypeError
     return kind(f"{path or 'the body'} is not JSON: {_error_message(culprit, error)}")
 
@@ -40,8 +40,8 @@ ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",",
 """Takes what `json.dumps` takes, and any mapping, but no NaN or infinity. `json.dumps` would make one for each call."""
 
 
-def _find(value: Any) -> tuple[str, Any]:
-    """The path and value of the innermost part of `value` that cannot be encoded; `value` itself cannot.
+def _find(value: Any, error: Exception) -> tuple[str, Any, Exception]:
+    """The path, value and error of the innermost part of `value` that cannot be encoded; `value` itself cannot.
 
     It goes down one part at a time, so that a value that holds itself ends where it comes back to itself.
     """
@@ -52,12 +52,12 @@ def _find(value: Any) -> tuple[str, Any]:
         for inner_path, inner in _children(value, path):
             try:
                 ENCODER.encode(inner).encode()
-            except (TypeError, ValueError):
-                path, value = inner_path, inner
+            except (TypeError, ValueError) as inner_error:
+                path, value, error = inner_path, inner, inner_error
                 break
         else:
             break
-    return path, value
+    return path, value, error
 
 
 def _children(value: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -6,7 +6,7 @@ import logging
 import sys
 import warnings
 
-LOG = logging.getLogger("synapse_sdk")
+LOG = logging.getLogger("synapse_agent_sdk")
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO}
 
 

@@ -155,8 +155,11 @@ class AsyncConnectionPool:
 
     def __del__(self) -> None:
         # Nobody closed the client: its sockets close with it, without a warning at exit.
-        for connection in self._idle.take_all():
-            abandon(connection.inner, forked=self._pid != os.getpid())
+        try:
+            for connection in self._idle.take_all():
+                abandon(connection.inner, forked=self._pid != os.getpid())
+        except Exception:  # noqa: BLE001, S110 - at exit anything may be gone already, and there is nobody to tell
+            pass
 
 
 class AsyncPooledStream:

@@ -147,8 +147,11 @@ class ConnectionPool:
 
     def __del__(self) -> None:
         # Nobody closed the client: its sockets close with it, without a warning at exit.
-        for connection in self._idle.take_all():
-            connection.inner.close()
+        try:
+            for connection in self._idle.take_all():
+                connection.inner.close()
+        except Exception:  # noqa: BLE001, S110 - at exit anything may be gone already, and there is nobody to tell
+            pass
 
 
 class PooledStream:
