@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from synapse_local_agent import contract
-from synapse_local_agent.store import Store
-from synapse_sdk import __version__, exceptions
-from synapse_sdk.clients.agent import AgentClient
+from synapse_agent_sdk import AgentClient, __version__, exceptions
+from synapse_local_agent.releases.store import Store
+from synapse_local_agent.web import contract
 
 from tests.contract.conftest import DOCUMENT, ROOT
 from tests.threaded_agent import ThreadedAgent

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pytest
-from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import answers
+from synapse_agent_sdk import exceptions
+from synapse_agent_sdk.runtime.errors import ERRORS
 
 from tests.contract.conftest import DOCUMENT, operations, resolve, validator
 from tests.wire.faults import reply, silence
@@ -197,7 +197,7 @@ def test_errors_come_back_as_what_they_are(open_client: OpenClient, open_server:
     client = open_client(server.url, retry=None)
     for (status, example), (name, value) in failures().items():
         server.answers[:] = [reply(value, status)]
-        with pytest.raises(answers.ERRORS.get(status, exceptions.HTTPError)) as caught:
+        with pytest.raises(ERRORS.get(status, exceptions.HTTPError)) as caught:
             getattr(client, name)(**LEAST[name][0])
         error = caught.value
         found = (example, error.status_code, error.detail, error.error_type)
@@ -207,7 +207,7 @@ def test_errors_come_back_as_what_they_are(open_client: OpenClient, open_server:
 def test_the_client_reads_every_part_of_an_error() -> None:
     """Each documented status is raised as a class of its own or as a ServerError; the client reads every field."""
     statuses = {status for operation in OPERATIONS.values() for status in operation.content["responses"]}
-    plain = {int(status) for status in statuses if status[0] == "4"} - answers.ERRORS.keys()
+    plain = {int(status) for status in statuses if status[0] == "4"} - ERRORS.keys()
     assert plain == {413, 415}
     responses = [resolve(each) for operation in OPERATIONS.values() for each in operation.content["responses"].values()]
     assert {name for response in responses for name in response.get("headers", {})} == {"Retry-After"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_agent_sdk import AgentClient, AsyncAgentClient
 
 from tests.contract.conftest import DOCUMENT
 from tools import update

@@ -92,7 +92,7 @@ class Session:
         self._servers.close()
 
     def follow(self, block: Block) -> None:
-        """Do what the block says, and check what it promises."""
+        """Do what the block says, and check what it result_type."""
         printed, self._printed = self._printed, None
         text = block.text.replace(DEFAULT_URL, self._url)
         if block.file is not None:

@@ -18,10 +18,9 @@ import httpx
 import pytest
 import synapse_local_agent
 import synapse_sdk
+from synapse_agent_sdk import AgentClient, AsyncAgentClient, exceptions
+from synapse_agent_sdk.clients import agent as clients
 from synapse_local_agent import LocalAgent
-from synapse_sdk import exceptions
-from synapse_sdk.clients import agent as clients
-from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 
 from tests.e2e.conftest import REPOSITORY
 from tests.threaded_agent import ThreadedAgent

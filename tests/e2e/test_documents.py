@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from synapse_sdk import __version__, exceptions
+from synapse_agent_sdk import __version__, exceptions
 
 from tests.e2e.conftest import REPOSITORY
 from tests.e2e.pages import blocks

@@ -12,17 +12,17 @@ from uuid import uuid4
 
 import httpx
 from synapse_agent_api.typed_dicts import Health, PluginRelease, PluginReleasePage
+from synapse_agent_sdk import AgentClient, AsyncAgentClient, RawResponse, ReleaseLookup, RetryPolicy
+from synapse_agent_sdk.exceptions import ActionFailedError, ClientError, HTTPError
+from synapse_agent_sdk.testing.agent import ProxiedAgent
+from synapse_agent_sdk.testing.faults import Fault, lost_answer, reply, status
+from synapse_agent_sdk.testing.proxy import AgentFaults
+from synapse_agent_sdk.testing.server import FaultServer, Received
 from synapse_local_agent import LocalAgent
-from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient, RawResponse, ReleaseLookup, RetryPolicy
-from synapse_sdk.exceptions import ActionFailedError, ClientError, HTTPError
-from synapse_sdk.testing.agent import ProxiedAgent
-from synapse_sdk.testing.faults import Fault, lost_answer, reply, status
-from synapse_sdk.testing.proxy import AgentFaults
-from synapse_sdk.testing.server import FaultServer, Received
 
 if TYPE_CHECKING:
     from synapse_agent_api.models import PluginRelease as PluginReleaseModel
-    from synapse_sdk.testing.calls import AgentCalls
+    from synapse_agent_sdk.testing.calls import AgentCalls
 
 
 def construct(folder: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import httpx
 import pytest
-from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-from synapse_sdk.clients.agent.raw import AsyncWithRawResponse
+from synapse_agent_sdk import AgentClient, AsyncAgentClient
+from synapse_agent_sdk.raw_response import AsyncWithRawResponse
 
 from tests.wire.faults import RELEASE, SECONDS, RoutedServer, reply
 

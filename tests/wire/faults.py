@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from synapse_sdk.clients.agent import RetryPolicy
-from synapse_sdk.testing import faults
-from synapse_sdk.testing.faults import body, drip, head, raw, reply, then
-from synapse_sdk.testing.server import Answer, FaultServer, Received
+from synapse_agent_sdk import RetryPolicy
+from synapse_agent_sdk.testing import faults
+from synapse_agent_sdk.testing.faults import body, drip, head, raw, reply, then
+from synapse_agent_sdk.testing.server import Answer, FaultServer, Received
 
 if TYPE_CHECKING:
     import socket

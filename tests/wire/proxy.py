@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 
-from synapse_sdk.testing.server import FaultServer
+from synapse_agent_sdk.testing.server import FaultServer
 
 
 class Proxy(FaultServer):

@@ -1,4 +1,4 @@
-"""What an answer becomes: a value or an error, also where it is not what the contract promises."""
+"""What an answer becomes: a value or an error, also where it is not what the contract result_type."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import zlib
 from datetime import timedelta
 
 import pytest
-from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import RawResponse
+from synapse_agent_sdk import RawResponse, exceptions
 
 from tests.wire.conftest import Serve, sync_only
 from tests.wire.faults import (

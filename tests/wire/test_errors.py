@@ -8,8 +8,7 @@ import pickle
 import traceback
 
 import pytest
-from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import RetryPolicy
+from synapse_agent_sdk import RetryPolicy, exceptions
 
 from tests.wire.conftest import OpenClient, OpenServer, Serve, sync_only
 from tests.wire.faults import Answer, body, hang_up, head, page, raw, reply, silence, until

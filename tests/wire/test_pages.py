@@ -6,7 +6,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from synapse_sdk import exceptions
+from synapse_agent_sdk import exceptions
 
 from tests.wire.conftest import OpenClient, OpenServer, Serve, sync_only
 from tests.wire.faults import FAST, Answer, FaultServer, Received, page, reply
@@ -50,7 +50,46 @@ def test_all_pages_are_read_in_order(open_client: OpenClient, open_server: OpenS
     assert (found, total) == (releases(0, 250), 250)
     assert {request.path for request in server.requests} == {f"/team-a/agent{PATH}"}
     assert all(("plugin", "ocr") in request.query for request in server.requests)
-    assert [dict(request.query).get("page_size") for request in server.requests] == ["100"] * 3
+    sizes = [dict(request.query).get("page_size") for request in server.requests]
+    assert sizes == ["1000", *["100" if "page_size" in LINKS[form] else "1000"] * 2]
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize("refusal", [400, 413, 422])
+def test_an_agent_with_smaller_pages_is_asked_for_its_own(
+    open_client: OpenClient, open_server: OpenServer, refusal: int
+) -> None:
+    """If the first page is refused for its size, pages of the agent's own size are read."""
+    server = open_server()
+
+    def route(request: Received) -> Answer:
+        query = dict(request.query)
+        if "page_size" in query:
+            return reply({"detail": "page_size is too large"}, refusal)
+        number = int(query.get("page", "1"))
+        return reply(page(releases(10 * number - 10, 10 * number), 20, "?page=2" if number == 1 else None))
+
+    server.route = route
+    client = open_client(server.url)
+    assert client.list_plugin_releases({"plugin": "ocr"}, list_all=True) == (releases(0, 20), 20)
+    asked = [dict(request.query) for request in server.requests]
+    assert asked == [
+        {"plugin": "ocr", "page_size": "1000"},
+        {"plugin": "ocr"},
+        {"plugin": "ocr", "page": "2"},
+    ]
+
+
+@sync_only
+def test_other_errors_and_a_size_of_the_callers_are_final(open_client: OpenClient, open_server: OpenServer) -> None:
+    """A page is asked for again neither after another error nor where the caller chose its size."""
+    server = open_server(reply({"detail": "no"}, 403), reply({"detail": "too large"}, 422))
+    client = open_client(server.url)
+    with pytest.raises(exceptions.AuthorizationError):
+        client.list_plugin_releases(list_all=True)
+    with pytest.raises(exceptions.ValidationError):
+        client.list_plugin_releases({"page_size": 500}, list_all=True)
+    assert len(server.requests) == 2
 
 
 def test_releases_are_iterated_lazily(open_client: OpenClient, open_server: OpenServer) -> None:
@@ -92,7 +131,7 @@ BAD_PAGES: dict[str, tuple[Any, str]] = {
     "no results": ({"count": 9}, "page 2 of the list"),
     "results of another kind": ({"count": 9, "results": {}}, "page 2 of the list"),
     "an early end": (page(releases(1, 3), 9), "only 3 of 9"),
-    "a link that is no text": (page(releases(1, 2), 9, {}), "page 2 of the list.*no text"),  # type: ignore[arg-type]
+    "a link that is not a string": (page(releases(1, 2), 9, {}), "page 2 of the list.*must be a string"),  # type: ignore[arg-type]
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from synapse_sdk import exceptions
+from synapse_agent_sdk import exceptions
 
 from tests.wire.conftest import Serve, sync_only
 from tests.wire.faults import FAST, Answer, FaultServer, hang_up, page, reply

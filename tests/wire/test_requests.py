@@ -15,8 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from synapse_agent_api import models
-from synapse_sdk import __version__, exceptions
-from synapse_sdk.clients.agent import AgentClient
+from synapse_agent_sdk import AgentClient, __version__, exceptions
 
 from tests.wire.conftest import OpenClient, OpenServer, Serve, sync_only
 from tests.wire.faults import CALLS, RELEASE, RUNS, hang_up, head, page, raw, reply
@@ -89,9 +88,9 @@ def test_filters_are_the_query(serve: Serve) -> None:
 
 
 def test_whole_lists_have_a_page_size(serve: Serve) -> None:
-    """Whole lists ask for 100 releases a page unless told otherwise."""
+    """Whole lists ask for the contract's largest page unless told otherwise."""
     server, client = serve(reply(page([RELEASE], 1)))
-    for params, size in [(None, "100"), ({"page_size": None}, "100"), ({"page_size": 50}, "50")]:
+    for params, size in [(None, "1000"), ({"page_size": None}, "1000"), ({"page_size": 50}, "50")]:
         assert client.list_plugin_releases(params, list_all=True) == ([RELEASE], 1)
         assert list(client.iter_plugin_releases(params)) == [RELEASE]
         assert [request.query for request in server.requests[-2:]] == [[("page_size", size)]] * 2
@@ -263,11 +262,11 @@ WRONG: list[Any] = [
         for value in ("  ", None, b"a")
     ],
     *[
-        ("list_plugin_releases", ({"tag": value},), {}, TypeError, "params['tag'] must be a text, a number, a bool")
+        ("list_plugin_releases", ({"tag": value},), {}, TypeError, "params['tag'] must be a string, a number, a bool")
         for value in ({"a": 1}, {1}, [[1]], [None], b"a")
     ],
     *[("list_plugin_releases", (value,), {}, TypeError, "params must be a dict") for value in ("a=1", [("a", 1)])],
-    ("list_plugin_releases", ({5: "a"},), {}, TypeError, "the name of a filter must be a text, not 5"),
+    ("list_plugin_releases", ({5: "a"},), {}, TypeError, "the name of a filter must be a string, not 5"),
     ("list_plugin_releases", ({"q": "\ud800"},), {}, ValueError, "make no URL"),
     ("get_plugin_release", ("a@" + "1" * 100_000,), {}, ValueError, "make no URL"),
     *[
@@ -278,9 +277,9 @@ WRONG: list[Any] = [
             (5, {}, TypeError, f"{name}() takes the action's name as text"),
             ("train", {"data": "text"}, TypeError, f"{name}() takes data as a dict"),
             ("train", {"params": [1]}, TypeError, "params must be a dict"),
-            ("train", {"requirements": "numpy"}, TypeError, "requirements must be a list of texts"),
-            ("train", {"requirements": [5]}, TypeError, "requirements must be a list of texts"),
-            ("train", {"requirements": {"numpy"}}, TypeError, "requirements must be a list of texts"),
+            ("train", {"requirements": "numpy"}, TypeError, "requirements must be a list of strings"),
+            ("train", {"requirements": [5]}, TypeError, "requirements must be a list of strings"),
+            ("train", {"requirements": {"numpy"}}, TypeError, "requirements must be a list of strings"),
             ("train", {"job_id": b"1"}, TypeError, "job_id is not JSON: a bytes"),
             ("train", {"language": b"ko"}, TypeError, "language is not JSON: a bytes"),
             ("train", {"idempotency_key": "key"}, ValueError, "idempotency_key must be a UUID"),
@@ -323,7 +322,6 @@ SETTINGS: list[tuple[dict[str, Any], type[Exception]]] = [
     ({"max_response_bytes": 0}, ValueError),
     ({"max_response_bytes": 1.5}, ValueError),
     ({"http_client": object(), "transport": object()}, ValueError),
-    ({"prefetch": 0}, ValueError),
 ]
 
 

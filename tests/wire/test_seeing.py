@@ -42,7 +42,7 @@ def test_what_happens_is_a_line_each(
     caplog.set_level(level)
     _, client = serve(reply({}, 503), hang_up, reply(RELEASE), retry=FAST)
     client.list_plugin_releases({"secret": "hidden"})
-    lines = [record.getMessage() for record in caplog.records if record.name == "synapse_sdk"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "synapse_agent_sdk"]
     for pattern, line in zip(patterns, lines, strict=True):
         assert re.fullmatch(pattern, line)
     assert "hidden" not in " ".join(lines)
@@ -73,7 +73,7 @@ def test_every_attempt_is_a_span(serve: Serve, spans: InMemorySpanExporter) -> N
 
 PROGRAM = """
 import io, logging, sys
-from synapse_sdk.clients.agent import AgentClient, RetryPolicy
+from synapse_agent_sdk import AgentClient, RetryPolicy
 {before}
 for number in range(2):
     with AgentClient({url!r}, "agent-secret", user_token="user-secret", tenant="tenant-secret", trust_env=False,
@@ -104,7 +104,7 @@ def test_the_environment_switches_the_log_on(open_server: OpenServer) -> None:
     lines = said("debug", lists(open_server))
     ends = [f"DEBUG: {ANSWERED}", f"INFO: {AGAIN}", *[rf"DEBUG: {CALL}200 in \d+\.\d ms, attempt {n}" for n in (2, 1)]]
     for end, line in zip(ends, lines, strict=True):
-        assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d,\d{{3}} synapse_sdk {end}", line)
+        assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d,\d{{3}} synapse_agent_sdk {end}", line)
     assert not any("secret" in line or "hidden" in line for line in lines)
 
 
@@ -114,19 +114,19 @@ def test_a_program_that_logs_is_not_doubled(open_server: OpenServer) -> None:
     for place in ("before", "after"):
         said_once = said("info", lists(open_server), **{place: "logging.basicConfig(format='mine %(message)s')"})
         assert said_once == ["mine GET /plugin_releases/: 503, trying again in 0.00 s"]
-    quiet = "if not number: logging.getLogger('synapse_sdk').setLevel('WARNING')"
+    quiet = "if not number: logging.getLogger('synapse_agent_sdk').setLevel('WARNING')"
     assert said("debug", lists(open_server), after=quiet) == []
 
 
 @pytest.mark.heavy
 def test_what_writes_nothing_does_not_silence_the_log(open_server: OpenServer) -> None:
     """The log goes to what stderr is at the time, also where handlers of the program get no line, or write none."""
-    drops = "logging.getLogger('synapse_sdk').addHandler(logging.NullHandler())"
-    is_not_reached = "logging.basicConfig(); logging.getLogger('synapse_sdk').propagate = False"
+    drops = "logging.getLogger('synapse_agent_sdk').addHandler(logging.NullHandler())"
+    is_not_reached = "logging.basicConfig(); logging.getLogger('synapse_agent_sdk').propagate = False"
     restored = {"before": "sys.stderr = io.StringIO()", "after": "sys.stderr = sys.__stderr__"}
     for setup in ({"after": drops}, {"after": is_not_reached}, restored):
         (line,) = said("INFO ", lists(open_server), **setup)
-        assert line.endswith("synapse_sdk INFO: GET /plugin_releases/: 503, trying again in 0.00 s")
+        assert line.endswith("synapse_agent_sdk INFO: GET /plugin_releases/: 503, trying again in 0.00 s")
 
 
 @pytest.mark.heavy

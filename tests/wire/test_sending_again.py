@@ -7,8 +7,7 @@ import threading
 import traceback
 
 import pytest
-from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import RetryPolicy
+from synapse_agent_sdk import RetryPolicy, exceptions
 
 from tests.wire.conftest import OpenClient, OpenServer, Serve, sync_only
 from tests.wire.faults import BROKEN, BUSY, CALLS, FAST, RELEASE, RUNS, hang_up, head, raw, reply, reset, then, until

@@ -12,8 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 import trio
-from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_agent_sdk import AgentClient, AsyncAgentClient, exceptions
 
 from tests.wire.conftest import OpenServer, Serve, sync_only
 from tests.wire.faults import RELEASE, SECONDS, FaultServer, reply, silence, then, until
@@ -172,7 +171,7 @@ def served(server: FaultServer, program: str) -> list[tuple[str, int]]:
     preamble = """
         import asyncio, gc, logging, os, sys
         logging.getLogger("asyncio").setLevel(logging.ERROR)  # its debug mode tells of what takes 0.1 s, as imports may
-        from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+        from synapse_agent_sdk import AgentClient, AsyncAgentClient
         url = sys.argv[1]
     """
     code = textwrap.dedent(preamble) + textwrap.dedent(program)

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import AsyncAgentClient, RetryPolicy
-from synapse_sdk.clients.agent.attempt import ATTEMPT
+from synapse_agent_sdk import AsyncAgentClient, RetryPolicy, exceptions
+from synapse_agent_sdk.runtime.transport.attempt import ATTEMPT
 
 from tests.wire.faults import RELEASE, SECONDS, Answer, FaultServer, drip, head, raw, reply, silence, then, until
 
@@ -58,7 +57,7 @@ def test_a_dripping_answer_ends_with_the_total_time(
     """A server that sends a byte at a time, so that no read is late, ends in a timeout after the total time."""
     passed = [0.0]
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + passed[0])
-    monkeypatch.setattr("synapse_sdk.clients.agent.attempt.time", clock)
+    monkeypatch.setattr("synapse_agent_sdk.runtime.transport.network.time", clock)
 
     def pass_time(_: socket.socket) -> bool:
         passed[0] += 1000
@@ -182,8 +181,8 @@ def test_a_peer_that_vanished_is_noticed(serve: Serve) -> None:
     _, client = serve()
     client.get_plugin_release(7)
     configured: Any = getattr(client, "client", client)
-    (line,) = configured._http._transport._pool._stack._lines
-    connection = line.connection._connection._network_stream.get_extra_info("socket")
+    (line,) = configured._http._transport._pool._idle
+    connection = line.inner._connection._network_stream.get_extra_info("socket")
 
     def option(name: str) -> int:
         return int(connection.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)))

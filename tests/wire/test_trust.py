@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 import pytest
 import trustme
-from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import RetryPolicy, settings
+from synapse_agent_sdk import RetryPolicy, exceptions
+from synapse_agent_sdk.runtime.options import proxy_for
 
 from tests.wire.conftest import OpenClient, OpenServer, Serve, sync_only
 from tests.wire.faults import BROKEN, CALLS, FAST, RELEASE, RUNS, page, reply, silence
@@ -170,9 +170,9 @@ def test_a_proxy_of_the_environment_is_used(serve: Serve, monkeypatch: pytest.Mo
 def test_no_proxy_may_name_an_ipv6_address(monkeypatch: pytest.MonkeyPatch) -> None:
     """An address of IPv6 in NO_PROXY is reached directly."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    assert settings.proxy_for("http://[::1]:8600") == "http://127.0.0.1:9"
+    assert proxy_for("http://[::1]:8600") == "http://127.0.0.1:9"
     monkeypatch.setenv("NO_PROXY", "::1")
-    assert settings.proxy_for("http://[::1]:8600") is None
+    assert proxy_for("http://[::1]:8600") is None
 
 
 def test_tls_goes_through_a_tunnel(

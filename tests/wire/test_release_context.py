@@ -6,8 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
-from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import AsyncAgentClient
+from synapse_agent_sdk import AsyncAgentClient, exceptions
 
 from tests.wire.conftest import OpenServer, Serve, sync_only
 from tests.wire.faults import FAST, RELEASE, FaultServer, hang_up, reply
@@ -89,7 +88,7 @@ def test_what_names_no_version_is_refused(serve: Serve) -> None:
         with pytest.raises(ValueError, match=r"names no release|not blank"):
             client.plugin_release(*name)
     block = client.plugin_release("ocr_plugin@2.0.0")
-    outside = r"CachedRelease\('ocr_plugin@2.0.0'\) is cached when its block is entered"
+    outside = r"ReleaseContext\('ocr_plugin@2.0.0'\) is cached when its block is entered"
     with pytest.raises(RuntimeError, match=outside):
         block.run("train")
     with pytest.raises(RuntimeError, match=outside):
