@@ -40,7 +40,7 @@ def test_a_renamed_class_is_seen(tmp_path: Path) -> None:
     assert spec_diff.surface_breakages(tmp_path) == []
     models = tmp_path / "generated" / "synapse_agent_api" / "models" / "health.py"
     models.write_text(models.read_text() + "\n\nclass Gone:\n    pass\n")
-    plugin = tmp_path / "wrapper" / "synapse_sdk" / "clients" / "agent" / "plugin.py"
+    plugin = tmp_path / "wrapper" / "synapse_agent_sdk" / "plugin_releases.py"
     plugin.write_text(plugin.read_text().replace("job_id: str | None = None,", "job_id: str | None = None, gone=1,"))
     lines = spec_diff.surface_breakages(tmp_path)
     assert any("Gone" in line for line in lines)

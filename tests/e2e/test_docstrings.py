@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+import synapse_agent_sdk
 import synapse_local_agent
-import synapse_sdk
 from synapse_agent_sdk import AgentClient, AsyncAgentClient, exceptions
-from synapse_agent_sdk.clients import agent as clients
 from synapse_local_agent import LocalAgent
 
 from tests.e2e.conftest import REPOSITORY
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 def modules() -> Iterator[ModuleType]:
     """Every module of the SDK and of the local agent; where Ray is not installed, those that need it are left out."""
-    for package in (synapse_sdk, synapse_local_agent):
+    for package in (synapse_agent_sdk, synapse_local_agent):
         yield package
         for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             try:
@@ -117,8 +116,8 @@ def with_sources(test: doctest.DocTest, form: str, names: dict[str, Any]) -> doc
 
 def public(kind: type) -> Iterator[tuple[str, Any]]:
     """The public methods or properties of the public classes, and the public functions."""
-    for name in clients.__all__:
-        exported = getattr(clients, name)
+    for name in synapse_agent_sdk.__all__:
+        exported = getattr(synapse_agent_sdk, name)
         for attribute in dir(exported) if isinstance(exported, type) else ():
             member = inspect.getattr_static(exported, attribute)
             member = getattr(member, "__func__", member)

@@ -10,8 +10,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from synapse_agent_sdk import AgentClient, AsyncAgentClient, exceptions
-from synapse_agent_sdk.exceptions import ClientError
+from synapse_sdk import exceptions
+from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_sdk.exceptions import ClientError
 from synapse_sdk.clients import exceptions as documented
 
 from tests.agent.helpers import wheel, write_plugin

@@ -42,9 +42,13 @@ class BaseHttpClient:
     """What sync and async share: how a request becomes an exchange, and how large a response may be."""
 
     def __init__(self, options: Options, http: HttpOptions, transport: Any) -> None:
-        super().__init__(  # type: ignore[call-arg]  # one of httpx's clients
-            base_url=options.base_url, headers=http.headers, timeout=options.timeout, transport=transport
-        )
+        of_httpx: dict[str, Any] = {
+            "base_url": options.base_url,
+            "headers": http.headers,
+            "timeout": options.timeout,
+            "transport": transport,
+        }
+        super().__init__(**of_httpx)
         if "Connection" not in http.headers:
             # httpx asks to keep connections, as HTTP/1.1 does anyway, and h11 keeps none of HTTP/1.0.
             self.headers.pop("Connection", None)  # type: ignore[attr-defined]  # both of httpx's clients have it
