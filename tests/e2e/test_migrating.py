@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from synapse_sdk import exceptions
+from synapse_sdk.clients import exceptions as documented
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 from synapse_sdk.exceptions import ClientError
-from synapse_sdk.clients import exceptions as documented
 
 from tests.agent.helpers import wheel, write_plugin
 from tests.threaded_agent import ThreadedAgent
