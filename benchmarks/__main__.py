@@ -29,11 +29,11 @@ LISTED = 10_000
 RATIOS = [
     ("sync `get`, a call", "get", "SDK", "httpx", 0.8),
     ("sync `run`, a call", "run", "SDK", "httpx", 0.8),
-    ("async, 2,000 gets, 50 at a time", "async", "SDK", "httpx", 0.2),
+    ("async, 2,000 gets, 50 at a time", "async", "SDK", "httpx", 0.25),
     ("async, 2,000 gets, 50 at a time", "async", "SDK", "aiohttp", 4.0),
     ("`list_all`, 10,000 releases", "list", "SDK", "httpx", 0.95),
-    ("`list_all`, 10,000 releases, 20 ms a page", "slow list", "SDK", "httpx", 0.15),
-    ("the same, async", "slow list", "SDK, async", "httpx, async", 0.15),
+    ("`list_all`, 10,000 releases, 20 ms a page", "slow list", "SDK", "httpx", 0.2),
+    ("the same, async", "slow list", "SDK, async", "httpx, async", 0.2),
     ("import of the client, whole process", "start", "import SDK", "import httpx", 1.2),
     ("the first client made, whole process", "start", "AgentClient()", "import httpx", 1.4),
 ]

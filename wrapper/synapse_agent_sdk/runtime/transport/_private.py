@@ -34,20 +34,6 @@ def create_connection(pool: Any, origin: Any, backend: Any) -> Any:
     return pool.create_connection(origin)
 
 
-def is_readable(socket: Any) -> bool:
-    """Whether something waits on a socket: data, its end or a failure."""
-    from httpcore._utils import is_socket_readable
-
-    return is_socket_readable(socket)
-
-
-def asyncio_transport_of(stream: Any) -> tuple[Any, list[bytes]]:
-    """The transport below a stream of httpcore's, which is paused, and what has arrived already; None on trio."""
-    inner = getattr(stream, "_stream", None)
-    arrived = getattr(getattr(inner, "_protocol", None), "read_queue", ())
-    return getattr(inner, "_transport", None), list(arrived)
-
-
 class _NoLock:
     """What is locked by one task alone."""
 
@@ -98,25 +84,6 @@ def abandon(connection: Any, *, forked: bool = False) -> None:
             transport.abort()  # uvloop's tell no loop
         elif outer is not None:
             outer.get_extra_info("socket").close()  # trio's have no transport
-
-
-def below(base: httpx.URL, target: str) -> httpx.URL:
-    """A URL below another one, without parsing it.
-
-    Args:
-        base: The URL that it begins with.
-        target: What follows it: a path, and a query if any, of characters that a URL may have.
-    """
-    path, mark, query = target.partition("?")
-    url = base.copy_with()
-    parsed = url._uri_reference
-    url._uri_reference = parsed._replace(path=parsed.path + path, query=query if mark else None)
-    return url
-
-
-def transport_of(client: httpx.Client | httpx.AsyncClient) -> Any:
-    """The transport of a client, as instrumentation may have wrapped it."""
-    return client._transport
 
 
 def set_content(response: httpx.Response, content: bytes) -> None:

@@ -237,9 +237,6 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         timeout = clamp(self._connection.attempt, timeout, httpcore.ConnectTimeout)
         options = [*KEEP_ALIVE, *(socket_options or ())]
-        from synapse_agent_sdk.runtime.transport.asyncio_network import (
-            on_asyncio,  # the sync client has no use for asyncio
-        )
 
         stream = await self._backend.connect_tcp(host, port, timeout, local_address, options)
-        return AsyncStream(on_asyncio(stream), self._connection)
+        return AsyncStream(stream, self._connection)
