@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = pytest.mark.contract
-COUNTERPARTS = {"close": "aclose"}
-"""Methods that have another name where they are awaited."""
-ASYNC_ALONE = {"close"}
-"""What only the async flavour has: the published package's name of `aclose`."""
 NOT_AWAITED = {"iter_plugin_releases", "local", "plugin_release"}
 """Methods that give something at once in both flavours."""
 RETURNS = {name: f"Async{name}" for name in ("PluginReleases", "CachedRelease", "WithRawResponse")}
@@ -42,35 +38,30 @@ def described(method: Callable[..., Any]) -> tuple[list[tuple[str, Any, Any, Any
     return parameters, RETURNS.get(signature.return_annotation, signature.return_annotation)
 
 
-def test_both_have_the_same_methods() -> None:
-    """Each public method of one client has its counterpart in the other, and there are no more."""
-    expected = {COUNTERPARTS.get(name, name) for name in public(AgentClient)}
-    assert public(AsyncAgentClient).keys() == expected | ASYNC_ALONE
-    assert public(PluginReleases).keys() == public(AsyncPluginReleases).keys() == {"pages"}
-    assert inspect.signature(AgentClient.__exit__) == inspect.signature(AsyncAgentClient.__aexit__)
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_signatures_are_the_same(name: str) -> None:
-    """Both flavours of a method have the same names, kinds, defaults, annotations and overloads; one is awaited."""
-    one, other = getattr(AgentClient, name), getattr(AsyncAgentClient, COUNTERPARTS.get(name, name))
-    assert described(one) == described(other)
-    assert [described(each) for each in get_overloads(one)] == [described(each) for each in get_overloads(other)]
-    assert len(get_overloads(one)) == (3 if name == "list_plugin_releases" else 0)
-    assert not inspect.iscoroutinefunction(one)
-    assert inspect.iscoroutinefunction(other) is (name not in NOT_AWAITED)
-
-
 def properties(cls: type) -> dict[str, str]:
     """The public properties of a class, with their types."""
     types = {name: each.fget.__annotations__["return"] for name, each in public(cls).items() if hasattr(each, "fget")}
     return {name: RETURNS.get(kind, kind) for name, kind in types.items()}
 
 
-def test_constructors_and_properties_are_the_same() -> None:
-    """Both clients are made with the same arguments, and have the same properties of the same types."""
+def test_both_have_the_same_methods() -> None:
+    """Both clients have the same methods, arguments and properties; the async one also has aclose for close."""
+    assert public(AsyncAgentClient).keys() == {*public(AgentClient), "aclose"}
+    assert public(PluginReleases).keys() == public(AsyncPluginReleases).keys() == {"pages"}
+    assert inspect.signature(AgentClient.__exit__) == inspect.signature(AsyncAgentClient.__aexit__)
     assert described(AgentClient) == described(AsyncAgentClient)
     assert properties(AgentClient) == properties(AsyncAgentClient) != {}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_signatures_are_the_same(name: str) -> None:
+    """Both flavours of a method have the same names, kinds, defaults, annotations and overloads; one is awaited."""
+    one, other = getattr(AgentClient, name), getattr(AsyncAgentClient, "aclose" if name == "close" else name)
+    assert described(one) == described(other)
+    assert [described(each) for each in get_overloads(one)] == [described(each) for each in get_overloads(other)]
+    assert len(get_overloads(one)) == (3 if name == "list_plugin_releases" else 0)
+    assert not inspect.iscoroutinefunction(one)
+    assert inspect.iscoroutinefunction(other) is (name not in NOT_AWAITED)
 
 
 @FLAVOURS
