@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import socket
 from typing import TYPE_CHECKING, Any
 
 import httpcore
@@ -48,23 +47,6 @@ def test_a_transport_has_a_pool_that_makes_connections(client: Any, transport: A
         assert (type(line._connection), line._connection._network_backend) == (connection, backend)
 
 
-def test_a_transport_sends_through_the_pool_that_it_is_given() -> None:
-    """A pool that is put in place of httpcore's gets the requests, with their extensions."""
-    requests: list[httpcore.Request] = []
-
-    class Pool:
-        def handle_request(self, request: httpcore.Request) -> httpcore.Response:
-            requests.append(request)
-            return httpcore.Response(200, content=b"{}")
-
-    transport = httpx.HTTPTransport()
-    internals.pool_of(transport).close()
-    internals.set_pool(transport, Pool())
-    request = httpx.Request("GET", "http://agent/", extensions={"timeout": {}, "synapse_attempt": "this"})
-    assert transport.handle_request(request).status_code == 200
-    assert (requests[0].url.origin, requests[0].extensions["synapse_attempt"]) == (ORIGIN, "this")
-
-
 def test_bytes_behind_an_answer_are_seen() -> None:
     """A connection on which more came than the answer had is told from one that may be used again, or never was."""
     pool = internals.pool_of(httpx.HTTPTransport())
@@ -78,16 +60,6 @@ def test_bytes_behind_an_answer_are_seen() -> None:
         assert internals.has_surplus(line) is (surplus != b"")
     assert line.is_idle()
     assert not line.has_expired()
-
-
-def test_what_waits_on_a_socket_is_seen() -> None:
-    """A socket is readable where data waits on it, and where it is closed."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        assert internals.is_readable(ours) is False
-        theirs.send(b"x")
-        assert internals.is_readable(ours) is True
-    assert internals.is_readable(ours) is True
 
 
 @pytest.fixture
@@ -162,22 +134,3 @@ def test_a_connection_is_abandoned_without_a_loop(server: FaultServer) -> None:
     line = internals.create_connection(pool, ORIGIN, internals.backend_of(pool))
     internals.abandon(line)
     assert line.is_closed() is False
-
-
-def test_content_that_is_set_is_the_responses_own() -> None:
-    """A response whose body was read elsewhere behaves as if it had read it itself."""
-    response = httpx.Response(200, stream=httpx.ByteStream(b""))
-    with pytest.raises(httpx.ResponseNotRead):
-        _ = response.content
-    internals.set_content(response, b'{"id": 7}')
-    assert (response.content, response.text, response.json()) == (b'{"id": 7}', '{"id": 7}', {"id": 7})
-
-
-def test_a_url_below_another_one_is_what_a_parser_makes() -> None:
-    """A URL that was put together out of parts is equal to the parsed one, and leaves the first as it was."""
-    base = httpx.URL("https://agent:8600/at")
-    for target in ("/a", "/a/?b=1", "/a?", "/a%2Fb?c=%20&d"):
-        url = internals.below(base, target)
-        parsed = httpx.URL(f"https://agent:8600/at{target}")
-        assert (url, hash(url), repr(url)) == (parsed, hash(parsed), repr(parsed))
-    assert str(base) == "https://agent:8600/at"

@@ -13,18 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synapse_sdk.clients.agent.jsonbody import encode
 
-from tests.unit.helpers import refusal
-
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
-    lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner),
-    max_leaves=12,
-)
+from tests.unit.helpers import json_values, refusal
 
 
 @settings(max_examples=50)
-@given(VALUES, st.sampled_from([{1}, b"", object()]), st.lists(st.sampled_from(["key", 0]), max_size=20))
+@given(json_values(), st.sampled_from([{1}, b"", object()]), st.lists(st.sampled_from(["key", 0]), max_size=20))
 def test_json_comes_back_and_a_path_leads_to_anything_else(fine: Any, wrong: object, steps: list[str | int]) -> None:
     """JSON is sent as it is, in UTF-8; wherever another value stands, the path in the message leads to it."""
     assert json.loads(encode(fine)) == fine

@@ -79,15 +79,3 @@ def test_a_lookup_is_one_path_segment_or_refused(given_lookup: str | int) -> Non
     assert (before, after) == ("plugin_releases", "run/")
     assert unquote(segment) == lookup.value == str(given_lookup)
     assert segment not in {"", ".", ".."}
-
-
-@settings(max_examples=40)
-@given(st.text(min_size=1), st.text(min_size=1))
-@example("scope@plugin", "1")
-def test_a_release_names_itself(code: str, version: str) -> None:
-    """A release by code and version names that very code and version, split at the last @, or is refused."""
-    try:
-        lookup = ReleaseLookup.parse({"plugin": code, "version": version})
-    except ValueError:
-        return
-    assert lookup.value.rpartition("@") == (code, "@", version)

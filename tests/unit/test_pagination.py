@@ -176,18 +176,6 @@ def test_pages_of_any_shape_end(pages: list[Any]) -> None:
     assert number == len(book.asked)
 
 
-@settings(max_examples=40)
-@given(st.integers(1, 40), st.integers(1, 7))
-def test_a_list_is_complete_and_in_order(count: int, size: int) -> None:
-    """A list of any length in pages of any size comes whole and in order."""
-    numbers = range(count)
-    pages = [page(list(numbers[start : start + size]), "?page={next}", count) for start in range(0, count, size)]
-    pages[-1]["next"] = None
-    book = Book(*pages)
-    assert book.all() == (list(numbers), count)
-    assert len(book.asked) == len(pages)
-
-
 def test_a_list_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A list is given up after 100 pages or releases more than it counts, and without a count after a bound."""
     monkeypatch.setattr(pagination, "MAX_PAGES_WITHOUT_COUNT", 40)
