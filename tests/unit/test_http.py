@@ -6,7 +6,6 @@ import httpx
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from synapse_sdk.clients.agent import AgentClient
 from synapse_sdk.clients.agent.http import Http
 from synapse_sdk.clients.agent.operations import Call
 from synapse_sdk.clients.agent.retries import RetryPolicy
@@ -55,13 +54,3 @@ def test_a_call_leaves_the_client_as_it_is() -> None:
         assert (request.headers.get_list("X-Name"), request.headers["X-More"]) == (["theirs"], "more")
     assert (first.headers["Content-Length"], first.content, "Content-Length" in bare.headers) == ("2", b"{}", False)
     assert (second.headers, str(second.url)) == (before, "http://agent:8600/b")
-
-
-def test_the_host_comes_first_and_nothing_is_asked_of_the_connection() -> None:
-    """Headers are in the order that RFC 9110, section 7.2, asks for; a Connection is sent where the caller gave one."""
-    with AgentClient("http://agent:8600/at", "token") as client:
-        names = [name for name, _ in client._http.headers.raw]
-    assert names[0] == b"Host"
-    assert b"Connection" not in names
-    with AgentClient("http://agent:8600", "token", headers={"connection": "close"}) as client:
-        assert client._http.headers["Connection"] == "close"

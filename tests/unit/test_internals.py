@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import socket
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpcore
@@ -60,6 +62,30 @@ def test_bytes_behind_an_answer_are_seen() -> None:
         assert internals.has_surplus(line) is (surplus != b"")
     assert line.is_idle()
     assert not line.has_expired()
+
+
+def test_what_is_set_is_used() -> None:
+    """A transport sends through the pool that it is given, and a response has the content that it is given."""
+    transport = httpx.HTTPTransport()
+    internals.pool_of(transport).close()
+    pool = SimpleNamespace(handle_request=lambda request: httpcore.Response(200, extensions={"request": request}))
+    internals.set_pool(transport, pool)
+    request = httpx.Request("GET", "http://agent/", extensions={"timeout": {}, "synapse_attempt": "this"})
+    response = transport.handle_request(request)
+    sent = response.extensions["request"]
+    assert (sent.url.origin, sent.extensions["synapse_attempt"]) == (ORIGIN, "this")
+    internals.set_content(response, b'{"id": 7}')
+    assert (response.content, response.json()) == (b'{"id": 7}', {"id": 7})
+
+
+def test_what_waits_on_a_socket_is_seen() -> None:
+    """A socket is readable where data waits on it, and where it is closed."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert internals.is_readable(ours) is False
+        theirs.send(b"x")
+        assert internals.is_readable(ours) is True
+    assert internals.is_readable(ours) is True
 
 
 @pytest.fixture

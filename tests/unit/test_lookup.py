@@ -28,7 +28,10 @@ def test_every_form_at_hand_is_taken() -> None:
             (text, text)
             for text in ("123", "seg-anything@2.1.0+lig", "@scope/plugin@1", "x/../../jobs/1@1", "검사@1.0")
         ),
-        *((form, "7") for form in (MappingProxyType(RELEASE), {"id": "7"}, PluginRelease(**RELEASE), Ids(7))),
+        *(
+            (form, "7")
+            for form in (MappingProxyType(RELEASE), {"id": "7"}, PluginRelease(7, "ocr_plugin", "2.0.0"), Ids(7))
+        ),
         *((form, NAME) for form in ({**RELEASE, "id": None}, ReleaseLookup(NAME), Pinned(NAME))),
         (SimpleNamespace(plugin="ocr_plugin", version="2.0.0"), NAME),
         ({"plugin": "scope@plugin", "version": "1", "config": {}}, "scope@plugin@1"),

@@ -22,26 +22,6 @@ from synapse_sdk.clients.agent.settings import LONGEST_SECONDS
 from tests.unit.helpers import refusal
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-SECONDS = st.floats(0, 1e6)
-POLICIES = st.just(retries.NEVER) | st.builds(
-    RetryPolicy,
-    attempts=st.integers(1, 10),
-    total=st.none() | SECONDS,
-    replay_runs=st.booleans(),
-    **dict.fromkeys(("reconnect", "backoff", "max_backoff", "max_retry_after"), SECONDS),
-)
-SITUATIONS = st.fixed_dictionaries(
-    {
-        "is_run": st.booleans(),
-        "tries": st.integers(1, 10_000),
-        "attempts": st.integers(0, 20),
-        "unreached": SECONDS,
-        "left": st.none() | st.floats(-10, 1e6),
-        "retry_after": st.none() | st.floats(0, 1e12),
-        "random": st.floats(0, 1),
-    }
-)
-"""All that a decision depends on, beside the policy and the fate."""
 
 
 def wait(policy: RetryPolicy, fate: Fate, **situation: Any) -> float | None:
@@ -105,26 +85,6 @@ def test_a_failure_tells_what_became_of_the_request() -> None:
     untrusted.__cause__ = OSError()
     untrusted.__cause__.__context__ = ssl.SSLCertVerificationError()
     assert retries.fate_of_failure(untrusted, attempt()) is Fate.KNOWN
-
-
-@given(POLICIES, st.sampled_from(Fate), SITUATIONS)
-def test_attempts_waits_and_time_are_bounded(policy: RetryPolicy, fate: Fate, situation: dict[str, Any]) -> None:
-    """A wait fits into the policy's caps and the time that is left, and nothing is sent that may be running already."""
-    seconds = retries.wait_before_next(policy, fate, **situation)
-    if seconds is None:
-        return
-    assert 0 <= seconds < math.inf
-    assert situation["left"] is None or seconds < situation["left"]
-    assert fate is not Fate.KNOWN
-    if fate is Fate.NOT_SENT:
-        assert situation["unreached"] < policy.reconnect
-        assert seconds <= min(policy.max_backoff, policy.reconnect - situation["unreached"])
-    else:
-        assert situation["attempts"] < policy.attempts
-        asked = min(situation["retry_after"] or 0, policy.max_retry_after)
-        assert asked <= seconds <= max(policy.max_backoff, asked)
-    if fate is Fate.UNKNOWN and situation["is_run"]:
-        assert policy.replay_runs
 
 
 def test_backoff_doubles_up_to_its_cap() -> None:

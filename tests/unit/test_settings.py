@@ -154,6 +154,11 @@ def test_a_timeout_is_taken_in_every_form() -> None:
     for timeout, expected in timeouts:
         found = settings.parse_timeout(timeout, settings.DEFAULT_TIMEOUT)
         assert (found.connect, found.read, found.write, found.pool) == expected, timeout
+    # A run has no bound on its read, unless the client is given a read timeout.
+    for timeout, call, run in ((None, 10, None), ({"connect": 3}, 10, None), (60, 60, 60), ((3, 60), 60, 60)):
+        given_settings = resolve(base_url=URL, timeout=timeout)
+        assert (given_settings.timeout.read, given_settings.run_timeout.read) == (call, run)
+        assert given_settings.timeout.connect == given_settings.run_timeout.connect
 
 
 def test_a_wrong_timeout_is_refused() -> None:
@@ -165,14 +170,6 @@ def test_a_wrong_timeout_is_refused() -> None:
     forms = "timeout takes seconds (more than 0, at most 2147483), {'connect': 3, 'read': 10}, (connect, read)"
     for wrong in wrong_timeouts:
         assert forms in refusal(ValueError, settings.parse_timeout, wrong, settings.DEFAULT_TIMEOUT)
-
-
-def test_runs_wait_as_long_as_it_takes() -> None:
-    """A run has no bound on its read, unless the client is given a read timeout."""
-    for timeout, call, run in ((None, 10, None), ({"connect": 3}, 10, None), (60, 60, 60), ((3, 60), 60, 60)):
-        found = resolve(base_url=URL, timeout=timeout)
-        assert (found.timeout.read, found.run_timeout.read) == (call, run)
-        assert found.timeout.connect == found.run_timeout.connect
 
 
 @pytest.fixture
