@@ -46,6 +46,7 @@ def test_a_call_leaves_the_client_as_it_is() -> None:
     """What one call adds to the URL and the headers, with a body or without, is not there for the next one."""
     with http(headers={"Host": "agent:8600", "X-Name": "ours"}) as sender:
         before = sender.headers.copy()
+        assert "Connection" not in before
         call: Call[None] = Call("POST", "/a?b=1", None, headers={"x-name": "theirs", "X-More": "more"}, content=b"{}")
         calls: list[Call[None]] = [call, call._replace(content=None), Call("GET", "/b", None)]
         first, bare, second = (sender.prepare(each, httpx.Timeout(1)) for each in calls)
@@ -54,3 +55,5 @@ def test_a_call_leaves_the_client_as_it_is() -> None:
         assert (request.headers.get_list("X-Name"), request.headers["X-More"]) == (["theirs"], "more")
     assert (first.headers["Content-Length"], first.content, "Content-Length" in bare.headers) == ("2", b"{}", False)
     assert (second.headers, str(second.url)) == (before, "http://agent:8600/b")
+    with http(headers={"Connection": "close"}) as sender:
+        assert sender.headers["Connection"] == "close"

@@ -9,8 +9,16 @@ import sys
 
 import pytest
 
-GENERATED_AND_AGENT = {"synapse_agent_api", "synapse_local_agent"}
-HEAVY = {"attr", "attrs", "dateutil", "jsonschema_rs", "starlette", "uvicorn", "yaml", *GENERATED_AND_AGENT}
+HEAVY = {
+    "attr",
+    "dateutil",
+    "jsonschema_rs",
+    "starlette",
+    "uvicorn",
+    "yaml",
+    "synapse_agent_api",
+    "synapse_local_agent",
+}
 """What a program that only imports the client must not pay for."""
 HTTP = {"httpx", "httpcore", "anyio"}
 CLI = """\

@@ -139,24 +139,23 @@ async def test_the_locks_of_a_connection_are_taken_off(server: FaultServer) -> N
     await line.aclose()
 
 
-@pytest.mark.anyio
-@pytest.mark.parametrize("forked", [False, True])
-async def test_a_connection_is_abandoned_while_its_loop_runs(server: FaultServer, forked: bool) -> None:
-    """Abandoning a connection closes its socket without being awaited; after a fork at once, without its loop."""
-    line, ours = await connect(server)
-    internals.abandon(line, forked=forked)
-    if not forked:
-        await asyncio.sleep(0)
-    assert ours.fileno() == -1
+def test_a_connection_is_abandoned(server: FaultServer) -> None:
+    """Abandoning a connection closes its socket unawaited, whatever its loop does; after a fork at once."""
 
+    async def while_its_loop_runs(*, forked: bool) -> None:
+        line, ours = await connect(server)
+        internals.abandon(line, forked=forked)
+        if not forked:
+            await asyncio.sleep(0)
+        assert ours.fileno() == -1
 
-def test_a_connection_is_abandoned_without_a_loop(server: FaultServer) -> None:
-    """Abandoning closes the socket of a connection whose loop is closed, and nothing where none was opened."""
+    for forked in (False, True):
+        asyncio.run(while_its_loop_runs(forked=forked))
     line, ours = asyncio.run(connect(server))
     assert ours.fileno() != -1
     internals.abandon(line)
     assert ours.fileno() == -1
     pool = internals.pool_of(httpx.AsyncHTTPTransport())
     line = internals.create_connection(pool, ORIGIN, internals.backend_of(pool))
-    internals.abandon(line)
+    internals.abandon(line)  # one that was never opened
     assert line.is_closed() is False

@@ -26,11 +26,9 @@ def test_an_action_is_a_name_or_a_whole_body() -> None:
 
 def test_what_is_no_action_is_refused() -> None:
     """With neither an action nor data, or one of a wrong type, the error names the method and says what it takes."""
+    needs = "needs action='...', the action to run, or data={...}, the whole body as in v1"
     wrong: list[tuple[Any, Any, str]] = [
-        *(
-            (blank, None, "needs action='...', the action to run, or data={...}, the whole body as in v1")
-            for blank in (None, "", "  ")
-        ),
+        *((blank, None, needs) for blank in (None, "", "  ")),
         *((action, None, f"takes the action's name as text, not {action!r}") for action in (5, b"train", ["train"])),
         *(("train", body, f"takes data as a dict, not {body!r}") for body in ("train", b"{}", ["action"])),
     ]

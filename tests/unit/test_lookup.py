@@ -24,10 +24,7 @@ Ids = enum.IntEnum("Ids", {"OCR": 7})
 def test_every_form_at_hand_is_taken() -> None:
     """A release is named by its id, by code@version, by an enum of these, or by a release that the client returned."""
     forms: list[tuple[Any, str]] = [
-        *(
-            (text, text)
-            for text in ("123", "seg-anything@2.1.0+lig", "@scope/plugin@1", "x/../../jobs/1@1", "검사@1.0")
-        ),
+        *((text, text) for text in ("123", "@scope/plugin@1", "x/../../jobs/1@1", "검사@1.0")),
         *(
             (form, "7")
             for form in (MappingProxyType(RELEASE), {"id": "7"}, PluginRelease(7, "ocr_plugin", "2.0.0"), Ids(7))

@@ -24,7 +24,7 @@ def asked(config: dict[str, Any], *requirements: str) -> Placement:
 
 
 def test_action_comes_before_the_top() -> None:
-    """What the action asks for comes before what the config asks for all of them; nothing takes one CPU, once."""
+    """What the action asks for comes before what the config asks for all of them; the default is one CPU, once."""
     assert asked({}) == Placement({"CPU": 1}, {}, 0)
     action = {"num_cpus": 0.5, "num_gpus": 1, "max_retries": 3}
     config = {"num_cpus": 2, "memory": 5, "resources": {"licence": 1}, "actions": {"run": action}}

@@ -44,10 +44,9 @@ def test_an_argument_wins_over_the_environment() -> None:
     assert identity(resolve(ENVIRONMENT, base_url=URL, agent_token="", user_token="", tenant="")) == (URL, *[None] * 3)
     assert identity(resolve({"SYNAPSE_AGENT_TOKEN": ""}, base_url=URL)) == (URL, *[None] * 3)
     assert resolve(base_url=URL, agent_token="a", access_token="a").agent_token == "a"
-    message = refusal(ValueError, resolve, base_url=URL, agent_token=SECRET, access_token="other")
+    message = refusal(ValueError, resolve, base_url=URL, agent_token=SECRET, access_token=f"{SECRET}2")
     assert "agent_token and access_token" in message
     assert SECRET not in message
-    assert "'other'" not in message
 
 
 def test_a_base_url_has_no_slash_at_its_end() -> None:
@@ -123,9 +122,7 @@ def test_wrong_headers_are_refused_and_not_shown() -> None:
     assert found == headers
     assert found is not headers
     names: tuple[Any, ...] = ("", "X Y", "X\r\nY", "É", 5, "Content-Length", "transfer-encoding")
-    values: tuple[Any, ...] = (
-        *(f"{SECRET}\r\nX-Injected: 1", f"{SECRET}\x00", f"{SECRET}é", f" {SECRET}", SECRET.encode(), None),
-    )
+    values: tuple[Any, ...] = (f"{SECRET}\r\nX-Injected: 1", f"{SECRET}é", f" {SECRET}", SECRET.encode(), None)
     wrong_headers: list[Any] = [{name: "x"} for name in names] + [{"X-Key": value} for value in values]
     for wrong in (*wrong_headers, [("X-Key", SECRET)], SECRET):
         message = refusal(ValueError, resolve, base_url=URL, headers=wrong)
@@ -172,17 +169,11 @@ def test_a_wrong_timeout_is_refused() -> None:
         assert forms in refusal(ValueError, settings.parse_timeout, wrong, settings.DEFAULT_TIMEOUT)
 
 
-@pytest.fixture
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment that names no proxy."""
+def test_proxies_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The usual variables name the proxy for an agent and the agents without one; a wrong proxy is not shown."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-    return monkeypatch
-
-
-def test_proxies_come_from_the_environment(no_proxies: pytest.MonkeyPatch) -> None:
-    """The usual variables name the proxy for an agent, and the agents that have none."""
     http, https, both = ({f"{kind}_PROXY": f"http://{kind.lower()}:1"} for kind in ("HTTP", "HTTPS", "ALL"))
     proxies: list[tuple[dict[str, str], str, str | None]] = [
         ({}, URL, None),
@@ -196,16 +187,12 @@ def test_proxies_come_from_the_environment(no_proxies: pytest.MonkeyPatch) -> No
         ({**http, "NO_PROXY": "other"}, "http://agent", "http://http:1"),
     ]
     for variables, base_url, expected in proxies:
-        with no_proxies.context() as environment:
+        with monkeypatch.context() as environment:
             for name, value in variables.items():
                 environment.setenv(name, value)
             assert settings.proxy_for(base_url) == expected, variables
-
-
-def test_a_wrong_proxy_is_refused_and_not_shown(no_proxies: pytest.MonkeyPatch) -> None:
-    """A proxy that is no URL raises a ValueError when the client is made, and is not shown."""
     for proxy in (f"http://user:{SECRET}/x@proxy", f"gopher://user:{SECRET}@proxy", f"http://p:{SECRET}"):
-        no_proxies.setenv("HTTP_PROXY", proxy)
+        monkeypatch.setenv("HTTP_PROXY", proxy)
         message = refusal(ValueError, AgentClient, "http://agent")
         assert message == "The proxy that the environment names for http is no URL (it is not shown here)"
 
