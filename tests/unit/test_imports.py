@@ -9,16 +9,7 @@ import sys
 
 import pytest
 
-HEAVY = {
-    "attr",
-    "dateutil",
-    "jsonschema_rs",
-    "starlette",
-    "uvicorn",
-    "yaml",
-    "synapse_agent_api",
-    "synapse_local_agent",
-}
+SLOW = {"attr", "dateutil", "jsonschema_rs", "starlette", "uvicorn", "yaml", "synapse_agent_api", "synapse_local_agent"}
 """What a program that only imports the client must not pay for."""
 HTTP = {"httpx", "httpcore", "anyio"}
 CLI = """\
@@ -32,15 +23,15 @@ CLIENTS = """\
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
 AgentClient('http://agent', 'agent-token', user_token='user-token', tenant='tenant')
 """
-HELP = HTTP | HEAVY | {"rich", "sqlite3", "platformdirs"}
+HELP = HTTP | SLOW | {"rich", "sqlite3", "platformdirs"}
 
 
 @pytest.mark.timeout(300)  # processes start late on a busy machine
 @pytest.mark.parametrize(
     ("program", "needed", "spared"),
     [
-        (CLIENTS, "httpcore", {"asyncio", "typer"} | HEAVY),
-        ("import synapse_sdk.exceptions", "synapse_sdk", HTTP | {"typer"} | HEAVY),
+        (CLIENTS, "httpcore", {"asyncio", "typer"} | SLOW),
+        ("import synapse_sdk.exceptions", "synapse_sdk", HTTP | {"typer"} | SLOW),
         (CLI.format(["run", "--help"]), "typer", HELP),
         (CLI.format(["list", "--nosuch"]), "typer", HELP),
         ("import synapse_agent_api.models", "synapse_agent_api", {"typer"}),  # so the check sees what is imported

@@ -128,6 +128,7 @@ def test_a_policy_has_the_documented_numbers_and_refuses_others() -> None:
     assert RetryPolicy() == RetryPolicy(3, None, 3.0, 0.1, 2.0, 30.0, replay_runs=False)
     names = set(re.findall(r"^ +(\w+): ", RetryPolicy.__doc__ or "", re.MULTILINE))
     assert {field.name for field in dataclasses.fields(RetryPolicy)} <= names
+    assert RetryPolicy(attempts=1).attempts == 1
     for wrong in (0, -1, 2.5, "3", True):
         expected = f"attempts must be a whole number, 1 or more, not {wrong!r}"
         assert refusal(ValueError, RetryPolicy, attempts=wrong) == expected
