@@ -6,7 +6,6 @@ import httpx
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from synapse_sdk.clients.agent import AgentClient
 from synapse_sdk.clients.agent.http import Http
 from synapse_sdk.clients.agent.operations import Call
 from synapse_sdk.clients.agent.retries import RetryPolicy
@@ -24,21 +23,21 @@ def http(base: str = BASES[0], headers: dict[str, str] | None = None) -> Http:
 
 @settings(max_examples=60)
 @given(st.sampled_from(BASES), TARGETS)
-@example(BASES[0], "/plugin_releases/code@1.0.0")
 @example(BASES[0], "/plugin_releases/?page=2&page_size=100")
 @example(BASES[0], "/a/../b")
 @example(BASES[0], "/a\n")
 @example(BASES[0], "/" + "a" * 70_000)
 def test_the_url_of_a_call_is_what_httpx_makes_of_it(base: str, target: str) -> None:
     """A path that needs no parser gives the same URL as one that has been through it, and no URL where that fails."""
+    call: Call[None] = Call("GET", target, None)
     with http(base) as sender:
         try:
             parsed = httpx.URL(base.rstrip("/") + target)
         except httpx.InvalidURL:
             with pytest.raises(httpx.InvalidURL):
-                sender.prepare(Call("GET", target, None), httpx.Timeout(1))
+                sender.prepare(call, httpx.Timeout(1))
             return
-        url = sender.prepare(Call("GET", target, None), httpx.Timeout(1)).url
+        url = sender.prepare(call, httpx.Timeout(1)).url
     assert url == parsed
     assert (url.raw_path, url.netloc, url.raw_scheme) == (parsed.raw_path, parsed.netloc, parsed.raw_scheme)
 
@@ -47,23 +46,14 @@ def test_a_call_leaves_the_client_as_it_is() -> None:
     """What one call adds to the URL and the headers, with a body or without, is not there for the next one."""
     with http(headers={"Host": "agent:8600", "X-Name": "ours"}) as sender:
         before = sender.headers.copy()
+        assert "Connection" not in before
         call: Call[None] = Call("POST", "/a?b=1", None, headers={"x-name": "theirs", "X-More": "more"}, content=b"{}")
-        first = sender.prepare(call, httpx.Timeout(1))
-        bare = sender.prepare(call._replace(content=None), httpx.Timeout(1))
-        second = sender.prepare(Call("GET", "/b", None), httpx.Timeout(1))
+        calls: list[Call[None]] = [call, call._replace(content=None), Call("GET", "/b", None)]
+        first, bare, second = (sender.prepare(each, httpx.Timeout(1)) for each in calls)
         assert sender.headers == before
     for request in (first, bare):
         assert (request.headers.get_list("X-Name"), request.headers["X-More"]) == (["theirs"], "more")
     assert (first.headers["Content-Length"], first.content, "Content-Length" in bare.headers) == ("2", b"{}", False)
-    assert second.headers == before
-    assert str(second.url) == "http://agent:8600/b"
-
-
-def test_the_host_comes_first_and_nothing_is_asked_of_the_connection() -> None:
-    """Headers are in the order that RFC 9110, section 7.2, asks for; a Connection is sent where the caller gave one."""
-    with AgentClient("http://agent:8600/at", "token") as client:
-        names = [name for name, _ in client._http.headers.raw]
-    assert names[0] == b"Host"
-    assert b"Connection" not in names
-    with AgentClient("http://agent:8600", "token", headers={"connection": "close"}) as client:
-        assert client._http.headers["Connection"] == "close"
+    assert (second.headers, str(second.url)) == (before, "http://agent:8600/b")
+    with http(headers={"Connection": "close"}) as sender:
+        assert sender.headers["Connection"] == "close"

@@ -37,24 +37,20 @@ def test_each_operation_is_a_call() -> None:
     assert operations.delete_plugin_release(7) == Call("DELETE", "/plugin_releases/7", None, None, {})
     body = '{"plugin":"검사","version":"1"}'.encode()
     assert operations.create_plugin_release("검사", "1") == Call("POST", "/plugin_releases/", dict, None, JSON, body)
+    assert operations.list_plugin_releases() == Call("GET", "/plugin_releases/", dict, {}, {})
 
 
 def test_filters_are_the_query() -> None:
     """Filters are sent as they were given, None not at all, and win over the size of the pages."""
-    for params, query in (
-        (None, {"page_size": 100}),
-        ({"page_size": 5, "page": None}, {"page_size": 5}),
-        (MappingProxyType({"tag": ["a", 1, 0.5], "on": True}), {"page_size": 100, "tag": ["a", 1, 0.5], "on": True}),
-    ):
-        expected: Call[Any] = Call("GET", "/plugin_releases/", dict, query, {})
-        assert operations.list_plugin_releases(params, page_size=100) == expected
-    assert operations.list_plugin_releases().params == {}
+    filters = {"tag": ["a", 1, 0.5], "on": True}
+    for params, query in ((MappingProxyType(filters), filters), ({"page_size": 5, "page": None}, {"page_size": 5})):
+        assert operations.list_plugin_releases(params, page_size=100).params == {"page_size": 100, **query}
 
 
 @EVERY_RUN
 def test_every_field_of_a_run_is_sent(run: Any, place: Any, url: str) -> None:
     """Named arguments are fields of the body, also where they are empty or of a kindred type; None is left out."""
-    fields = {**FIELDS, **DEBUG_FIELDS} if not place else FIELDS
+    fields = FIELDS if place else {**FIELDS, **DEBUG_FIELDS}
     call = run(*place, "process", **fields, idempotency_key=KEY, timeout=5)
     headers = {"Idempotency-Key": KEY, **JSON}
     assert call == Call("POST", url, object, None, headers, call.content, True, 5, "job_abc123", KEY)
@@ -62,8 +58,8 @@ def test_every_field_of_a_run_is_sent(run: Any, place: Any, url: str) -> None:
     empty = {name: type(value)() for name, value in fields.items()}
     assert json.loads(run(*place, "process", **empty).content) == {"action": "process", **empty}
     assert run(*place, "process", **dict.fromkeys(fields)).content == b'{"action":"process"}'
-    kindred = {name: MappingProxyType(value) if isinstance(value, dict) else value for name, value in fields.items()}
-    kindred["requirements"] = tuple(fields["requirements"])
+    kinds: dict[type, Any] = {dict: MappingProxyType, list: tuple, str: str}
+    kindred = {name: kinds[type(value)](value) for name, value in fields.items()}
     if not place:
         kindred["plugin_path"] = Path("/path/to/plugin")
     assert run(*place, "process", **kindred).content == call.content
@@ -86,12 +82,8 @@ def test_each_run_has_a_key_of_its_own(run: Any, place: Any, url: str) -> None:
     fresh = [run(*place, "train").idempotency_key for _ in range(2)]
     assert fresh[0] != fresh[1]
     assert [str(uuid.UUID(key)) for key in fresh] == fresh
-    for given, sent in (
-        (KEY.upper(), KEY.upper()),
-        (f"{{{KEY}}}", KEY),
-        (KEY.replace("-", ""), KEY),
-        (uuid.UUID(KEY), KEY),
-    ):
+    keys = {KEY.upper(): KEY.upper(), f"{{{KEY}}}": KEY, KEY.replace("-", ""): KEY, uuid.UUID(KEY): KEY}
+    for given, sent in keys.items():
         call = run(*place, "train", idempotency_key=given)
         assert (call.idempotency_key, call.headers["Idempotency-Key"]) == (sent, sent)
     for wrong in ("key", "", 5):
@@ -117,15 +109,17 @@ def test_wrong_arguments_of_a_run_are_named(run: Any, place: Any, url: str) -> N
 
 def test_wrong_arguments_of_other_operations_are_named() -> None:
     """A filter that is no scalar, and a blank plugin or version, are refused by name; a lookup that is none too."""
+    filters: list[tuple[Any, str]] = [
+        *((value, f"params must be a dict, not {value!r}") for value in ("a=1", [("a", 1)], 5)),
+        ({5: "a"}, "params: the name of a filter must be a text, not 5"),
+    ]
     value: Any
-    for value in ("a=1", [("a", 1)], 5):
-        assert refusal(TypeError, operations.list_plugin_releases, value) == f"params must be a dict, not {value!r}"
     for value in ({"a": 1}, {1}, [[1]], [None], b"a"):
-        expected = f"params['tag'] must be a text, a number, a bool or a list of these, not {value!r}"
-        assert refusal(TypeError, operations.list_plugin_releases, {"tag": value}) == expected
-    expected = "params: the name of a filter must be a text, not 5"
-    assert refusal(TypeError, operations.list_plugin_releases, {5: "a"}) == expected
-    for value in ("", "  ", None, 5, b"a"):
+        what = "a text, a number, a bool or a list of these"
+        filters.append(({"tag": value}, f"params['tag'] must be {what}, not {value!r}"))
+    for params, expected in filters:
+        assert refusal(TypeError, operations.list_plugin_releases, params) == expected
+    for value in ("", "  ", None, b"a"):
         for name in ("plugin", "version"):
             arguments = {"plugin": "a", "version": "1", name: value}
             expected = f"{name} must be a text that is not blank, not {value!r}"

@@ -10,42 +10,40 @@ from synapse_sdk.exceptions import UntrustedOriginError
 
 from tests.unit.helpers import refusal
 
-CURRENT = httpx.URL("http://agent:8600/team/plugin_releases/?page=1")
+TEAM = "http://agent:8600/team"
+CURRENT = httpx.URL(f"{TEAM}/plugin_releases/?page=1")
 PIECES = st.sampled_from(
     [
         *("http:", "https:", "//", "/", "\\", "@", ":", "agent", "evil", ":8600", ":80", "?page=2", "#", "[", "]"),
         *("..", "%2f", "\t", "é", "\x00", " "),
     ]
 )
-WITHIN = {
-    "?page=2": "http://agent:8600/team/plugin_releases/?page=2",
-    "/plugin_releases/?page=2": "http://agent:8600/plugin_releases/?page=2",
-    "../health/": "http://agent:8600/team/health/",
-    "HTTP://AGENT:8600/x?cursor=a%2Fb": "http://agent:8600/x?cursor=a%2Fb",
-    "//agent:8600/x": "http://agent:8600/x",
-    "x#fragment": "http://agent:8600/team/plugin_releases/x",
-    "": "http://agent:8600/team/plugin_releases/?page=1",
-}
 
 
 def test_links_within_the_origin_are_followed() -> None:
     """Absolute and relative links are followed where they stay with the agent; a default port may be written out."""
-    assert {link: str(origins.follow(link, CURRENT)) for link in WITHIN} == WITHIN
+    within = {
+        "?page=2": f"{TEAM}/plugin_releases/?page=2",
+        "/plugin_releases/?page=2": "http://agent:8600/plugin_releases/?page=2",
+        "../health/": f"{TEAM}/health/",
+        "HTTP://AGENT:8600/x?cursor=a%2Fb": "http://agent:8600/x?cursor=a%2Fb",
+        "//agent:8600/x": "http://agent:8600/x",
+        "x#fragment": f"{TEAM}/plugin_releases/x",
+        "": str(CURRENT),
+    }
+    assert {link: str(origins.follow(link, CURRENT)) for link in within} == within
     assert origins.follow("http://agent:80/x", httpx.URL("http://agent/")).path == "/x"
     assert origins.follow("https://agent/x", httpx.URL("https://agent:443/")).path == "/x"
 
 
-ELSEWHERE = (
-    *("http://evil/", "//evil/", "https://agent:8600/", "http://agent/", "http://agent:8601/"),
-    *("http://agent.evil:8600/", "http://agent:8600@evil/", "http://user:password@agent:8600/"),
-    *("ftp://agent:8600/", "file:///etc/passwd", "javascript:alert(1)"),
-    *("http://[::1", "http://agent:port/", "http://\x00/", "/x" * 40_000),
-)
-
-
 def test_links_to_anywhere_else_are_refused() -> None:
     """A link to another scheme, host or port, with a password, or to nowhere, raises an UntrustedOriginError."""
-    for link in ELSEWHERE:
+    for link in (
+        *("http://evil/", "//evil/", "https://agent:8600/", "http://agent/", "http://agent:8601/"),
+        *("http://agent.evil:8600/", "http://agent:8600@evil/", "http://user:password@agent:8600/"),
+        *("ftp://agent:8600/", "file:///etc/passwd", "javascript:alert(1)"),
+        *("http://[::1", "http://agent:port/", "http://\x00/", "/x" * 40_000),
+    ):
         message = refusal(UntrustedOriginError, origins.follow, link, CURRENT)
         assert len(message) < 500
         assert "password" not in message

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = pytest.mark.contract
-COUNTERPARTS = {"close": "aclose"}
-"""Methods that have another name where they are awaited."""
-ASYNC_ALONE = {"close"}
-"""What only the async flavour has: the published package's name of `aclose`."""
 NOT_AWAITED = {"iter_plugin_releases", "local", "plugin_release"}
 """Methods that give something at once in both flavours."""
 RETURNS = {name: f"Async{name}" for name in ("PluginReleases", "CachedRelease", "WithRawResponse")}
@@ -42,18 +38,25 @@ def described(method: Callable[..., Any]) -> tuple[list[tuple[str, Any, Any, Any
     return parameters, RETURNS.get(signature.return_annotation, signature.return_annotation)
 
 
+def properties(cls: type) -> dict[str, str]:
+    """The public properties of a class, with their types."""
+    types = {name: each.fget.__annotations__["return"] for name, each in public(cls).items() if hasattr(each, "fget")}
+    return {name: RETURNS.get(kind, kind) for name, kind in types.items()}
+
+
 def test_both_have_the_same_methods() -> None:
-    """Each public method of one client has its counterpart in the other, and there are no more."""
-    expected = {COUNTERPARTS.get(name, name) for name in public(AgentClient)}
-    assert public(AsyncAgentClient).keys() == expected | ASYNC_ALONE
+    """Both clients have the same methods, arguments and properties; the async one also has aclose for close."""
+    assert public(AsyncAgentClient).keys() == {*public(AgentClient), "aclose"}
     assert public(PluginReleases).keys() == public(AsyncPluginReleases).keys() == {"pages"}
     assert inspect.signature(AgentClient.__exit__) == inspect.signature(AsyncAgentClient.__aexit__)
+    assert described(AgentClient) == described(AsyncAgentClient)
+    assert properties(AgentClient) == properties(AsyncAgentClient) != {}
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_signatures_are_the_same(name: str) -> None:
     """Both flavours of a method have the same names, kinds, defaults, annotations and overloads; one is awaited."""
-    one, other = getattr(AgentClient, name), getattr(AsyncAgentClient, COUNTERPARTS.get(name, name))
+    one, other = getattr(AgentClient, name), getattr(AsyncAgentClient, "aclose" if name == "close" else name)
     assert described(one) == described(other)
     assert [described(each) for each in get_overloads(one)] == [described(each) for each in get_overloads(other)]
     assert len(get_overloads(one)) == (3 if name == "list_plugin_releases" else 0)
@@ -61,36 +64,19 @@ def test_signatures_are_the_same(name: str) -> None:
     assert inspect.iscoroutinefunction(other) is (name not in NOT_AWAITED)
 
 
-def properties(cls: type) -> dict[str, str]:
-    """The public properties of a class, with their types."""
-    types = {name: each.fget.__annotations__["return"] for name, each in public(cls).items() if hasattr(each, "fget")}
-    return {name: RETURNS.get(kind, kind) for name, kind in types.items()}
-
-
-def test_constructors_and_properties_are_the_same() -> None:
-    """Both clients are made with the same arguments, and have the same properties of the same types."""
-    assert described(AgentClient) == described(AsyncAgentClient)
-    assert properties(AgentClient) == properties(AsyncAgentClient) != {}
-
-
 @FLAVOURS
-def test_raw_responses_are_there_for_every_operation(cls: type) -> None:
-    """with_raw_response has each operation of the contract and nothing else, with the parameters of the method."""
-    responses = cls("http://127.0.0.1:1", trust_env=False).with_raw_response
-    assert {name for name in dir(responses) if not name.startswith("_")} == OPERATIONS
+def test_raw_responses_and_cached_releases_take_the_same_arguments(cls: type) -> None:
+    """with_raw_response has the contract's operations and nothing else; a cached release runs as the client does."""
+    client = cls("http://127.0.0.1:1", trust_env=False)
+    assert {name for name in dir(client.with_raw_response) if not name.startswith("_")} == OPERATIONS
     for name in OPERATIONS:
-        raw = getattr(responses, name)
-        mine = [(each.name, each.kind, each.default) for each in inspect.signature(raw).parameters.values()]
-        method = list(inspect.signature(getattr(cls, name)).parameters.values())[1:]
-        assert mine == [(each.name, each.kind, each.default) for each in method], name
+        raw, method = getattr(client.with_raw_response, name), getattr(client, name)
+        mine, theirs = (
+            [(each.name, each.kind, each.default) for each in inspect.signature(function).parameters.values()]
+            for function in (raw, method)
+        )
+        assert mine == theirs, name
         assert inspect.iscoroutinefunction(raw) is (cls is AsyncAgentClient), name
-
-
-@FLAVOURS
-def test_a_cached_release_runs_as_the_client_does(cls: type) -> None:
-    """What runs an action of a cached release takes what run_plugin_release takes, but for the release."""
-    release = cls("http://127.0.0.1:1", trust_env=False).plugin_release("ocr", "1.0.0")
-    mine = list(inspect.signature(release.run).parameters.values())
-    method = list(inspect.signature(cls.run_plugin_release).parameters.values())[2:]  # type: ignore[attr-defined]  # both have it
-    assert mine == method
+    release = client.plugin_release("ocr", "1.0.0")
     assert {name for name in dir(release) if not name.startswith("_")} == {"info", "run"}
+    assert described(release.run)[0] == described(client.run_plugin_release)[0][1:]

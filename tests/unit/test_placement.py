@@ -16,24 +16,15 @@ NODES = [{"CPU": 1, "memory": 2**30}, {"CPU": 4, "memory": 2**31, "GPU": 1}]
 
 def asked(config: dict[str, Any], *requirements: str) -> Placement:
     """What a job of the action `run` asks for."""
-    job = Job(
-        action="run",
-        entrypoint="plugin:run",
-        params=b"{}",
-        modules={},
-        requirements=[Requirement(entry) for entry in requirements],
-        variables={},
-        plugin=None,
-        version=None,
-        config=config,
-        job_id=None,
-        language=None,
+    unused: dict[str, Any] = dict.fromkeys(
+        ["params", "modules", "variables", "plugin", "version", "job_id", "language"]
     )
-    return placement(job)
+    wanted = [Requirement(entry) for entry in requirements]
+    return placement(Job(action="run", entrypoint="plugin:run", requirements=wanted, config=config, **unused))
 
 
 def test_action_comes_before_the_top() -> None:
-    """What the action asks for comes before what the config asks for all of them; nothing takes one CPU, once."""
+    """What the action asks for comes before what the config asks for all of them; the default is one CPU, once."""
     assert asked({}) == Placement({"CPU": 1}, {}, 0)
     action = {"num_cpus": 0.5, "num_gpus": 1, "max_retries": 3}
     config = {"num_cpus": 2, "memory": 5, "resources": {"licence": 1}, "actions": {"run": action}}
@@ -61,18 +52,12 @@ def test_what_makes_no_sense_is_refused() -> None:
         assert name in refusal(RequirementsError, asked, {name: value}, "washer")
 
 
-@pytest.mark.parametrize(
-    ("config", "error_type"),
-    [({"num_gpus": 2}, "gpu_unavailable"), ({"num_gpus": 1, "num_cpus": 8}, None), ({"memory": 2**32}, None)],
-)
-def test_what_no_node_has_is_unavailable(config: dict[str, Any], error_type: str | None) -> None:
-    """What no single node has is refused with what there is, and a lack of GPUs has its own error_type."""
-    with pytest.raises(UnavailableError, match="The cluster has 2 nodes, which have ") as caught:
-        check(asked(config), NODES)
-    assert caught.value.error_type == error_type
-
-
-def test_what_a_node_has_is_available() -> None:
-    """What one node has is not refused, whether it is free or not."""
+def test_what_no_node_has_is_unavailable() -> None:
+    """What no single node has, free or not, is refused with what there is; a lack of GPUs has its own error_type."""
     for config in ({}, {"num_gpus": 1}, {"num_cpus": 4, "memory": 2**31}, {"num_cpus": 0}):
         check(asked(config), NODES)
+    lacking = (({"num_gpus": 2}, "gpu_unavailable"), ({"num_gpus": 1, "num_cpus": 8}, None), ({"memory": 2**32}, None))
+    for config, error_type in lacking:
+        with pytest.raises(UnavailableError, match="The cluster has 2 nodes, which have ") as caught:
+            check(asked(config), NODES)
+        assert caught.value.error_type == error_type

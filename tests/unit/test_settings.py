@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient, settings
+from synapse_sdk.clients.agent import AgentClient, settings
 
 from tests.unit.helpers import refusal
 
@@ -44,10 +44,9 @@ def test_an_argument_wins_over_the_environment() -> None:
     assert identity(resolve(ENVIRONMENT, base_url=URL, agent_token="", user_token="", tenant="")) == (URL, *[None] * 3)
     assert identity(resolve({"SYNAPSE_AGENT_TOKEN": ""}, base_url=URL)) == (URL, *[None] * 3)
     assert resolve(base_url=URL, agent_token="a", access_token="a").agent_token == "a"
-    message = refusal(ValueError, resolve, base_url=URL, agent_token=SECRET, access_token="other")
+    message = refusal(ValueError, resolve, base_url=URL, agent_token=SECRET, access_token=f"{SECRET}2")
     assert "agent_token and access_token" in message
     assert SECRET not in message
-    assert "'other'" not in message
 
 
 def test_a_base_url_has_no_slash_at_its_end() -> None:
@@ -63,19 +62,17 @@ def test_a_base_url_has_no_slash_at_its_end() -> None:
     assert {url: resolve(base_url=url).base_url for url in urls} == urls
 
 
-WRONG_URLS: tuple[Any, ...] = (
-    *("127.0.0.1:8600", "localhost:8600", "agent", "//agent/path", "http:///path", "http:agent", "ftp://agent"),
-    *("http://agent:port", "http://agent:0", "http://agent:65536", "http://[::1", "http://ag\x00ent"),
-    *("http://agent\nX-Injected: 1", "http://agent/?", "http://agent#", "x" * 100_000, 8600, b"http://agent"),
-    *(f"http://user:{SECRET}@agent", f"http://{SECRET}@agent", f"http://agent?token={SECRET}"),
-    *(f"http://agent/#{SECRET}", f"user:{SECRET}@agent", f"http://user:{SECRET}/x@agent"),
-    *(f"http:/user:{SECRET}@agent", f"ftp://user:{SECRET}@agent", f"http://user:{SECRET}@agent:port"),
-)
-
-
 def test_a_wrong_base_url_is_refused_at_once() -> None:
     """What is no base_url, or holds a user, a query or a fragment, is refused in one line that shows no secret."""
-    for wrong in WRONG_URLS:
+    wrong_urls: tuple[Any, ...] = (
+        *("127.0.0.1:8600", "localhost:8600", "agent", "//agent/path", "http:///path", "http:agent", "ftp://agent"),
+        *("http://agent:port", "http://agent:0", "http://agent:65536", "http://[::1", "http://ag\x00ent"),
+        *("http://agent\nX-Injected: 1", "http://agent/?", "http://agent#", "x" * 100_000, 8600, b"http://agent"),
+        *(f"http://user:{SECRET}@agent", f"http://{SECRET}@agent", f"http://agent?token={SECRET}"),
+        *(f"http://agent/#{SECRET}", f"user:{SECRET}@agent", f"http://user:{SECRET}/x@agent"),
+        *(f"http:/user:{SECRET}@agent", f"ftp://user:{SECRET}@agent", f"http://user:{SECRET}@agent:port"),
+    )
+    for wrong in wrong_urls:
         message = refusal(ValueError, resolve, base_url=wrong)
         assert message.startswith("base_url ")
         assert len(message) < 400
@@ -110,31 +107,12 @@ def test_a_token_that_is_no_header_value_is_refused_and_not_shown(name: str) -> 
         message = refusal(ValueError, resolve, base_url=URL, **{name: wrong.format(SECRET)})
         assert name.replace("access", "agent") in message
         assert SECRET not in message
-    for other in (SECRET.encode(), [SECRET]):
+    for other in (SECRET.encode(), [SECRET], {SECRET: 1}):
         assert SECRET not in refusal(ValueError, resolve, base_url=URL, **{name: other})
-    assert "12345" not in refusal(ValueError, resolve, base_url=URL, **{name: 12345})
     variable = {"tenant": "SYNAPSE_TENANT", "user_token": "SYNAPSE_USER_TOKEN"}.get(name, "SYNAPSE_AGENT_TOKEN")
     message = refusal(ValueError, resolve, {variable: f"two words {SECRET}"}, base_url=URL)
     assert "visible ASCII" in message
     assert SECRET not in message
-
-
-@pytest.mark.parametrize("flavour", [AgentClient, AsyncAgentClient])
-def test_clients_show_no_secrets(flavour: type[AgentClient | AsyncAgentClient]) -> None:
-    """The repr of a client, of what it holds and of the client of the generated functions has no token."""
-    headers = {"X-Key": f"{SECRET}-header"}
-    client = flavour(URL, SECRET, user_token=f"{SECRET}-user", tenant=f"{SECRET}-tenant", headers=headers)
-    assert repr(client) == f"{flavour.__name__}(base_url='{URL}')"
-    for held in (client.api, client._http, client._settings, client._policy):
-        assert SECRET not in repr(held)
-
-
-WRONG_HEADERS: tuple[Any, ...] = (
-    *({"": "x"}, {"X Y": "x"}, {"X\r\nY": "x"}, {"É": "x"}, {5: "x"}, {"Content-Length": "5"}),
-    *({"transfer-encoding": "chunked"}, {"X-Key": f"{SECRET}\r\nX-Injected: 1"}, {"X-Key": f"{SECRET}\x00"}),
-    *({"X-Key": f"{SECRET}é"}, {"X-Key": f" {SECRET}"}, {"X-Key": SECRET.encode()}, {"X-Key": None}),
-    *([("X-Key", SECRET)], SECRET),
-)
 
 
 def test_wrong_headers_are_refused_and_not_shown() -> None:
@@ -143,136 +121,91 @@ def test_wrong_headers_are_refused_and_not_shown() -> None:
     found = resolve(base_url=URL, headers=headers).headers
     assert found == headers
     assert found is not headers
-    for wrong in WRONG_HEADERS:
+    names: tuple[Any, ...] = ("", "X Y", "X\r\nY", "É", 5, "Content-Length", "transfer-encoding")
+    values: tuple[Any, ...] = (f"{SECRET}\r\nX-Injected: 1", f"{SECRET}é", f" {SECRET}", SECRET.encode(), None)
+    wrong_headers: list[Any] = [{name: "x"} for name in names] + [{"X-Key": value} for value in values]
+    for wrong in (*wrong_headers, [("X-Key", SECRET)], SECRET):
         message = refusal(ValueError, resolve, base_url=URL, headers=wrong)
         assert message.startswith("headers")
         assert SECRET not in message
 
 
-@examples(max_examples=60)
-@given(st.dictionaries(st.text(), st.text()))
-def test_headers_that_are_taken_can_be_sent(headers: dict[str, str]) -> None:
-    """Headers are refused, or a request can carry them."""
-    try:
-        found = resolve(base_url=URL, headers=headers)
-    except ValueError:
-        return
-    for name, value in httpx.Headers(found.headers).raw:
-        assert name.decode("ascii").isprintable()
-        assert value.decode("ascii").isprintable()
-
-
-def parse(timeout: Any) -> dict[str, float | None]:
-    """The parts of a timeout."""
-    return settings.parse_timeout(timeout, settings.DEFAULT_TIMEOUT).as_dict()
-
-
-TIMEOUTS: list[tuple[Any, tuple[float | None, ...]]] = [
-    (None, (3, 10, 10, 10)),
-    (0.5, (0.5, 0.5, 0.5, 0.5)),
-    ({}, (3, 10, 10, 13)),
-    ({"connect": 1, "read": 2}, (1, 2, 2, 3)),
-    ({"read": None}, (3, None, None, None)),
-    ({"connect": None}, (None, 10, 10, None)),
-    ({"write": 7, "pool": 8}, (3, 10, 7, 8)),
-    ((1, 2), (1, 2, 2, 3)),
-    (httpx.Timeout(4, read=9), (4, 9, 4, 4)),
-    (httpx.Timeout(None), (None, None, None, None)),
-    (settings.LONGEST_SECONDS, (settings.LONGEST_SECONDS,) * 4),
-]
+NAN, LONGEST = float("nan"), settings.LONGEST_SECONDS
 
 
 def test_a_timeout_is_taken_in_every_form() -> None:
     """Seconds, a dict, a pair and an httpx.Timeout are taken; in a dict, write is as read, and pool as the total."""
-    for timeout, (connect, read, write, pool) in TIMEOUTS:
-        assert parse(timeout) == {"connect": connect, "read": read, "write": write, "pool": pool}, timeout
-
-
-def test_runs_wait_as_long_as_it_takes() -> None:
-    """A run has no bound on its read, unless the client is given a read timeout."""
+    timeouts: list[tuple[Any, tuple[float | None, ...]]] = [
+        (None, (3, 10, 10, 10)),
+        (0.5, (0.5, 0.5, 0.5, 0.5)),
+        ({}, (3, 10, 10, 13)),
+        ({"connect": 1, "read": 2}, (1, 2, 2, 3)),
+        ({"read": None}, (3, None, None, None)),
+        ({"connect": None}, (None, 10, 10, None)),
+        ({"write": 7, "pool": 8}, (3, 10, 7, 8)),
+        ((1, 2), (1, 2, 2, 3)),
+        (httpx.Timeout(4, read=9), (4, 9, 4, 4)),
+        (httpx.Timeout(None), (None, None, None, None)),
+        (LONGEST, (LONGEST,) * 4),
+    ]
+    for timeout, expected in timeouts:
+        found = settings.parse_timeout(timeout, settings.DEFAULT_TIMEOUT)
+        assert (found.connect, found.read, found.write, found.pool) == expected, timeout
+    # A run has no bound on its read, unless the client is given a read timeout.
     for timeout, call, run in ((None, 10, None), ({"connect": 3}, 10, None), (60, 60, 60), ((3, 60), 60, 60)):
-        found = resolve(base_url=URL, timeout=timeout)
-        assert (found.timeout.read, found.run_timeout.read) == (call, run)
-        assert found.timeout.connect == found.run_timeout.connect
-
-
-NAN, LONGEST = float("nan"), settings.LONGEST_SECONDS
-WRONG_TIMEOUTS: tuple[Any, ...] = (
-    *(0, -1, True, NAN, float("inf"), LONGEST + 1, "5", [3, 10], (), (1, 2, 3), (0, 1), (1, NAN)),
-    *({"total": 5}, {"connect": 0}, {"read": "10"}, {"read": float("inf")}, {1: 2}, httpx.Timeout(-1), ...),
-)
+        given_settings = resolve(base_url=URL, timeout=timeout)
+        assert (given_settings.timeout.read, given_settings.run_timeout.read) == (call, run)
+        assert given_settings.timeout.connect == given_settings.run_timeout.connect
 
 
 def test_a_wrong_timeout_is_refused() -> None:
     """A timeout that is none, not above 0 or longer than a socket can wait raises a ValueError with the right forms."""
+    wrong_timeouts: tuple[Any, ...] = (
+        *(0, -1, True, NAN, float("inf"), LONGEST + 1, "5", [3, 10], (), (1, 2, 3), (0, 1), (1, NAN)),
+        *({"total": 5}, {"connect": 0}, {"read": "10"}, {"read": float("inf")}, {1: 2}, httpx.Timeout(-1), ...),
+    )
     forms = "timeout takes seconds (more than 0, at most 2147483), {'connect': 3, 'read': 10}, (connect, read)"
-    for wrong in WRONG_TIMEOUTS:
-        assert forms in refusal(ValueError, parse, wrong)
+    for wrong in wrong_timeouts:
+        assert forms in refusal(ValueError, settings.parse_timeout, wrong, settings.DEFAULT_TIMEOUT)
 
 
-PROXY = {"HTTP_PROXY": "http://proxy:3128"}
-
-
-@pytest.fixture
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment that names no proxy."""
+def test_proxies_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The usual variables name the proxy for an agent and the agents without one; a wrong proxy is not shown."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-    return monkeypatch
-
-
-@pytest.mark.parametrize(
-    ("variables", "base_url", "expected"),
-    [
+    http, https, both = ({f"{kind}_PROXY": f"http://{kind.lower()}:1"} for kind in ("HTTP", "HTTPS", "ALL"))
+    proxies: list[tuple[dict[str, str], str, str | None]] = [
         ({}, URL, None),
         ({"http_proxy": "proxy:3128"}, "http://agent", "http://proxy:3128"),
-        (PROXY, "https://agent", None),
-        ({"HTTPS_PROXY": "http://proxy:3128"}, "https://agent", "http://proxy:3128"),
-        ({"ALL_PROXY": "http://all:1"}, "https://agent", "http://all:1"),
-        ({"ALL_PROXY": "http://all:1", **PROXY}, "http://agent", "http://proxy:3128"),
-        ({**PROXY, "NO_PROXY": "agent"}, "http://agent:8600", None),
-        ({**PROXY, "NO_PROXY": "*"}, "http://agent", None),
-        ({**PROXY, "NO_PROXY": ".example.com"}, "http://agent.example.com", None),
-        ({**PROXY, "NO_PROXY": "agent:8600"}, "http://agent:8600", None),
-        ({**PROXY, "NO_PROXY": "other"}, "http://agent", "http://proxy:3128"),
-    ],
-)
-def test_proxies_come_from_the_environment(
-    no_proxies: pytest.MonkeyPatch, variables: dict[str, str], base_url: str, expected: str | None
-) -> None:
-    """The usual variables name the proxy for an agent, and the agents that have none."""
-    for name, value in variables.items():
-        no_proxies.setenv(name, value)
-    assert settings.proxy_for(base_url) == expected
-
-
-def test_a_wrong_proxy_is_refused_and_not_shown(no_proxies: pytest.MonkeyPatch) -> None:
-    """A proxy that is no URL raises a ValueError when the client is made, and is not shown."""
+        (http, "https://agent", None),
+        (https, "https://agent", "http://https:1"),
+        ({**both, **http}, "http://agent", "http://http:1"),
+        ({**both, **http}, "https://agent", "http://all:1"),
+        ({**http, "NO_PROXY": "agent"}, "http://agent:8600", None),
+        ({**http, "NO_PROXY": "agent:8600"}, "http://agent:8600", None),
+        ({**http, "NO_PROXY": "other"}, "http://agent", "http://http:1"),
+    ]
+    for variables, base_url, expected in proxies:
+        with monkeypatch.context() as environment:
+            for name, value in variables.items():
+                environment.setenv(name, value)
+            assert settings.proxy_for(base_url) == expected, variables
     for proxy in (f"http://user:{SECRET}/x@proxy", f"gopher://user:{SECRET}@proxy", f"http://p:{SECRET}"):
-        no_proxies.setenv("HTTP_PROXY", proxy)
+        monkeypatch.setenv("HTTP_PROXY", proxy)
         message = refusal(ValueError, AgentClient, "http://agent")
         assert message == "The proxy that the environment names for http is no URL (it is not shown here)"
 
 
-def test_certificates_are_checked_unless_told_otherwise() -> None:
-    """The usual authorities are trusted unless verify is False, and a context of the caller's is used as it is."""
+def test_nothing_but_false_trusts_anybody() -> None:
+    """The usual authorities are trusted unless verify is False; a wrong path or an empty value never passes for it."""
     trusting = settings.ssl_context(verify=True, base_url="https://agent", trust_env=False)
     assert (trusting.verify_mode, trusting.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert trusting.cert_store_stats()["x509_ca"] > 0
     assert settings.ssl_context(verify=False, base_url="https://agent", trust_env=False).verify_mode is ssl.CERT_NONE
     assert settings.ssl_context(trusting, "https://agent", trust_env=True) is trusting
-
-
-def test_without_tls_no_certificates_are_read() -> None:
-    """For an agent without TLS no certificates are loaded, and nobody would be trusted by them."""
-    context = settings.ssl_context(verify=True, base_url=URL, trust_env=True)
-    assert context.verify_mode is ssl.CERT_REQUIRED
-    assert context.cert_store_stats()["x509_ca"] == 0
-
-
-def test_nothing_but_false_trusts_anybody() -> None:
-    """A path without certificates is refused by its name, and an empty verify or None never passes for False."""
+    unused = settings.ssl_context(verify=True, base_url=URL, trust_env=True)  # without TLS no certificates are read
+    assert (unused.verify_mode, unused.cert_store_stats()["x509_ca"]) == (ssl.CERT_REQUIRED, 0)
     for path in ("no/such/file.pem", Path(__file__), Path(__file__).parent):
         message = refusal(ValueError, settings.ssl_context, path, "https://agent", trust_env=False)
         assert message.startswith(f"verify names no file of certificates: {str(path)!r}")
