@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from synapse_sdk import exceptions
-from synapse_sdk.cli import show
-from synapse_sdk.cli.failures import code_of, explain
+from synapse_agent_sdk import exceptions
+from synapse_agent_sdk.cli import show
+from synapse_agent_sdk.cli.failures import code_of, explain
 
 CODES = {
     1: {"ActionFailedError", "ServerError"},

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synapse_sdk.cli import profiles
-from synapse_sdk.cli.failures import Failure
-from synapse_sdk.cli.profiles import Config, Options
+from synapse_agent_sdk.cli import profiles
+from synapse_agent_sdk.cli.failures import Failure
+from synapse_agent_sdk.cli.profiles import Config, Options
 
 LOCAL = {"url": "http://127.0.0.1:8600", "token": "local-token"}
 STAGING = {"url": "https://staging.example.com", "token": "staging-token", "user_token": "staging-user", "timeout": 30}

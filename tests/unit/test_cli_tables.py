@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
-from synapse_sdk.cli.tables import lines
+from synapse_agent_sdk.cli.tables import lines
 
 CELLS = st.text(st.characters(exclude_categories=["C", "M", "Z"]), max_size=40)
 

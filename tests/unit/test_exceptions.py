@@ -7,7 +7,7 @@ import inspect
 import pickle
 import re
 
-from synapse_sdk import exceptions
+from synapse_agent_sdk import exceptions
 
 CLASSES = [getattr(exceptions, name) for name in exceptions.__all__]
 

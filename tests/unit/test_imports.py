@@ -15,12 +15,12 @@ HTTP = {"httpx", "httpcore", "anyio"}
 CLI = """\
 import contextlib, io
 sys.argv = ['synapse-agent', *{}]
-from synapse_sdk.cli import main
+from synapse_agent_sdk.cli import main
 with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
     main()
 """
 CLIENTS = """\
-from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
+from synapse_agent_sdk import AgentClient, AsyncAgentClient
 AgentClient('http://agent', 'agent-token', user_token='user-token', tenant='tenant')
 """
 HELP = HTTP | SLOW | {"rich", "sqlite3", "platformdirs"}
@@ -31,7 +31,7 @@ HELP = HTTP | SLOW | {"rich", "sqlite3", "platformdirs"}
     ("program", "needed", "spared"),
     [
         (CLIENTS, "httpcore", {"asyncio", "typer"} | SLOW),
-        ("import synapse_sdk.exceptions", "synapse_sdk", HTTP | {"typer"} | SLOW),
+        ("import synapse_agent_sdk.exceptions", "synapse_sdk", HTTP | {"typer"} | SLOW),
         (CLI.format(["run", "--help"]), "typer", HELP),
         (CLI.format(["list", "--nosuch"]), "typer", HELP),
         ("import synapse_agent_api.models", "synapse_agent_api", {"typer"}),  # so the check sees what is imported

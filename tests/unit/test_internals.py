@@ -16,7 +16,19 @@ import httpx
 import pytest
 from anyio.streams.tls import TLSStream
 from httpcore._synchronization import AsyncLock
-from synapse_sdk.clients.agent import internals
+from synapse_agent_sdk.runtime.transport._private import (
+    abandon,
+    asyncio_transport_of,
+    backend_of,
+    create_connection,
+    has_surplus,
+    is_readable,
+    pool_of,
+    set_content,
+    set_pool,
+    transport_of,
+    unlock,
+)
 
 from tests.wire.faults import FaultServer, reply
 
@@ -35,31 +47,31 @@ TRANSPORTS: list[Any] = [
 def test_a_transport_has_a_pool_that_makes_connections(client: Any, transport: Any, pool: Any, connection: Any) -> None:
     """A client's transport and its pool are found; the pool makes connections, also through a proxy, on any backend."""
     made = transport()
-    assert internals.transport_of(client(transport=made)) is made
-    made = internals.pool_of(made)
+    assert transport_of(client(transport=made)) is made
+    made = pool_of(made)
     assert type(made) is pool
-    assert isinstance(internals.backend_of(made), httpcore.NetworkBackend | httpcore.AsyncNetworkBackend)
+    assert isinstance(backend_of(made), httpcore.NetworkBackend | httpcore.AsyncNetworkBackend)
     backend = object()
-    line = internals.create_connection(made, ORIGIN, backend)
+    line = create_connection(made, ORIGIN, backend)
     assert (type(line), line._network_backend) == (connection, backend)
     assert (line.can_handle_request(ORIGIN), line.can_handle_request(SECURE)) == (True, False)
-    made = internals.pool_of(transport(proxy="http://proxy:3128"))
+    made = pool_of(transport(proxy="http://proxy:3128"))
     for origin in (ORIGIN, SECURE):
-        line = internals.create_connection(made, origin, backend)
+        line = create_connection(made, origin, backend)
         assert (type(line._connection), line._connection._network_backend) == (connection, backend)
 
 
 def test_bytes_behind_an_answer_are_seen() -> None:
     """A connection on which more came than the answer had is told from one that may be used again, or never was."""
-    pool = internals.pool_of(httpx.HTTPTransport())
+    pool = pool_of(httpx.HTTPTransport())
     for surplus in (b"H", b"HTTP/1.1 200 OK\r\n\r\n", b""):
         answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}" + surplus]
-        line = internals.create_connection(pool, ORIGIN, httpcore.MockBackend(answers))
-        assert internals.has_surplus(line) is False
+        line = create_connection(pool, ORIGIN, httpcore.MockBackend(answers))
+        assert has_surplus(line) is False
         response = line.handle_request(httpcore.Request("GET", "http://agent/", headers=[("Host", "agent")]))
         assert response.read() == b"{}"
         response.close()
-        assert internals.has_surplus(line) is (surplus != b"")
+        assert has_surplus(line) is (surplus != b"")
     assert line.is_idle()
     assert not line.has_expired()
 
@@ -67,14 +79,14 @@ def test_bytes_behind_an_answer_are_seen() -> None:
 def test_what_is_set_is_used() -> None:
     """A transport sends through the pool that it is given, and a response has the content that it is given."""
     transport = httpx.HTTPTransport()
-    internals.pool_of(transport).close()
+    pool_of(transport).close()
     pool = SimpleNamespace(handle_request=lambda request: httpcore.Response(200, extensions={"request": request}))
-    internals.set_pool(transport, pool)
+    set_pool(transport, pool)
     request = httpx.Request("GET", "http://agent/", extensions={"timeout": {}, "synapse_attempt": "this"})
     response = transport.handle_request(request)
     sent = response.extensions["request"]
     assert (sent.url.origin, sent.extensions["synapse_attempt"]) == (ORIGIN, "this")
-    internals.set_content(response, b'{"id": 7}')
+    set_content(response, b'{"id": 7}')
     assert (response.content, response.json()) == (b'{"id": 7}', {"id": 7})
 
 
@@ -82,10 +94,10 @@ def test_what_waits_on_a_socket_is_seen() -> None:
     """A socket is readable where data waits on it, and where it is closed."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        assert internals.is_readable(ours) is False
+        assert is_readable(ours) is False
         theirs.send(b"x")
-        assert internals.is_readable(ours) is True
-    assert internals.is_readable(ours) is True
+        assert is_readable(ours) is True
+    assert is_readable(ours) is True
 
 
 @pytest.fixture
@@ -104,9 +116,9 @@ async def exchange(line: Any, url: str) -> None:
 
 async def connect(server: FaultServer) -> tuple[Any, Any]:
     """An async connection on asyncio over which one answer was read, and its socket."""
-    pool = internals.pool_of(httpx.AsyncHTTPTransport())
+    pool = pool_of(httpx.AsyncHTTPTransport())
     origin = httpcore.Origin(b"http", b"127.0.0.1", server.port)
-    line = internals.create_connection(pool, origin, internals.backend_of(pool))
+    line = create_connection(pool, origin, backend_of(pool))
     await exchange(line, server.url)
     return line, line._connection._network_stream.get_extra_info("socket")
 
@@ -116,14 +128,14 @@ async def test_an_async_stream_leads_to_its_transport(server: FaultServer) -> No
     """The paused transport below a new stream, and what arrived before, are found; other streams have none."""
     stream: Any = await httpcore.AnyIOBackend().connect_tcp("127.0.0.1", server.port)
     stream._stream._protocol.data_received(b"early")
-    transport, arrived = internals.asyncio_transport_of(stream)
+    transport, arrived = asyncio_transport_of(stream)
     assert isinstance(transport, asyncio.Transport)
     assert not transport.is_reading()
     assert arrived == [b"early"]
     assert transport._loop is asyncio.get_running_loop()  # type: ignore[attr-defined]  # the private name in question
     assert callable(transport._call_connection_lost)  # type: ignore[attr-defined]  # the private name in question
     await stream.aclose()
-    assert internals.asyncio_transport_of(httpcore.AsyncMockStream([])) == (None, [])
+    assert asyncio_transport_of(httpcore.AsyncMockStream([])) == (None, [])
     assert "transport_stream" in {field.name for field in dataclasses.fields(TLSStream)}
 
 
@@ -132,7 +144,7 @@ async def test_the_locks_of_a_connection_are_taken_off(server: FaultServer) -> N
     """No lock is left on a connection that one task at a time uses, and it goes on working."""
     line, _ = await connect(server)
     assert {type(line._request_lock), type(line._connection._state_lock)} == {AsyncLock}
-    internals.unlock(line)
+    unlock(line)
     for holder in (line, line._connection):
         assert not any(isinstance(value, AsyncLock) for value in vars(holder).values())
     await exchange(line, server.url)
@@ -144,7 +156,7 @@ def test_a_connection_is_abandoned(server: FaultServer) -> None:
 
     async def while_its_loop_runs(*, forked: bool) -> None:
         line, ours = await connect(server)
-        internals.abandon(line, forked=forked)
+        abandon(line, forked=forked)
         if not forked:
             await asyncio.sleep(0)
         assert ours.fileno() == -1
@@ -153,9 +165,9 @@ def test_a_connection_is_abandoned(server: FaultServer) -> None:
         asyncio.run(while_its_loop_runs(forked=forked))
     line, ours = asyncio.run(connect(server))
     assert ours.fileno() != -1
-    internals.abandon(line)
+    abandon(line)
     assert ours.fileno() == -1
-    pool = internals.pool_of(httpx.AsyncHTTPTransport())
-    line = internals.create_connection(pool, ORIGIN, internals.backend_of(pool))
-    internals.abandon(line)  # one that was never opened
+    pool = pool_of(httpx.AsyncHTTPTransport())
+    line = create_connection(pool, ORIGIN, backend_of(pool))
+    abandon(line)  # one that was never opened
     assert line.is_closed() is False

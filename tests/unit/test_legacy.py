@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any
 
-from synapse_sdk.clients.agent.legacy import split_action
+from synapse_agent_sdk.legacy import split_action
 
 from tests.unit.helpers import refusal
 

@@ -11,7 +11,8 @@ import httpx
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from synapse_agent_api.models import PluginRelease
-from synapse_sdk.clients.agent import ReleaseLookup, operations
+from synapse_agent_sdk import ReleaseLookup
+from synapse_agent_sdk.endpoints import run_plugin_release
 
 from tests.unit.helpers import refusal
 
@@ -73,7 +74,7 @@ def test_a_lookup_is_one_path_segment_or_refused(given_lookup: str | int) -> Non
         lookup = ReleaseLookup.parse(given_lookup)
     except ValueError:
         return
-    call = operations.run_plugin_release(lookup, "train")
+    call = run_plugin_release(lookup, "train")
     sent = httpx.URL("http://agent:8600/prefix/").join("." + call.url).raw_path.decode()
     before, segment, after = sent.removeprefix("/prefix/").split("/", 2)
     assert (before, after) == ("plugin_releases", "run/")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from synapse_sdk.clients.agent import origins
-from synapse_sdk.exceptions import UntrustedOriginError
+from synapse_agent_sdk.exceptions import UntrustedOriginError
+from synapse_agent_sdk.runtime import origins
 
 from tests.unit.helpers import refusal
 

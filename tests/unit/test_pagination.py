@@ -8,16 +8,17 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import operations, pagination
-from synapse_sdk.clients.agent.pagination import Walk
+from synapse_agent_sdk import exceptions
+from synapse_agent_sdk.endpoints import list_plugin_releases
+from synapse_agent_sdk.runtime import pagination
+from synapse_agent_sdk.runtime.pagination import PageCursor
 
 from tests.unit.helpers import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from synapse_sdk.clients.agent.operations import Call
+    from synapse_agent_sdk.endpoints import Request
 
 BASE = "http://agent:8600/team"
 WAIT: dict[str, Any] = {}  # a page that is waited for
@@ -31,11 +32,11 @@ class Book:
         self.numbers: list[int] = []
         self.learnt: list[tuple[Any, ...]] = []
         self._pages = list(pages)
-        self.first = operations.list_plugin_releases(params, page_size=100)
+        self.first = list_plugin_releases(params, page_size=100)
         ahead: Any = self
-        self.walk = Walk(self.first, ahead, BASE)
+        self.walk = PageCursor(self.first, ahead, BASE)
 
-    def page(self, call: Call[Any], number: int) -> Generator[Any, Any, Any]:
+    def page(self, call: Request[Any], number: int) -> Generator[Any, Any, Any]:
         """Get the page whose turn it is."""
         self.numbers.append(number)
         self.asked.append(httpx.QueryParams(call.params or call.url.partition("?")[2]))
@@ -173,7 +174,7 @@ def test_pages_are_counted_from_the_one_asked_for() -> None:
         assert book.learnt == [(book.first, followers[turn], number + turn + 1, pages[turn]) for turn in range(3)]
 
 
-def at(links: Sequence[str], params: dict[str, Any] | None = None) -> Walk:
+def at(links: Sequence[str], params: dict[str, Any] | None = None) -> PageCursor:
     """A walk that has read the pages with these links."""
     book = Book(*(page([1], link) for link in links), None, params=params)
     for _ in links:

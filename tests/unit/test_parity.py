@@ -6,8 +6,8 @@ import inspect
 from typing import TYPE_CHECKING, Any, get_overloads
 
 import pytest
-from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-from synapse_sdk.clients.agent.listing import AsyncPluginReleases, PluginReleases
+from synapse_agent_sdk import AgentClient, AsyncAgentClient
+from synapse_agent_sdk.runtime.iterators import AsyncPluginReleases, PluginReleases
 
 from tests.contract.conftest import operations
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
-from synapse_local_agent.cluster.placement import Placement, check, placement
-from synapse_local_agent.executor import Job, RequirementsError, UnavailableError
+from synapse_local_agent.errors import RequirementsError, UnavailableError
+from synapse_local_agent.ray.placement import Placement, check, placement
+from synapse_local_agent.runs.model import Job
 
 from tests.unit.helpers import refusal
 

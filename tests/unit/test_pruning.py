@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from synapse_sdk.clients.agent.pruning import check, choose
+from synapse_agent_sdk.pruning import check, choose
 
 from tests.unit.helpers import refusal
 

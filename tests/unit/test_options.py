@@ -11,7 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from synapse_sdk.clients.agent import AgentClient, settings
+from synapse_agent_sdk import AgentClient
+from synapse_agent_sdk.runtime.options import (
+    DEFAULT_TIMEOUT,
+    LONGEST_SECONDS,
+    Settings,
+    check_base_url,
+    load_options,
+    parse_timeout,
+    proxy_for,
+    ssl_context,
+)
 
 from tests.unit.helpers import refusal
 
@@ -25,13 +35,13 @@ ENVIRONMENT = {
 }
 
 
-def resolve(environment: Any = None, **given_settings: Any) -> settings.Settings:
+def resolve(environment: Any = None, **given_settings: Any) -> Settings:
     """The settings that some arguments give, the others left out."""
     names = ("base_url", "agent_token", "access_token", "user_token", "tenant", "timeout", "headers")
-    return settings.resolve(environment or {}, **{**dict.fromkeys(names), **given_settings})
+    return load_options(environment or {}, **{**dict.fromkeys(names), **given_settings})
 
 
-def identity(found: settings.Settings) -> tuple[str, str | None, str | None, str | None]:
+def identity(found: Settings) -> tuple[str, str | None, str | None, str | None]:
     """Where a client goes, and as who."""
     return found.base_url, found.agent_token, found.user_token, found.tenant
 
@@ -88,7 +98,7 @@ def test_a_wrong_base_url_is_refused_at_once() -> None:
 def test_any_base_url_is_taken_or_refused(base_url: str) -> None:
     """Any text is a base_url that paths can be put behind, or a ValueError."""
     try:
-        found = settings.check_base_url(base_url)
+        found = check_base_url(base_url)
     except ValueError:
         return
     url = httpx.URL(found + "/plugin_releases/")
@@ -130,7 +140,7 @@ def test_wrong_headers_are_refused_and_not_shown() -> None:
         assert SECRET not in message
 
 
-NAN, LONGEST = float("nan"), settings.LONGEST_SECONDS
+NAN, LONGEST = float("nan"), LONGEST_SECONDS
 
 
 def test_a_timeout_is_taken_in_every_form() -> None:
@@ -149,7 +159,7 @@ def test_a_timeout_is_taken_in_every_form() -> None:
         (LONGEST, (LONGEST,) * 4),
     ]
     for timeout, expected in timeouts:
-        found = settings.parse_timeout(timeout, settings.DEFAULT_TIMEOUT)
+        found = parse_timeout(timeout, DEFAULT_TIMEOUT)
         assert (found.connect, found.read, found.write, found.pool) == expected, timeout
     # A run has no bound on its read, unless the client is given a read timeout.
     for timeout, call, run in ((None, 10, None), ({"connect": 3}, 10, None), (60, 60, 60), ((3, 60), 60, 60)):
@@ -166,7 +176,7 @@ def test_a_wrong_timeout_is_refused() -> None:
     )
     forms = "timeout takes seconds (more than 0, at most 2147483), {'connect': 3, 'read': 10}, (connect, read)"
     for wrong in wrong_timeouts:
-        assert forms in refusal(ValueError, settings.parse_timeout, wrong, settings.DEFAULT_TIMEOUT)
+        assert forms in refusal(ValueError, parse_timeout, wrong, DEFAULT_TIMEOUT)
 
 
 def test_proxies_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +200,7 @@ def test_proxies_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
         with monkeypatch.context() as environment:
             for name, value in variables.items():
                 environment.setenv(name, value)
-            assert settings.proxy_for(base_url) == expected, variables
+            assert proxy_for(base_url) == expected, variables
     for proxy in (f"http://user:{SECRET}/x@proxy", f"gopher://user:{SECRET}@proxy", f"http://p:{SECRET}"):
         monkeypatch.setenv("HTTP_PROXY", proxy)
         message = refusal(ValueError, AgentClient, "http://agent")
@@ -199,18 +209,18 @@ def test_proxies_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_nothing_but_false_trusts_anybody() -> None:
     """The usual authorities are trusted unless verify is False; a wrong path or an empty value never passes for it."""
-    trusting = settings.ssl_context(verify=True, base_url="https://agent", trust_env=False)
+    trusting = ssl_context(verify=True, base_url="https://agent", trust_env=False)
     assert (trusting.verify_mode, trusting.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert trusting.cert_store_stats()["x509_ca"] > 0
-    assert settings.ssl_context(verify=False, base_url="https://agent", trust_env=False).verify_mode is ssl.CERT_NONE
-    assert settings.ssl_context(trusting, "https://agent", trust_env=True) is trusting
-    unused = settings.ssl_context(verify=True, base_url=URL, trust_env=True)  # without TLS no certificates are read
+    assert ssl_context(verify=False, base_url="https://agent", trust_env=False).verify_mode is ssl.CERT_NONE
+    assert ssl_context(trusting, "https://agent", trust_env=True) is trusting
+    unused = ssl_context(verify=True, base_url=URL, trust_env=True)  # without TLS no certificates are read
     assert (unused.verify_mode, unused.cert_store_stats()["x509_ca"]) == (ssl.CERT_REQUIRED, 0)
     for path in ("no/such/file.pem", Path(__file__), Path(__file__).parent):
-        message = refusal(ValueError, settings.ssl_context, path, "https://agent", trust_env=False)
+        message = refusal(ValueError, ssl_context, path, "https://agent", trust_env=False)
         assert message.startswith(f"verify names no file of certificates: {str(path)!r}")
     verify: Any
     for verify in (None, 0, 1, "", []):
         for url in ("https://agent", URL):
-            message = refusal(ValueError, settings.ssl_context, verify, url, trust_env=False)
+            message = refusal(ValueError, ssl_context, verify, url, trust_env=False)
             assert message.startswith("verify takes True, False, a file of certificates or an ssl.SSLContext, not ")

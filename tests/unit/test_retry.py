@@ -14,28 +14,37 @@ import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from synapse_sdk.clients.agent import RetryPolicy, retries
-from synapse_sdk.clients.agent.attempt import Attempt
-from synapse_sdk.clients.agent.retries import Fate, parse_retry_after
-from synapse_sdk.clients.agent.settings import LONGEST_SECONDS
+from synapse_agent_sdk import RetryPolicy
+from synapse_agent_sdk.runtime.options import LONGEST_SECONDS
+from synapse_agent_sdk.runtime.retry import (
+    NEVER,
+    Delivery,
+    __doc__,
+    delivery_of_failure,
+    delivery_of_status,
+    parse_retry_after,
+    total_seconds,
+    wait_before_next,
+)
+from synapse_agent_sdk.runtime.transport.attempt import Attempt
 
 from tests.unit.helpers import refusal
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def wait(policy: RetryPolicy, fate: Fate, **situation: Any) -> float | None:
+def wait(policy: RetryPolicy, fate: Delivery, **situation: Any) -> float | None:
     """The wait before the next attempt, after the first one unless told otherwise."""
     usual = {"is_run": False, "tries": 1, "attempts": 1, "unreached": 0.0, "left": None, "retry_after": None}
-    return retries.wait_before_next(policy, fate, **{"random": 1.0, **usual, **situation})
+    return wait_before_next(policy, fate, **{"random": 1.0, **usual, **situation})
 
 
 def test_the_policy_is_as_documented() -> None:
     """What is sent again is what the table in the module's docstring says, for calls and for runs."""
-    rows = [line.strip("| ").split("|") for line in (retries.__doc__ or "").splitlines() if line.startswith("|")]
+    rows = [line.strip("| ").split("|") for line in (__doc__ or "").splitlines() if line.startswith("|")]
     says = {row[0].split(":")[0].strip(): [cell.strip() for cell in row[1:]] for row in rows[2:]}
-    assert says.keys() == {fate.value for fate in Fate}
-    for fate in Fate:
+    assert says.keys() == {fate.value for fate in Delivery}
+    for fate in Delivery:
         for is_run in (False, True):
             cell = says[fate.value][is_run]
             again = wait(RetryPolicy(), fate, is_run=is_run) is not None
@@ -52,12 +61,12 @@ def test_the_policy_is_as_documented() -> None:
 
 def test_only_four_statuses_are_worth_another_try() -> None:
     """After 429 a request was not carried out, after 502, 503 and 504 nobody knows, unless the error_type says so."""
-    fates = {**dict.fromkeys([502, 503, 504], Fate.UNKNOWN), 429: Fate.NOT_CARRIED_OUT}
+    fates = {**dict.fromkeys([502, 503, 504], Delivery.UNKNOWN), 429: Delivery.REJECTED}
     for error_type in (None, "maintenance", "gateway_timeout", ""):
         for status in range(300, 1000):
-            assert retries.fate_of_status(status, error_type) is fates.get(status, Fate.KNOWN), (status, error_type)
+            assert delivery_of_status(status, error_type) is fates.get(status, Delivery.KNOWN), (status, error_type)
     for error_type in ("action_failed", "action_timeout", "gpu_unavailable"):
-        assert {retries.fate_of_status(status, error_type) for status in (500, 502, 503, 504)} == {Fate.KNOWN}
+        assert {delivery_of_status(status, error_type) for status in (500, 502, 503, 504)} == {Delivery.KNOWN}
 
 
 def attempt(*, watched: bool = True, sent: bool = False) -> Attempt:
@@ -73,38 +82,38 @@ def test_a_failure_tells_what_became_of_the_request() -> None:
     unreached = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
     final = (httpx.PoolTimeout, httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.DecodingError, ValueError)
     for kinds, sent, unsent, unwatched in (
-        (broken, Fate.UNKNOWN, Fate.NOT_SENT, Fate.UNKNOWN),
-        (unreached, Fate.NOT_SENT, Fate.NOT_SENT, Fate.NOT_SENT),
-        (final, Fate.KNOWN, Fate.KNOWN, Fate.KNOWN),
+        (broken, Delivery.UNKNOWN, Delivery.NOT_SENT, Delivery.UNKNOWN),
+        (unreached, Delivery.NOT_SENT, Delivery.NOT_SENT, Delivery.NOT_SENT),
+        (final, Delivery.KNOWN, Delivery.KNOWN, Delivery.KNOWN),
     ):
         for kind in kinds:
             made = attempt(sent=True), attempt(), attempt(watched=False)
-            fates = [retries.fate_of_failure(kind("failed"), each) for each in made]
+            fates = [delivery_of_failure(kind("failed"), each) for each in made]
             assert fates == [sent, unsent, unwatched], kind
     untrusted = httpx.ConnectError("certificate verify failed")
     untrusted.__cause__ = OSError()
     untrusted.__cause__.__context__ = ssl.SSLCertVerificationError()
-    assert retries.fate_of_failure(untrusted, attempt()) is Fate.KNOWN
+    assert delivery_of_failure(untrusted, attempt()) is Delivery.KNOWN
 
 
 def test_backoff_doubles_up_to_its_cap() -> None:
     """Waits double with each attempt until the cap, half of each is random, and retry=None has none."""
     policy = RetryPolicy(attempts=99, backoff=0.1, max_backoff=1)
-    waits = [wait(policy, Fate.UNKNOWN, tries=tries) for tries in range(1, 7)]
+    waits = [wait(policy, Delivery.UNKNOWN, tries=tries) for tries in range(1, 7)]
     assert waits == pytest.approx([0.1, 0.2, 0.4, 0.8, 1, 1])
-    assert wait(policy, Fate.UNKNOWN, random=0.0) == pytest.approx(0.05)
-    assert wait(policy, Fate.UNKNOWN, tries=10**9) == 1
-    assert [wait(retries.NEVER, fate) for fate in Fate] == [None] * 4
+    assert wait(policy, Delivery.UNKNOWN, random=0.0) == pytest.approx(0.05)
+    assert wait(policy, Delivery.UNKNOWN, tries=10**9) == 1
+    assert [wait(NEVER, fate) for fate in Delivery] == [None] * 4
 
 
 def test_what_the_agent_asks_for_is_waited_where_it_fits() -> None:
     """Retry-After counts up to its cap and never shortens the backoff; the last wait ends with the time for it."""
-    assert wait(RetryPolicy(), Fate.NOT_CARRIED_OUT, retry_after=0) == pytest.approx(0.1)
-    assert wait(RetryPolicy(max_retry_after=7), Fate.NOT_CARRIED_OUT, retry_after=1e9) == 7
-    assert wait(RetryPolicy(), Fate.UNKNOWN, retry_after=5, left=5.1) == 5
-    assert wait(RetryPolicy(), Fate.UNKNOWN, retry_after=5, left=5.0) is None
-    assert wait(RetryPolicy(reconnect=3), Fate.NOT_SENT, unreached=2.95) == pytest.approx(0.05)
-    assert wait(RetryPolicy(reconnect=3), Fate.NOT_SENT, unreached=3.0) is None
+    assert wait(RetryPolicy(), Delivery.REJECTED, retry_after=0) == pytest.approx(0.1)
+    assert wait(RetryPolicy(max_retry_after=7), Delivery.REJECTED, retry_after=1e9) == 7
+    assert wait(RetryPolicy(), Delivery.UNKNOWN, retry_after=5, left=5.1) == 5
+    assert wait(RetryPolicy(), Delivery.UNKNOWN, retry_after=5, left=5.0) is None
+    assert wait(RetryPolicy(reconnect=3), Delivery.NOT_SENT, unreached=2.95) == pytest.approx(0.05)
+    assert wait(RetryPolicy(reconnect=3), Delivery.NOT_SENT, unreached=3.0) is None
 
 
 def test_a_call_has_a_total_time() -> None:
@@ -119,8 +128,8 @@ def test_a_call_has_a_total_time() -> None:
         (RetryPolicy(), httpx.Timeout(10, connect=None), None),
     ]
     for policy, timeout, expected in totals:
-        assert retries.total_seconds(policy, timeout, is_run=False) == expected
-        assert retries.total_seconds(policy, timeout, is_run=True) is None
+        assert total_seconds(policy, timeout, is_run=False) == expected
+        assert total_seconds(policy, timeout, is_run=True) is None
 
 
 def test_a_policy_has_the_documented_numbers_and_refuses_others() -> None:

@@ -9,16 +9,24 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from synapse_sdk.clients.agent import operations
-from synapse_sdk.clients.agent.operations import Call
+from synapse_agent_sdk.endpoints import (
+    Request,
+    create_plugin_release,
+    delete_plugin_release,
+    get_plugin_release,
+    health_check,
+    list_plugin_releases,
+    run_debug_plugin_release,
+    run_plugin_release,
+)
 
 from tests.unit.helpers import refusal
 
 KEY = "7f3f0e0a-6f1c-4c6b-9d52-2a4d8c1b7e90"
 JSON = {"Content-Type": "application/json"}
 RUNS: list[tuple[Any, tuple[Any, ...], str]] = [
-    (operations.run_plugin_release, ("ocr@1",), "/plugin_releases/ocr%401/run/"),
-    (operations.run_debug_plugin_release, (), "/plugin_releases/run_debug/"),
+    (run_plugin_release, ("ocr@1",), "/plugin_releases/ocr%401/run/"),
+    (run_debug_plugin_release, (), "/plugin_releases/run_debug/"),
 ]
 EVERY_RUN = pytest.mark.parametrize(("run", "place", "url"), RUNS, ids=["run", "debug"])
 FIELDS: dict[str, Any] = {
@@ -32,19 +40,19 @@ DEBUG_FIELDS = {"plugin_path": "/path/to/plugin", "config": {"debug": True}, "mo
 
 def test_each_operation_is_a_call() -> None:
     """Each operation has its method and path, what a success carries, and of headers and body only what it needs."""
-    assert operations.health_check() == Call("GET", "/health/", dict, None, {})
-    assert operations.get_plugin_release("a@1") == Call("GET", "/plugin_releases/a%401", dict, None, {})
-    assert operations.delete_plugin_release(7) == Call("DELETE", "/plugin_releases/7", None, None, {})
+    assert health_check() == Request("GET", "/health/", dict, None, {})
+    assert get_plugin_release("a@1") == Request("GET", "/plugin_releases/a%401", dict, None, {})
+    assert delete_plugin_release(7) == Request("DELETE", "/plugin_releases/7", None, None, {})
     body = '{"plugin":"검사","version":"1"}'.encode()
-    assert operations.create_plugin_release("검사", "1") == Call("POST", "/plugin_releases/", dict, None, JSON, body)
-    assert operations.list_plugin_releases() == Call("GET", "/plugin_releases/", dict, {}, {})
+    assert create_plugin_release("검사", "1") == Request("POST", "/plugin_releases/", dict, None, JSON, body)
+    assert list_plugin_releases() == Request("GET", "/plugin_releases/", dict, {}, {})
 
 
 def test_filters_are_the_query() -> None:
     """Filters are sent as they were given, None not at all, and win over the size of the pages."""
     filters = {"tag": ["a", 1, 0.5], "on": True}
     for params, query in ((MappingProxyType(filters), filters), ({"page_size": 5, "page": None}, {"page_size": 5})):
-        assert operations.list_plugin_releases(params, page_size=100).params == {"page_size": 100, **query}
+        assert list_plugin_releases(params, page_size=100).params == {"page_size": 100, **query}
 
 
 @EVERY_RUN
@@ -53,7 +61,7 @@ def test_every_field_of_a_run_is_sent(run: Any, place: Any, url: str) -> None:
     fields = FIELDS if place else {**FIELDS, **DEBUG_FIELDS}
     call = run(*place, "process", **fields, idempotency_key=KEY, timeout=5)
     headers = {"Idempotency-Key": KEY, **JSON}
-    assert call == Call("POST", url, object, None, headers, call.content, True, 5, "job_abc123", KEY)
+    assert call == Request("POST", url, object, None, headers, call.content, True, 5, "job_abc123", KEY)
     assert json.loads(call.content) == {"action": "process", **fields}
     empty = {name: type(value)() for name, value in fields.items()}
     assert json.loads(run(*place, "process", **empty).content) == {"action": "process", **empty}
@@ -118,11 +126,11 @@ def test_wrong_arguments_of_other_operations_are_named() -> None:
         what = "a text, a number, a bool or a list of these"
         filters.append(({"tag": value}, f"params['tag'] must be {what}, not {value!r}"))
     for params, expected in filters:
-        assert refusal(TypeError, operations.list_plugin_releases, params) == expected
+        assert refusal(TypeError, list_plugin_releases, params) == expected
     for value in ("", "  ", None, b"a"):
         for name in ("plugin", "version"):
             arguments = {"plugin": "a", "version": "1", name: value}
             expected = f"{name} must be a text that is not blank, not {value!r}"
-            assert refusal(ValueError, operations.create_plugin_release, **arguments) == expected
-    for operation in (operations.get_plugin_release, operations.delete_plugin_release):
+            assert refusal(ValueError, create_plugin_release, **arguments) == expected
+    for operation in (get_plugin_release, delete_plugin_release):
         assert "'..' names no release" in refusal(ValueError, operation, "..")

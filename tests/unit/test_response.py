@@ -11,15 +11,15 @@ import httpx
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import answers, operations
-from synapse_sdk.clients.agent.operations import Call
+from synapse_agent_sdk import exceptions
+from synapse_agent_sdk.endpoints import Request, delete_plugin_release, get_plugin_release
+from synapse_agent_sdk.runtime.response import error_from, parse
 
 from tests.unit.helpers import json_values, refusal
 
 URL = "http://agent:8600/plugin_releases/7"
-GET: Call[Any] = operations.get_plugin_release(7)
-RUN: Call[Any] = Call("POST", URL, object, is_run=True)
+GET: Request[Any] = get_plugin_release(7)
+RUN: Request[Any] = Request("POST", URL, object, is_run=True)
 LONGEST = 3_000
 """What a message must not exceed."""
 KEYS = st.text() | st.sampled_from(["detail", "error_type", "msg", "loc"])
@@ -33,7 +33,7 @@ def answer(content: bytes | str, status: int = 200, url: str = URL, kind: str = 
 
 def fail(body: Any, status: int = 500, url: str = URL) -> exceptions.HTTPError:
     """The error of an answer with JSON."""
-    return answers.error(GET, answer(json.dumps(body), status, url))
+    return error_from(GET, answer(json.dumps(body), status, url))
 
 
 def test_each_status_has_its_class() -> None:
@@ -91,10 +91,10 @@ def test_an_error_type_says_what_failed() -> None:
 def test_a_body_that_is_no_json_is_its_text() -> None:
     """The page of a proxy, or nothing, is the detail as text, in the charset that it says."""
     for content in (b"", b"<html><h1>502 Bad Gateway</h1></html>", b"bad \xff\xfe", b'{"detail": "cut', b"9" * 5000):
-        error = answers.error(GET, answer(content, 502))
+        error = error_from(GET, answer(content, 502))
         assert error.detail == content.decode("utf-8", "replace")
         assert len(str(error)) < LONGEST
-    assert answers.error(GET, answer(b"caf\xe9", 500, kind="text/plain; charset=latin-1")).detail == "café"
+    assert error_from(GET, answer(b"caf\xe9", 500, kind="text/plain; charset=latin-1")).detail == "café"
 
 
 def test_messages_are_bounded() -> None:
@@ -112,7 +112,7 @@ def test_messages_are_bounded() -> None:
         assert (error.detail, error.error_type) == (detail, error_type)
     for shape in ('{"detail": %s}', '{"detail": [{"msg": %s}]}', '{"detail": [{"loc": [%s], "msg": "x"}]}', "%s"):
         for depth in (100, 500, *range(900, 1000, 2), 100_000):
-            nested = answers.error(GET, answer(shape % ("[" * depth + "]" * depth), 404))
+            nested = error_from(GET, answer(shape % ("[" * depth + "]" * depth), 404))
             assert type(nested) is exceptions.NotFoundError
             assert len(str(nested)) < LONGEST
 
@@ -124,7 +124,7 @@ def test_messages_are_bounded() -> None:
 @example({}, 500)
 def test_any_json_is_a_result_or_makes_an_error(body: Any, status: int) -> None:
     """The result of a run and the detail of an error are what was sent; an error is bounded, and survives pickling."""
-    assert answers.read(RUN, answer(json.dumps(body))) == body
+    assert parse(RUN, answer(json.dumps(body))) == body
     error = fail(body, status)
     assert error.detail == (body["detail"] if isinstance(body, dict) and "detail" in body else body)
     assert error.status_code == status
@@ -144,7 +144,7 @@ CHARSETS = st.sampled_from(["utf-16", "hex", "zip", "rot13", "idna", "undefined"
 def test_any_bytes_are_a_value_or_an_error(content: bytes, status: int, charset: str) -> None:
     """Whatever comes, with any charset, it is the promised value or an error of the SDK."""
     try:
-        value = answers.read(GET, answer(content, status, kind=f"text/plain; charset={charset}"))
+        value = parse(GET, answer(content, status, kind=f"text/plain; charset={charset}"))
     except exceptions.ClientError as error:
         shown = str(error)
         assert f" -> {status}" in shown
@@ -157,9 +157,9 @@ def test_any_success_carries_its_value() -> None:
     """Any 2xx is a success, JSON counts whatever its content type says, and a delete carries nothing."""
     for status in (200, 202, 299):
         response = answer(b'\xef\xbb\xbf{"id": "unusual", "more": [1]}', status, kind="text/plain")
-        assert answers.read(GET, response) == {"id": "unusual", "more": [1]}
+        assert parse(GET, response) == {"id": "unusual", "more": [1]}
     for status, content in ((200, "{}"), (202, "<html></html>"), (204, "")):
-        assert answers.read(operations.delete_plugin_release(7), answer(content, status)) is None
+        assert parse(delete_plugin_release(7), answer(content, status)) is None
 
 
 @pytest.mark.parametrize(
@@ -182,8 +182,8 @@ def test_a_success_that_is_no_json_is_an_error_of_its_own(content: bytes) -> Non
     """A success whose body is not JSON is an InvalidResponseError with the start of the body."""
     for call in (GET, RUN):
         with pytest.raises(exceptions.InvalidResponseError, match="a body that is not JSON") as caught:
-            answers.read(call, answer(content))
+            parse(call, answer(content))
         assert caught.value.status_code == 200
         assert caught.value.detail == content.decode("utf-8", "replace")[:2000]
         assert len(str(caught.value)) < LONGEST
-    assert "list where dict belongs" in refusal(exceptions.InvalidResponseError, answers.read, GET, answer("[]"))
+    assert "list where dict belongs" in refusal(exceptions.InvalidResponseError, parse, GET, answer("[]"))

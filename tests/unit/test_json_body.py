@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synapse_sdk.clients.agent.jsonbody import encode
+from synapse_agent_sdk.runtime.json_body import encode_json
 
 from tests.unit.helpers import json_values, refusal
 
@@ -20,18 +20,18 @@ from tests.unit.helpers import json_values, refusal
 @given(json_values(), st.sampled_from([{1}, b"", object()]), st.lists(st.sampled_from(["key", 0]), max_size=20))
 def test_json_comes_back_and_a_path_leads_to_anything_else(fine: Any, wrong: object, steps: list[str | int]) -> None:
     """JSON is sent as it is, in UTF-8; wherever another value stands, the path in the message leads to it."""
-    assert json.loads(encode(fine)) == fine
+    assert json.loads(encode_json(fine)) == fine
     value, path = wrong, ""
     for step in reversed(steps):
         value = {"fine": fine, "key": value} if step == "key" else [value, fine]
         path = (".key" if step == "key" else "[0]") + path
-    assert refusal(TypeError, encode, {"params": value}).startswith(f"params{path} is not JSON: ")
+    assert refusal(TypeError, encode_json, {"params": value}).startswith(f"params{path} is not JSON: ")
 
 
 def test_any_mapping_is_an_object() -> None:
     """Mappings other than dict are sent as objects, inner ones too."""
     for mapping in (MappingProxyType({"a": {"b": 1}}), UserDict({"a": UserDict({"b": 1})}), OrderedDict(a={"b": 1})):
-        assert encode({"params": mapping}) == b'{"params":{"a":{"b":1}}}'
+        assert encode_json({"params": mapping}) == b'{"params":{"a":{"b":1}}}'
 
 
 WRONG: list[tuple[type[Exception], object, str]] = [
@@ -51,10 +51,10 @@ WRONG: list[tuple[type[Exception], object, str]] = [
 
 def test_a_value_that_is_no_json_is_named_by_its_path() -> None:
     """A value or a key that JSON cannot have raises an error with the path to it, its type, and what to do."""
-    assert refusal(TypeError, encode, {1}).startswith("the body is not JSON: ")
+    assert refusal(TypeError, encode_json, {1}).startswith("the body is not JSON: ")
     for kind, wrong, said in WRONG:
         body = {"params": {"fine": [1, None], "items": (0, {}, "x", {"when": wrong}), "later": wrong}}
-        message = refusal(kind, encode, body)
+        message = refusal(kind, encode_json, body)
         assert message.startswith("params.items[3].when is not JSON: ")
         assert said in message
 
@@ -64,10 +64,10 @@ def test_a_value_within_itself_or_nested_too_deep_is_refused() -> None:
     params: dict[str, Any] = {"more": []}
     params["more"].append(params)
     with pytest.raises(ValueError, match=r"^params\.more(\[0\])? is not JSON: Circular reference"):
-        encode({"params": params})
+        encode_json({"params": params})
     lists: Any = None
     dicts: Any = None
     for _ in range(100_000):
         lists, dicts = [lists], {"a": dicts}
     for value in (lists, dicts):
-        assert "nested too deep" in refusal(ValueError, encode, {"params": value})
+        assert "nested too deep" in refusal(ValueError, encode_json, {"params": value})

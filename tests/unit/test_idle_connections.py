@@ -6,17 +6,17 @@ import time
 
 import httpcore
 import httpx
-from synapse_sdk.clients.agent.attempt import Attempt
-from synapse_sdk.clients.agent.network import Line
-from synapse_sdk.clients.agent.stack import Stack
+from synapse_agent_sdk.runtime.transport.attempt import Attempt
+from synapse_agent_sdk.runtime.transport.idle_connections import IdleConnections
+from synapse_agent_sdk.runtime.transport.network import Connection
 
 ORIGIN = httpcore.Origin(b"http", b"agent", 80)
 
 
-def line(*, surplus: bytes = b"", idle: bool = True) -> Line:
+def line(*, surplus: bytes = b"", idle: bool = True) -> Connection:
     """A line whose connection carried one exchange."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}" + surplus
-    made = Line(Attempt())
+    made = Connection(Attempt())
     made.connection = httpcore.HTTP11Connection(ORIGIN, httpcore.MockStream([answer]))
     response = made.connection.handle_request(httpcore.Request("GET", "http://agent/", headers=[("Host", "agent")]))
     response.read()
@@ -27,7 +27,7 @@ def line(*, surplus: bytes = b"", idle: bool = True) -> Line:
 
 def test_the_last_connection_back_is_the_first_out() -> None:
     """The connection that came back last is used first; a spoilt one, or one idle for too long, is closed."""
-    idle = Stack(httpx.Limits(keepalive_expiry=5000))
+    idle = IdleConnections(httpx.Limits(keepalive_expiry=5000))
     lines = [line() for _ in range(3)]
     assert [idle.put(each) for each in lines] == [[], [], []]
     for spoilt in (line(surplus=b"HTTP/1.1 200 OK\r\n\r\n"), line(idle=False)):
@@ -42,7 +42,7 @@ def test_no_more_are_kept_than_the_limit() -> None:
     """At most max_keepalive_connections are kept, every other is handed back to be closed, and clearing gives all."""
     lines = [line() for _ in range(5)]
     for keep in (0, 2, 5, 6):
-        idle = Stack(httpx.Limits(max_connections=7, max_keepalive_connections=keep))
+        idle = IdleConnections(httpx.Limits(max_connections=7, max_keepalive_connections=keep))
         closing = [each for back in lines for each in idle.put(back)]
         assert idle.clear() + closing == lines
         assert (len(closing), idle.take(), idle.capacity) == (max(5 - keep, 0), None, 7)
