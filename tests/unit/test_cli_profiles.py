@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from synapse_agent_sdk.cli import profiles
-from synapse_agent_sdk.cli.failures import Failure
+from synapse_agent_sdk.cli.failures import CliError
 from synapse_agent_sdk.cli.profiles import Config, Options
 
 LOCAL = {"url": "http://127.0.0.1:8600", "token": "local-token"}
@@ -98,7 +98,7 @@ def test_sources_are_known_and_secrets_do_not_show() -> None:
 )
 def test_options_that_are_refused(options: Options, message: str) -> None:
     """An unknown profile, an empty flag and a timeout out of range are refused, whatever the environment has."""
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(CliError) as caught:
         profiles.resolve(options, ENVIRONMENT, CONFIG, None)
     assert caught.match(message.partition(".*")[0])
     assert message.partition(".*")[2] in caught.value.hint
@@ -135,7 +135,7 @@ def test_file_with_a_token_that_others_may_read(tmp_path: Path, mode: int) -> No
         ("token", "hunter22\n", profiles.read_secret),
     ):
         path = write(tmp_path / name, text, mode)
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(CliError) as caught:
             load(path)
         assert caught.value.hint == f"chmod 600 {path}"
         assert "hunter22" not in caught.value.message
@@ -161,7 +161,7 @@ def test_file_with_a_token_that_others_may_read(tmp_path: Path, mode: int) -> No
 )
 def test_file_that_is_not_as_it_should_be(tmp_path: Path, text: str, expected: str) -> None:
     """What is wrong in the file is named, without what stands there, which may be a token."""
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(CliError) as caught:
         profiles.load(write(tmp_path / "config.toml", text))
     assert str(tmp_path / "config.toml") in caught.value.message
     assert expected in caught.value.message
@@ -176,5 +176,5 @@ def test_token_file(tmp_path: Path) -> None:
         (tmp_path / "nosuch", "cannot be read"),
         (tmp_path, "cannot be read"),
     ):
-        with pytest.raises(Failure, match=message):
+        with pytest.raises(CliError, match=message):
             profiles.read_secret(path)

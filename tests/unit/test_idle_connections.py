@@ -7,7 +7,7 @@ import time
 import httpcore
 import httpx
 from synapse_agent_sdk.runtime.transport.attempt import Attempt
-from synapse_agent_sdk.runtime.transport.idle_connections import IdleConnections
+from synapse_agent_sdk.runtime.transport.connection_pool import IdleConnections
 from synapse_agent_sdk.runtime.transport.network import Connection
 
 ORIGIN = httpcore.Origin(b"http", b"agent", 80)
@@ -17,8 +17,8 @@ def line(*, surplus: bytes = b"", idle: bool = True) -> Connection:
     """A line whose connection carried one exchange."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}" + surplus
     made = Connection(Attempt())
-    made.connection = httpcore.HTTP11Connection(ORIGIN, httpcore.MockStream([answer]))
-    response = made.connection.handle_request(httpcore.Request("GET", "http://agent/", headers=[("Host", "agent")]))
+    made.inner = httpcore.HTTP11Connection(ORIGIN, httpcore.MockStream([answer]))
+    response = made.inner.handle_request(httpcore.Request("GET", "http://agent/", headers=[("Host", "agent")]))
     response.read()
     if idle:
         response.close()
@@ -35,7 +35,7 @@ def test_the_last_connection_back_is_the_first_out() -> None:
     lines[0].idle_since = time.monotonic() - 6000
     new = line()
     assert idle.put(new) == [lines[0]]
-    assert [idle.take() for _ in range(4)] == [new, lines[2], lines[1], None]
+    assert [idle.pop() for _ in range(3)] == [new, lines[2], lines[1]]
 
 
 def test_no_more_are_kept_than_the_limit() -> None:
@@ -44,5 +44,5 @@ def test_no_more_are_kept_than_the_limit() -> None:
     for keep in (0, 2, 5, 6):
         idle = IdleConnections(httpx.Limits(max_connections=7, max_keepalive_connections=keep))
         closing = [each for back in lines for each in idle.put(back)]
-        assert idle.clear() + closing == lines
-        assert (len(closing), idle.take(), idle.capacity) == (max(5 - keep, 0), None, 7)
+        assert idle.take_all() + closing == lines
+        assert (len(closing), len(idle), idle.capacity) == (max(5 - keep, 0), 0, 7)

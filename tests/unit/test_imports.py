@@ -30,16 +30,17 @@ HELP = HTTP | SLOW | {"rich", "sqlite3", "platformdirs"}
 @pytest.mark.parametrize(
     ("program", "needed", "spared"),
     [
-        (CLIENTS, "httpcore", {"asyncio", "typer"} | SLOW),
-        ("import synapse_agent_sdk.exceptions", "synapse_sdk", HTTP | {"typer"} | SLOW),
+        ("from synapse_agent_sdk import AgentClient", "httpx", {"httpcore", "typer"} | SLOW),
+        (CLIENTS, "httpcore", {"asyncio", "typer"} | SLOW - {"attr", "synapse_agent_api"}),
+        ("import synapse_agent_sdk.exceptions", "synapse_agent_sdk", HTTP | {"typer"} | SLOW),
         (CLI.format(["run", "--help"]), "typer", HELP),
         (CLI.format(["list", "--nosuch"]), "typer", HELP),
         ("import synapse_agent_api.models", "synapse_agent_api", {"typer"}),  # so the check sees what is imported
     ],
-    ids=["client", "errors", "help", "wrong option", "models"],
+    ids=["import", "client", "errors", "help", "wrong option", "models"],
 )
 def test_importing_is_cheap(program: str, needed: str, spared: set[str]) -> None:
-    """The errors load no HTTP, a client no models, agent or command line, and showing help no HTTP and no agent."""
+    """The errors and the help load no HTTP, and importing a client loads no models, agent or command line."""
     # httpcore imports trio, and with it attrs, where it is installed, which is no matter of the SDK's.
     program = f"import json, sys\nsys.modules['trio'] = None\n{program}\nprint(json.dumps(list(sys.modules)))"
     # Coverage of subprocesses imports its own libraries into each of them, sqlite3 among them.

@@ -6,27 +6,21 @@ Where a test fails after an update, `internals` is the one module to fix.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import socket
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpcore
 import httpx
 import pytest
-from anyio.streams.tls import TLSStream
 from httpcore._synchronization import AsyncLock
 from synapse_agent_sdk.runtime.transport._private import (
     abandon,
-    asyncio_transport_of,
     backend_of,
     create_connection,
     has_surplus,
-    is_readable,
     pool_of,
     set_content,
     set_pool,
-    transport_of,
     unlock,
 )
 
@@ -47,7 +41,6 @@ TRANSPORTS: list[Any] = [
 def test_a_transport_has_a_pool_that_makes_connections(client: Any, transport: Any, pool: Any, connection: Any) -> None:
     """A client's transport and its pool are found; the pool makes connections, also through a proxy, on any backend."""
     made = transport()
-    assert transport_of(client(transport=made)) is made
     made = pool_of(made)
     assert type(made) is pool
     assert isinstance(backend_of(made), httpcore.NetworkBackend | httpcore.AsyncNetworkBackend)
@@ -90,16 +83,6 @@ def test_what_is_set_is_used() -> None:
     assert (response.content, response.json()) == (b'{"id": 7}', {"id": 7})
 
 
-def test_what_waits_on_a_socket_is_seen() -> None:
-    """A socket is readable where data waits on it, and where it is closed."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        assert is_readable(ours) is False
-        theirs.send(b"x")
-        assert is_readable(ours) is True
-    assert is_readable(ours) is True
-
-
 @pytest.fixture
 def server() -> Iterator[FaultServer]:
     """A server that answers."""
@@ -121,22 +104,6 @@ async def connect(server: FaultServer) -> tuple[Any, Any]:
     line = create_connection(pool, origin, backend_of(pool))
     await exchange(line, server.url)
     return line, line._connection._network_stream.get_extra_info("socket")
-
-
-@pytest.mark.anyio
-async def test_an_async_stream_leads_to_its_transport(server: FaultServer) -> None:
-    """The paused transport below a new stream, and what arrived before, are found; other streams have none."""
-    stream: Any = await httpcore.AnyIOBackend().connect_tcp("127.0.0.1", server.port)
-    stream._stream._protocol.data_received(b"early")
-    transport, arrived = asyncio_transport_of(stream)
-    assert isinstance(transport, asyncio.Transport)
-    assert not transport.is_reading()
-    assert arrived == [b"early"]
-    assert transport._loop is asyncio.get_running_loop()  # type: ignore[attr-defined]  # the private name in question
-    assert callable(transport._call_connection_lost)  # type: ignore[attr-defined]  # the private name in question
-    await stream.aclose()
-    assert asyncio_transport_of(httpcore.AsyncMockStream([])) == (None, [])
-    assert "transport_stream" in {field.name for field in dataclasses.fields(TLSStream)}
 
 
 @pytest.mark.anyio

@@ -11,9 +11,17 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synapse_agent_sdk.runtime.json_body import encode_json
+from synapse_agent_sdk.runtime.json_body import ENCODER, json_error
 
 from tests.unit.helpers import json_values, refusal
+
+
+def encode_json(body: Any) -> bytes:
+    """A body as it is sent, or the error that it is refused with."""
+    try:
+        return ENCODER.encode(body).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise json_error(body, error) from None
 
 
 @settings(max_examples=50)
@@ -57,6 +65,9 @@ def test_a_value_that_is_no_json_is_named_by_its_path() -> None:
         message = refusal(kind, encode_json, body)
         assert message.startswith("params.items[3].when is not JSON: ")
         assert said in message
+    assert refusal(ValueError, encode_json, {"text": "\ud800", "set": {1}}).startswith(
+        "text is not JSON: a text with lone surrogates"
+    )
 
 
 def test_a_value_within_itself_or_nested_too_deep_is_refused() -> None:

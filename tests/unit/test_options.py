@@ -15,7 +15,7 @@ from synapse_agent_sdk import AgentClient
 from synapse_agent_sdk.runtime.options import (
     DEFAULT_TIMEOUT,
     LONGEST_SECONDS,
-    Settings,
+    Options,
     check_base_url,
     load_options,
     parse_timeout,
@@ -35,13 +35,13 @@ ENVIRONMENT = {
 }
 
 
-def resolve(environment: Any = None, **given_settings: Any) -> Settings:
+def resolve(environment: Any = None, **given_settings: Any) -> Options:
     """The settings that some arguments give, the others left out."""
     names = ("base_url", "agent_token", "access_token", "user_token", "tenant", "timeout", "headers")
     return load_options(environment or {}, **{**dict.fromkeys(names), **given_settings})
 
 
-def identity(found: Settings) -> tuple[str, str | None, str | None, str | None]:
+def identity(found: Options) -> tuple[str, str | None, str | None, str | None]:
     """Where a client goes, and as who."""
     return found.base_url, found.agent_token, found.user_token, found.tenant
 

@@ -31,9 +31,9 @@ def test_links_within_the_origin_are_followed() -> None:
         "x#fragment": f"{TEAM}/plugin_releases/x",
         "": str(CURRENT),
     }
-    assert {link: str(origins.follow(link, CURRENT)) for link in within} == within
-    assert origins.follow("http://agent:80/x", httpx.URL("http://agent/")).path == "/x"
-    assert origins.follow("https://agent/x", httpx.URL("https://agent:443/")).path == "/x"
+    assert {link: str(origins.resolve_link(link, CURRENT)) for link in within} == within
+    assert origins.resolve_link("http://agent:80/x", httpx.URL("http://agent/")).path == "/x"
+    assert origins.resolve_link("https://agent/x", httpx.URL("https://agent:443/")).path == "/x"
 
 
 def test_links_to_anywhere_else_are_refused() -> None:
@@ -44,7 +44,7 @@ def test_links_to_anywhere_else_are_refused() -> None:
         *("ftp://agent:8600/", "file:///etc/passwd", "javascript:alert(1)"),
         *("http://[::1", "http://agent:port/", "http://\x00/", "/x" * 40_000),
     ):
-        message = refusal(UntrustedOriginError, origins.follow, link, CURRENT)
+        message = refusal(UntrustedOriginError, origins.resolve_link, link, CURRENT)
         assert len(message) < 500
         assert "password" not in message
 
@@ -57,7 +57,7 @@ def test_links_to_anywhere_else_are_refused() -> None:
 def test_any_link_stays_or_is_refused(link: str) -> None:
     """Whatever a link is, the token goes to the agent's own origin or nowhere."""
     try:
-        url = origins.follow(link, CURRENT)
+        url = origins.resolve_link(link, CURRENT)
     except UntrustedOriginError:
         return
     assert (url.scheme, url.host, url.port, url.userinfo) == ("http", "agent", 8600, b"")

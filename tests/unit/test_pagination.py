@@ -6,40 +6,34 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from synapse_agent_sdk import exceptions
-from synapse_agent_sdk.endpoints import list_plugin_releases
+from synapse_agent_sdk.endpoints import release_pages
 from synapse_agent_sdk.runtime import pagination
 from synapse_agent_sdk.runtime.pagination import PageCursor
 
 from tests.unit.helpers import refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator
 
-    from synapse_agent_sdk.endpoints import Request
+    from synapse_agent_sdk.runtime import Request
 
 BASE = "http://agent:8600/team"
 WAIT: dict[str, Any] = {}  # a page that is waited for
 
 
 class Book:
-    """Pages that are read one after the other, the last without end; it remembers what it was asked for and told."""
+    """Pages that are read one after the other, the last without end; it remembers what it was asked for."""
 
     def __init__(self, *pages: Any, params: dict[str, Any] | None = None) -> None:
         self.asked: list[httpx.QueryParams] = []
-        self.numbers: list[int] = []
-        self.learnt: list[tuple[Any, ...]] = []
+        self.links: list[str] = []
         self._pages = list(pages)
-        self.first = list_plugin_releases(params, page_size=100)
-        ahead: Any = self
-        self.walk = PageCursor(self.first, ahead, BASE)
+        self.walk: PageCursor[Any] = PageCursor(*release_pages(params), self._fetch, BASE)
 
-    def page(self, call: Request[Any], number: int) -> Generator[Any, Any, Any]:
-        """Get the page whose turn it is."""
-        self.numbers.append(number)
-        self.asked.append(httpx.QueryParams(call.params or call.url.partition("?")[2]))
+    def _fetch(self, request: Request[Any]) -> Generator[Any, Any, Any]:
+        self.asked.append(httpx.QueryParams(request.params or request.url.partition("?")[2]))
+        self.links += [request.url] if "?" in request.url else []
         page = self._pages.pop(0) if len(self._pages) > 1 else self._pages[0]
         if isinstance(page, Exception):
             raise page
@@ -47,10 +41,6 @@ class Book:
             yield 0.0
         link = page.get("next")
         return {**page, "next": link.replace("{next}", f"{len(self.asked) + 1}")} if isinstance(link, str) else page
-
-    def learn(self, *told: Any) -> None:
-        """Take note of a page that was read."""
-        self.learnt.append(told)
 
     def all(self) -> tuple[list[Any], int]:
         """Everything, as `list_all` reads it."""
@@ -75,11 +65,11 @@ def page(results: Any, following: Any = None, count: Any = 4, previous: Any = No
 def test_a_link_of_any_form_leads_on() -> None:
     """The next page is found by a link of any form, as it stands, and the filters that the link lacks are kept."""
     for place in ("", "/plugin_releases/", "http://agent:8600/x/"):
-        for query, filters in (("page=3&page_size=2", ""), ("cursor=a%2Fb%FF%00+%20", "page_size=100&")):
+        for query, filters in (("page=3&page_size=2", ""), ("cursor=a%2Fb%FF%00+%20", "page_size=1000&")):
             pages = page([1, 2], f"{place}?{query}#fragment"), page([3, 4], "")
             book = Book(*pages, params={"page": 2, "plugin": "a", "tag": ["x", "y"]})
             assert book.all() == ([1, 2, 3, 4], 4)
-            assert book.learnt[0][1].url == f"/plugin_releases/?{filters}plugin=a&tag=x&tag=y&{query}"
+            assert book.links == [f"/plugin_releases/?{filters}plugin=a&tag=x&tag=y&{query}"]
 
 
 def test_the_count_is_the_agents_or_what_came() -> None:
@@ -96,8 +86,11 @@ def test_the_count_is_the_agents_or_what_came() -> None:
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    *((page(results), f"its results are no list but {results!r}") for results in (None, "text", {"0": 1})),
-    *((page([3], link), f"its link to the next page is no text but {link!r}") for link in (5, True, ["?page=3"])),
+    *((page(results), f"its results must be a list, not {results!r}") for results in (None, "text", {"0": 1})),
+    *(
+        (page([3], link), f"its link to the next page must be a string, not {link!r}")
+        for link in (5, True, ["?page=3"])
+    ),
     (page([3], "?page=2"), "its link to the next page leads back to a page already read"),
 ]
 
@@ -154,66 +147,27 @@ def test_a_list_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
         assert len(book.asked) == pages
 
 
-def test_pages_are_counted_from_the_one_asked_for() -> None:
-    """A walk counts from the page that the caller names, or from 0, and tells what fetches the pages of each."""
-    starts: dict[Any, int] = {
-        None: 1,
-        3: 3,
-        "999999999": 999_999_999,
-        **dict.fromkeys(["9999999999", "last", "-1", "²"], 0),
-    }
-    for start, number in starts.items():
-        pages = [page([1], "?cursor=a"), page([2], "?cursor=b"), page([3, 4])]
-        book = Book(*pages, params={"plugin": "a"} if start is None else {"page": start})
-        followers = []
-        while book.walk.call is not None:
-            finish(book.walk.step())
-            followers.append(book.walk.call)
-        assert [follower is None for follower in followers] == [False, False, True]
-        assert book.numbers == [number, number + 1, number + 2]
-        assert book.learnt == [(book.first, followers[turn], number + turn + 1, pages[turn]) for turn in range(3)]
+def late() -> exceptions.ClientError:
+    """What a page ends in that the agent does not send within the read timeout."""
+    error = exceptions.ClientTimeoutError(detail="late")
+    error.__cause__ = httpx.ReadTimeout("late")
+    return error
 
 
-def at(links: Sequence[str], params: dict[str, Any] | None = None) -> PageCursor:
-    """A walk that has read the pages with these links."""
-    book = Book(*(page([1], link) for link in links), None, params=params)
-    for _ in links:
-        finish(book.walk.step())
-    return book.walk
-
-
-def test_only_links_that_count_on_need_no_second_look() -> None:
-    """A link that is the one before it with the next number leads where following it would; others are followed."""
-    place = "http://agent:8600/page=2/?a=%C3%A4&page="
-    for links, link, params in (
-        (["?page=2", "?page=3"], "?page=4", None),
-        (["?page=9"], "?page=10", {"page": 8}),
-        (["?page=1", "?page=2"], "?page=3", {"page": "first", "plugin": "a"}),
-        ([f"{place}2"], f"{place}3", None),
-        (["?page=2&a=\xe4?b"], "?page=3&a=\xe4?b", None),
+@pytest.mark.parametrize("refused", [late(), *(exceptions.HTTPError(status) for status in (400, 413, 422))], ids=repr)
+def test_an_agent_with_smaller_pages_is_asked_for_its_own(refused: Exception) -> None:
+    """The first page is asked for once more without a size, where that may help; other pages never are."""
+    book = Book(refused, page([1], "?page={next}", 2), page([2], count=2), params={"plugin": "ocr"})
+    assert book.all() == ([1, 2], 2)
+    sizes = [asked.get("page_size") for asked in book.asked]
+    assert sizes == ["1000", None, None]
+    for pages, params in (
+        ([page([1], "?page={next}"), refused], None),
+        ([refused], {"page_size": 1000}),
+        ([exceptions.HTTPError(403)], None),
+        ([exceptions.ClientTimeoutError(detail="connecting")], None),
     ):
-        walk = at(links, params)
-        assert walk._counted_on(link) == walk._followed(link), link
-    for link in ("?page=2", "?page=4", "?page=3&a=1", "/other/?page=3", "//evil/?page=3", "?page=3#"):
-        assert at(["?page=2"])._counted_on(link) is None, link
-    for form in ("?cursor={}", "?page={0}&page={0}", "?page={0}&mypage={0}"):
-        assert at([form.format(2)])._counted_on(form.format(3)) is None, form
-    for form in ("?page={}", "?a=1#page={}", "#a?page={}"):
-        assert at([form.format(2)], {"mypage": 2})._counted_on(form.format(3)) is None, form
-    assert at([])._counted_on("?page=2") is None
-
-
-PARTS = st.sampled_from(["page={}", "mypage={}", "page=2", "a=1", "#", "?", "\xe4", "%20", "page_size=2", "page={}0"])
-
-
-@settings(max_examples=60)
-@given(
-    st.sampled_from(["?", "#?", "/page={}?", f"{BASE}/?"]),
-    st.lists(PARTS, min_size=1, max_size=4).map("&".join),
-    st.sampled_from([None, {"mypage": 2}, {"plugin": "page=2"}, {"page": 1}]),
-)
-def test_counting_on_is_following(place: str, query: str, params: Any) -> None:
-    """Whatever a link looks like, counting on leads where following it would, or nowhere."""
-    before, now = ((place + query).replace("{}", str(number)) for number in (2, 3))
-    walk = at([before], params)
-    assert walk._counted_on(now) in {None, walk._followed(now)}
+        book = Book(*pages, params=params)
+        with pytest.raises(exceptions.ClientError):
+            book.all()
+        assert len(book.asked) == len(pages)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_overloads
 
 import pytest
 from synapse_agent_sdk import AgentClient, AsyncAgentClient
-from synapse_agent_sdk.runtime.iterators import AsyncPluginReleases, PluginReleases
+from synapse_agent_sdk.runtime import AsyncItems, Items
 
 from tests.contract.conftest import operations
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.contract
 NOT_AWAITED = {"iter_plugin_releases", "local", "plugin_release"}
 """Methods that give something at once in both flavours."""
-RETURNS = {name: f"Async{name}" for name in ("PluginReleases", "CachedRelease", "WithRawResponse")}
+RETURNS = {
+    name: f"Async{name}" for name in ("Items[PluginReleasePage, PluginRelease]", "ReleaseContext", "WithRawResponse")
+}
 """Types that have another name in the async flavour."""
 FLAVOURS = pytest.mark.parametrize("cls", [AgentClient, AsyncAgentClient])
 
@@ -47,7 +49,7 @@ def properties(cls: type) -> dict[str, str]:
 def test_both_have_the_same_methods() -> None:
     """Both clients have the same methods, arguments and properties; the async one also has aclose for close."""
     assert public(AsyncAgentClient).keys() == {*public(AgentClient), "aclose"}
-    assert public(PluginReleases).keys() == public(AsyncPluginReleases).keys() == {"pages"}
+    assert public(Items).keys() == public(AsyncItems).keys() == {"pages"}
     assert inspect.signature(AgentClient.__exit__) == inspect.signature(AsyncAgentClient.__aexit__)
     assert described(AgentClient) == described(AsyncAgentClient)
     assert properties(AgentClient) == properties(AsyncAgentClient) != {}

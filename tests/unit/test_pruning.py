@@ -97,7 +97,7 @@ def test_without_a_criterion_nothing_is_pruned() -> None:
         ((None, None, "ocr"), "everything of 'ocr' without"),
         *(((None, keep, None), f"keep must be a whole number, 1 or more, not {keep}") for keep in (0, True, 1.0)),
         *((("30d", None, plugin), f"plugin must be a plugin's code, not {plugin!r}") for plugin in ("", 7)),
-        (("30", 2, "ocr"), "older_than takes"),
+        (("30", 2, "ocr"), "older_than must be an age"),
     ]
     for criteria, message in wrong:
         assert message in refusal(ValueError, check, *criteria, NOW)

@@ -12,14 +12,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from synapse_agent_sdk import exceptions
-from synapse_agent_sdk.endpoints import Request, delete_plugin_release, get_plugin_release
-from synapse_agent_sdk.runtime.response import error_from, parse
+from synapse_agent_sdk.endpoints import delete_plugin_release, get_plugin_release
+from synapse_agent_sdk.runtime import Request
+from synapse_agent_sdk.runtime.errors import error_from
+from synapse_agent_sdk.runtime.response import parse
 
 from tests.unit.helpers import json_values, refusal
 
 URL = "http://agent:8600/plugin_releases/7"
 GET: Request[Any] = get_plugin_release(7)
-RUN: Request[Any] = Request("POST", URL, object, is_run=True)
+RUN: Request[Any] = Request("POST", URL, object)
 LONGEST = 3_000
 """What a message must not exceed."""
 KEYS = st.text() | st.sampled_from(["detail", "error_type", "msg", "loc"])

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from synapse_agent_sdk import RetryPolicy
+from synapse_agent_sdk.runtime import retry
 from synapse_agent_sdk.runtime.options import LONGEST_SECONDS
 from synapse_agent_sdk.runtime.retry import (
     NEVER,
     Delivery,
-    __doc__,
     delivery_of_failure,
     delivery_of_status,
     parse_retry_after,
@@ -33,40 +33,43 @@ from tests.unit.helpers import refusal
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def wait(policy: RetryPolicy, fate: Delivery, **situation: Any) -> float | None:
+def wait(policy: RetryPolicy, delivery: Delivery, **situation: Any) -> float | None:
     """The wait before the next attempt, after the first one unless told otherwise."""
-    usual = {"is_run": False, "tries": 1, "attempts": 1, "unreached": 0.0, "left": None, "retry_after": None}
-    return wait_before_next(policy, fate, **{"random": 1.0, **usual, **situation})
+    usual = {"replayable": True, "tries": 1, "attempts": 1, "unreached": 0.0, "left": None, "retry_after": None}
+    return wait_before_next(policy, delivery, **{"random": 1.0, **usual, **situation})
 
 
 def test_the_policy_is_as_documented() -> None:
     """What is sent again is what the table in the module's docstring says, for calls and for runs."""
-    rows = [line.strip("| ").split("|") for line in (__doc__ or "").splitlines() if line.startswith("|")]
+    rows = [line.strip("| ").split("|") for line in (retry.__doc__ or "").splitlines() if line.startswith("|")]
     says = {row[0].split(":")[0].strip(): [cell.strip() for cell in row[1:]] for row in rows[2:]}
-    assert says.keys() == {fate.value for fate in Delivery}
-    for fate in Delivery:
+    assert says.keys() == {delivery.value for delivery in Delivery}
+    for delivery in Delivery:
         for is_run in (False, True):
-            cell = says[fate.value][is_run]
-            again = wait(RetryPolicy(), fate, is_run=is_run) is not None
-            replayed = wait(RetryPolicy(replay_runs=True), fate, is_run=is_run) is not None
-            by_time = wait(RetryPolicy(), fate, is_run=is_run, attempts=99, tries=99) is not None
+            cell = says[delivery.value][is_run]
+            again = wait(RetryPolicy(), delivery, replayable=not is_run) is not None
+            replayed = wait(RetryPolicy(replay_runs=True), delivery, replayable=not is_run) is not None
+            by_time = wait(RetryPolicy(), delivery, replayable=not is_run, attempts=99, tries=99) is not None
             expected = {
                 "again, for a time": (True, True, True),
                 "again": (True, True, False),
                 "never, unless the policy replays runs": (False, True, False),
                 "never": (False, False, False),
             }
-            assert (again, replayed, by_time) == expected[cell], (fate, is_run)
+            assert (again, replayed, by_time) == expected[cell], (delivery, is_run)
 
 
 def test_only_four_statuses_are_worth_another_try() -> None:
     """After 429 a request was not carried out, after 502, 503 and 504 nobody knows, unless the error_type says so."""
-    fates = {**dict.fromkeys([502, 503, 504], Delivery.UNKNOWN), 429: Delivery.REJECTED}
+    deliveries = {**dict.fromkeys([502, 503, 504], Delivery.UNKNOWN), 429: Delivery.REJECTED}
     for error_type in (None, "maintenance", "gateway_timeout", ""):
         for status in range(300, 1000):
-            assert delivery_of_status(status, error_type) is fates.get(status, Delivery.KNOWN), (status, error_type)
+            assert delivery_of_status(status, error_type) is deliveries.get(status, Delivery.FINAL), (
+                status,
+                error_type,
+            )
     for error_type in ("action_failed", "action_timeout", "gpu_unavailable"):
-        assert {delivery_of_status(status, error_type) for status in (500, 502, 503, 504)} == {Delivery.KNOWN}
+        assert {delivery_of_status(status, error_type) for status in (500, 502, 503, 504)} == {Delivery.FINAL}
 
 
 def attempt(*, watched: bool = True, sent: bool = False) -> Attempt:
@@ -84,16 +87,16 @@ def test_a_failure_tells_what_became_of_the_request() -> None:
     for kinds, sent, unsent, unwatched in (
         (broken, Delivery.UNKNOWN, Delivery.NOT_SENT, Delivery.UNKNOWN),
         (unreached, Delivery.NOT_SENT, Delivery.NOT_SENT, Delivery.NOT_SENT),
-        (final, Delivery.KNOWN, Delivery.KNOWN, Delivery.KNOWN),
+        (final, Delivery.FINAL, Delivery.FINAL, Delivery.FINAL),
     ):
         for kind in kinds:
             made = attempt(sent=True), attempt(), attempt(watched=False)
-            fates = [delivery_of_failure(kind("failed"), each) for each in made]
-            assert fates == [sent, unsent, unwatched], kind
+            deliveries = [delivery_of_failure(kind("failed"), each) for each in made]
+            assert deliveries == [sent, unsent, unwatched], kind
     untrusted = httpx.ConnectError("certificate verify failed")
     untrusted.__cause__ = OSError()
     untrusted.__cause__.__context__ = ssl.SSLCertVerificationError()
-    assert delivery_of_failure(untrusted, attempt()) is Delivery.KNOWN
+    assert delivery_of_failure(untrusted, attempt()) is Delivery.FINAL
 
 
 def test_backoff_doubles_up_to_its_cap() -> None:
@@ -103,7 +106,7 @@ def test_backoff_doubles_up_to_its_cap() -> None:
     assert waits == pytest.approx([0.1, 0.2, 0.4, 0.8, 1, 1])
     assert wait(policy, Delivery.UNKNOWN, random=0.0) == pytest.approx(0.05)
     assert wait(policy, Delivery.UNKNOWN, tries=10**9) == 1
-    assert [wait(NEVER, fate) for fate in Delivery] == [None] * 4
+    assert [wait(NEVER, delivery) for delivery in Delivery] == [None] * 4
 
 
 def test_what_the_agent_asks_for_is_waited_where_it_fits() -> None:
@@ -117,7 +120,7 @@ def test_what_the_agent_asks_for_is_waited_where_it_fits() -> None:
 
 
 def test_a_call_has_a_total_time() -> None:
-    """A call takes attempts times connect and read, at most 30 s, but a restart and one attempt; runs have no bound."""
+    """A call takes attempts times connect and read, at most 30 s, and at least a restart and one attempt."""
     totals: list[tuple[RetryPolicy, httpx.Timeout, float | None]] = [
         (RetryPolicy(), httpx.Timeout(10, connect=3), 30),
         (RetryPolicy(attempts=2), httpx.Timeout(10, connect=3), 26),
@@ -128,8 +131,7 @@ def test_a_call_has_a_total_time() -> None:
         (RetryPolicy(), httpx.Timeout(10, connect=None), None),
     ]
     for policy, timeout, expected in totals:
-        assert total_seconds(policy, timeout, is_run=False) == expected
-        assert total_seconds(policy, timeout, is_run=True) is None
+        assert total_seconds(policy, timeout) == expected
 
 
 def test_a_policy_has_the_documented_numbers_and_refuses_others() -> None:

@@ -112,6 +112,8 @@ def run_plugin_release(
 
     if data is not None or not isinstance(action, str) or not action.strip():
         action, data = legacy.split_action("run_plugin_release", action, data)
+    if data is not None:  # it is the whole body
+        params = requirements = job_id = language = None
     body = RunPluginReleaseRequest(action=action or "")
     if params is not None:
         if not isinstance(params, Mapping):
@@ -148,6 +150,8 @@ def run_debug_plugin_release(
 
     if data is not None or not isinstance(action, str) or not action.strip():
         action, data = legacy.split_action("run_debug_plugin_release", action, data)
+    if data is not None:  # it is the whole body
+        params = plugin_path = config = modules = requirements = job_id = language = None
     for name, value in (("params", params), ("config", config), ("modules", modules)):
         if value is not None and not isinstance(value, Mapping):
             raise _type_error(name, "a dict", value)
