@@ -124,7 +124,7 @@ def test_wrong_arguments_of_other_operations_are_named() -> None:
     ]
     value: Any
     for value in ({"a": 1}, {1}, [[1]], [None], b"a"):
-        what = "a text, a number, a bool or a list of these"
+        what = "a string, a number, a bool or a list of these"
         filters.append(({"tag": value}, f"params['tag'] must be {what}, not {value!r}"))
     for params, expected in filters:
         assert refusal(TypeError, list_plugin_releases, params) == expected
