@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import http.client
-import json
-import os
 import re
 import sqlite3
 import time
@@ -22,14 +18,13 @@ from synapse_local_agent import contract
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from synapse_local_agent import LocalAgent
 
     from tests.threaded_agent import ThreadedAgent
 
-LISTENING = "Agent listening on "
-PROC = Path("/proc/self").parent
+PROC = Path("/proc")
 DOCUMENT = contract.load()
 SCHEMAS = jsonschema_rs.Registry([("urn:contract", DOCUMENT)])
 WAITING = '''
@@ -86,15 +81,10 @@ def wheel(folder: Path, name: str, version: str, requires: str | None = None) ->
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": f"[console_scripts]\n{name}-tool = {name}:VERSION.__str__\n",
     }
-    record = "".join(f"{path},sha256={_hash(text)},{len(text)}\n" for path, text in files.items())
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
         for path, text in files.items():
             archive.writestr(path, text)
-        archive.writestr(f"{info}/RECORD", f"{record}{info}/RECORD,,\n")
-
-
-def _hash(text: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+        archive.writestr(f"{info}/RECORD", "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD")))
 
 
 def client_of(agent: LocalAgent | ThreadedAgent) -> httpx.Client:
@@ -149,6 +139,22 @@ def create(http: httpx.Client, plugin: str, version: str = "1.0.0") -> dict[str,
     return release
 
 
+def publish(
+    http: httpx.Client, registry: Path, source: str, actions: Sequence[str] = ("run",), code: str = "ocr"
+) -> dict[str, Any]:
+    """Write a plugin of one module with some actions, and cache it."""
+    write_plugin(registry, code, {"plugin.py": source}, {name: f"plugin:{name}" for name in actions})
+    return create(http, code)
+
+
+def run(
+    http: httpx.Client, action: str = "run", params: dict[str, Any] | None = None, release: int | str = 1, **fields: Any
+) -> httpx.Response:
+    """Run an action of a release."""
+    body = {"action": action, "params": params or {}, **fields}
+    return http.post(f"/plugin_releases/{release}/run/", json=body)
+
+
 def run_source(
     http: httpx.Client, source: str, params: dict[str, Any] | None = None, entrypoint: str = "plugin:run", **fields: Any
 ) -> httpx.Response:
@@ -189,11 +195,6 @@ def detail(response: httpx.Response) -> Any:
     return response.json()["detail"]
 
 
-def as_json(body: bytes) -> Any:
-    """A body of JSON."""
-    return json.loads(body)
-
-
 def until(happened: Callable[[], object], seconds: float = 120) -> None:
     """Wait until something has happened, and fail if it does not."""
     limit = time.monotonic() + seconds
@@ -204,18 +205,12 @@ def until(happened: Callable[[], object], seconds: float = 120) -> None:
 
 def is_alive(process: int) -> bool:
     """Whether a process runs; one that has ended and waits for its parent to notice does not."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return not (PROC / "self").exists() or process in running()
+    return process in running()
 
 
 def group_of(process: int) -> set[int]:
-    """The processes that run in the group that a process leads, or just the leader where there is no /proc."""
-    if (PROC / "self").exists():
-        return {number for number, group in running().items() if group == process}
-    return {process} if is_alive(process) else set()
+    """The processes that run in the group that a process leads."""
+    return {number for number, group in running().items() if group == process}
 
 
 def running() -> dict[int, int]:
@@ -239,5 +234,5 @@ def url_of(process: subprocess.Popen[str]) -> str:
     """Where an agent listens, once it says so."""
     assert process.stdout is not None
     line = process.stdout.readline()
-    assert line.startswith(LISTENING), process.communicate()
-    return line.removeprefix(LISTENING).strip()
+    assert line.startswith("Agent listening on "), process.communicate()
+    return line.split()[-1]

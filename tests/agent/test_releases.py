@@ -16,16 +16,8 @@ import pytest
 from synapse_local_agent import database, sources
 from synapse_local_agent.store import Store
 
-from tests.agent.helpers import (
-    client_of,
-    create,
-    detail,
-    process_in,
-    result_of,
-    until,
-    write_plugin,
-    write_waiting_plugin,
-)
+from tests.agent import helpers
+from tests.agent.helpers import client_of, create, detail, is_alive, result_of, run, until, write_plugin
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
@@ -49,41 +41,40 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         yield http
 
 
+def post(http: httpx.Client, plugin: str, version: str = "1.0.0") -> httpx.Response:
+    """Ask for a release."""
+    return http.post("/plugin_releases/", json={"plugin": plugin, "version": version})
+
+
 def cached(data: Path) -> list[str]:
     """The folders that the agent keeps of releases."""
     return sorted(path.name for path in (data / "releases").iterdir())
 
 
 def test_create_answers_201_and_then_200(own_http: httpx.Client, registry: Path) -> None:
-    """The first call caches the release, a second one answers the same release as cached already."""
-    folder = write_plugin(registry, "ocr", SOURCE, {"run": "plugin:run", "train": "plugin.run"})
+    """A release is cached by the first create, and then found by create, by id, and by code and version as encoded."""
+    actions = {"run": "plugin:run", "train": "plugin.run"}
+    folder = write_plugin(registry, "seg-anything", SOURCE, actions, "2.1.0+lig")
     with (folder / "config.yaml").open("a", encoding="utf-8") as file:
         file.write(f"released: 2026-11-22\ntitle: 문서 📄\nbig: 1{'0' * 30}\n")
-    first, second = (own_http.post("/plugin_releases/", json={"plugin": "ocr", "version": "1.0.0"}) for _ in range(2))
+    first, second = (post(own_http, "seg-anything", "2.1.0+lig") for _ in range(2))
     assert (first.status_code, second.status_code) == (201, 200)
     release = first.json()
-    assert second.json() == release
-    assert (release["id"], release["plugin"], release["version"]) == (1, "ocr", "1.0.0")
+    assert (release["id"], release["plugin"], release["version"]) == (1, "seg-anything", "2.1.0+lig")
     assert release["actions"] == ["run", "train"]
     assert release["config"]["actions"]["run"] == {"entrypoint": "plugin:run"}
     assert release["config"].items() >= {"released": "2026-11-22", "title": "문서 📄", "big": 10**30}.items()
-    assert release["size"] == sum(path.stat().st_size for path in (registry / "ocr").iterdir())
+    assert release["size"] == sum(path.stat().st_size for path in folder.iterdir())
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", release["created"])
-
-
-def test_get_by_id_and_by_code_and_version(own_http: httpx.Client, registry: Path) -> None:
-    """A release is found by its id, and by code and version with a variant, encoded or not."""
-    write_plugin(registry, "seg-anything", SOURCE, version="2.1.0+lig")
-    release = create(own_http, "seg-anything", "2.1.0+lig")
+    assert second.json() == release
     for lookup in ("1", "seg-anything@2.1.0+lig", "seg-anything%402.1.0%2Blig", "seg%2Danything@2.1.0+lig"):
-        response = own_http.get(f"/plugin_releases/{lookup}")
-        assert (response.status_code, response.json()) == (200, release)
+        assert result_of(own_http.get(f"/plugin_releases/{lookup}")) == release
 
 
 def test_what_there_is_not_is_not_found(stocked: httpx.Client) -> None:
     """A plugin or version that the registry does not have is 404 and named; so is a lookup that names no release."""
     for plugin, version in (("nosuch", "1"), ("a", "3"), ("A", "1"), ("../a", "1")):
-        response = stocked.post("/plugin_releases/", json={"plugin": plugin, "version": version})
+        response = post(stocked, plugin, version)
         assert response.status_code == 404
         assert plugin in detail(response)
         assert version in detail(response)
@@ -105,7 +96,7 @@ def test_cached_release_is_a_copy(own_http: httpx.Client, registry: Path, caplog
     assert create(own_http, "ocr") == release
     (folder / "config.yaml").unlink()
     assert create(own_http, "ocr") == release
-    assert result_of(own_http.post("/plugin_releases/ocr@1.0.0/run/", json={"action": "run"})) == "first"
+    assert result_of(run(own_http, release="ocr@1.0.0")) == "first"
 
 
 def test_delete_forgets_release_and_files(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
@@ -127,21 +118,22 @@ def test_delete_during_a_run_lets_it_finish(
     own_http: httpx.Client, registry: Path, tmp_path: Path, *, is_cached_again: bool
 ) -> None:
     """A release that is deleted while it runs is gone at once; its files go after the run, or stay if cached again."""
-    write_waiting_plugin(registry)
+    helpers.write_waiting_plugin(registry)
     create(own_http, "waiting")
-    body = {"action": "wait", "params": {"started": str(tmp_path / "started"), "go": str(tmp_path / "go")}}
+    params = {"started": str(tmp_path / "started"), "go": str(tmp_path / "go")}
     with ThreadPoolExecutor() as pool:
-        run = pool.submit(own_http.post, "/plugin_releases/1/run/", json=body)
-        process_in(tmp_path / "started")
+        answer = pool.submit(run, own_http, "wait", params)
+        process = helpers.process_in(tmp_path / "started")
         assert own_http.delete("/plugin_releases/1").status_code == 204
         assert own_http.get("/plugin_releases/1").status_code == 404
         assert len(cached(tmp_path / "data")) == 1
         if is_cached_again:
             create(own_http, "waiting")
         (tmp_path / "go").touch()
-        assert result_of(run.result()) == "late"
+        assert result_of(answer.result()) == "late"
+    until(lambda: not is_alive(process))
     if is_cached_again:
-        assert result_of(own_http.post("/plugin_releases/2/run/", json=body)) == "late"
+        assert result_of(run(own_http, "wait", params, release=2)) == "late"
     else:
         until(lambda: cached(tmp_path / "data") == [])
 
@@ -153,7 +145,7 @@ def test_concurrent_creates_cache_once(own_http: httpx.Client, registry: Path, t
 
     def call() -> httpx.Response:
         start.wait()
-        return own_http.post("/plugin_releases/", json={"plugin": "ocr", "version": "1.0.0"})
+        return post(own_http, "ocr")
 
     with ThreadPoolExecutor(8) as pool:
         answers = [call.result() for call in [pool.submit(call) for _ in range(8)]]
@@ -209,15 +201,9 @@ def test_list_pages_are_linked(own_http: httpx.Client, registry: Path) -> None:
 
 def test_list_filters(stocked: httpx.Client) -> None:
     """`plugin` and `version` filter by equality, together too; filters that the agent does not know are ignored."""
-    filters: dict[str, list[str]] = {
-        "plugin=a": ["2", "1"],
-        "version=1": ["1", "1"],
-        "plugin=a&version=2": ["2"],
-        "plugin=": [],
-        "plugin=a%00": [],
-        "plugin=%25": [],
-        "colour=red": ["1+lig", "1", "2", "1"],
-    }
+    everything = ["1+lig", "1", "2", "1"]
+    filters: dict[str, list[str]] = {"plugin=a": ["2", "1"], "version=1": ["1", "1"], "plugin=a&version=2": ["2"]}
+    filters |= {"plugin=": [], "plugin=a%00": [], "plugin=%25": [], "colour=red": everything}
     for query, found in filters.items():
         page = stocked.get(f"/plugin_releases/?{query}").json()
         assert [release["version"] for release in page["results"]] == found, query
@@ -227,35 +213,21 @@ def test_list_filters(stocked: httpx.Client) -> None:
 def test_pages_are_slices_of_the_list(tmp_path: Path) -> None:
     """Whatever the size of pages and the filter, they hold all releases once, newest first, and the count is right."""
     (tmp_path / "releases" / ("0" * 64)).mkdir(parents=True)
+    names = [("ocr" if n % 3 else "seg", f"1.{n}") for n in reversed(range(23))]
     with closing(database.connect(tmp_path)) as connection, connection:
-        rows = [("ocr" if n % 3 else "seg", f"1.{n}", "0" * 64, '{"actions": {}}', "2026-01-01", 1) for n in range(23)]
         insert = "INSERT INTO releases (plugin, version, digest, config, created, size) VALUES (?, ?, ?, ?, ?, ?)"
+        rows = [(*name, "0" * 64, '{"actions": {}}', "2026-01-01", 1) for name in reversed(names)]
         connection.executemany(insert, rows)
     with closing(Store(tmp_path)) as store:
-        versions = [(row[0], row[1]) for row in reversed(rows)]
         for deleted in range(3):
             for filters in ({}, {"plugin": "ocr"}, {"plugin": "seg", "version": "1.9"}, {"plugin": "none"}):
-                wanted = [
-                    name for name in versions if filters.items() <= {"plugin": name[0], "version": name[1]}.items()
-                ]
+                wanted = [name for name in names if filters.items() <= {"plugin": name[0], "version": name[1]}.items()]
                 for size in (1, 2, 3, 22, 23, 24):
-                    pages = [store.page(filters, number, size) for number in range(1, len(wanted) // size + 3)]
-                    assert [(one.plugin, one.version) for _, page in pages for one in page] == wanted
-                    assert {count for count, _ in pages} == {len(wanted)}
-                    assert [len(page) for _, page in pages[: len(wanted) // size]] == [size] * (len(wanted) // size)
-            plugin, version = versions.pop(deleted * 5)
-            assert store.delete(f"{plugin}@{version}") is not None
-
-
-def test_releases_outlive_the_agent(registry: Path, tmp_path: Path) -> None:
-    """With a data folder of its own, an agent that is started again has the releases of before, and runs them."""
-    write_plugin(registry, "ocr", SOURCE)
-    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
-        release = create(http, "ocr")
-    (registry / "ocr" / "plugin.py").unlink()
-    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
-        assert http.get("/plugin_releases/1").json() == release
-        assert result_of(http.post("/plugin_releases/1/run/", json={"action": "run"})) == "first"
+                    for number in range(1, len(wanted) // size + 3):
+                        count, page = store.page(filters, number, size)
+                        assert [(one.plugin, one.version) for one in page] == wanted[(number - 1) * size :][:size]
+                        assert count == len(wanted)
+            assert store.delete("@".join(names.pop(deleted * 5))) is not None
 
 
 def test_what_a_release_consists_of(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
@@ -268,7 +240,7 @@ def test_what_a_release_consists_of(own_http: httpx.Client, registry: Path, tmp_
     (folder / "tool.sh").chmod(0o755)
     (folder / "plugin.py").symlink_to("real.py")
     create(own_http, "ocr")
-    assert result_of(own_http.post("/plugin_releases/1/run/", json={"action": "run"})) == "made it\n"
+    assert result_of(run(own_http)) == "made it\n"
     (release,) = (tmp_path / "data" / "releases").iterdir()
     names = {path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()}
     assert names == {"config.yaml", "plugin.py", *files}
@@ -281,7 +253,7 @@ def test_link_elsewhere_is_refused(own_http: httpx.Client, registry: Path, tmp_p
     (registry / "outside.txt").write_text("secret")
     for target in ("/etc/hosts", "../outside.txt", "nosuch", odd, ".", "folder"):
         (folder / odd).symlink_to(target)
-        response = own_http.post("/plugin_releases/", json={"plugin": "ocr", "version": "1.0.0"})
+        response = post(own_http, "ocr")
         assert response.status_code == 422, target
         assert os.fsencode(folder / odd) in detail(response).encode(errors="surrogateescape")
         (folder / odd).unlink()
@@ -296,7 +268,7 @@ def test_release_that_cannot_be_stored_is_an_error(own_http: httpx.Client, regis
     releases = tmp_path / "data" / "releases"
     releases.rmdir()
     releases.touch()
-    response = own_http.post("/plugin_releases/", json={"plugin": "ocr", "version": "1.0.0"})
+    response = post(own_http, "ocr")
     assert response.status_code == 500
     assert "Not a directory" in detail(response)
     releases.unlink()
@@ -306,23 +278,10 @@ def test_release_that_cannot_be_stored_is_an_error(own_http: httpx.Client, regis
 
 FINE = "code: ocr\nversion: '1'\nactions: {run: {entrypoint: 'a:b'}}\n"
 BROKEN = [
-    "",
-    "[]",
-    "code: ocr",
-    "code: ocr\nversion: 1.0\nactions: {run: {entrypoint: 'a:b'}}",
-    "code: ocr\nversion: '1'\nactions: [run]",
-    "code: ocr\nversion: '1'\nactions: {}",
-    "code: ocr\nversion: '1'\nactions: {run: 'a:b'}",
-    "code: ocr\nversion: '1'\nactions: {run: {entrypoint: nodots}}",
-    f"{FINE}x: .nan",
-    f"{FINE}x: &x [*x]",
-    FINE.replace("ocr", '"\\uD800"'),
-    f"{FINE}x: {{[1]: 2}}",
-    f"{FINE}x: {'[' * 1000}{']' * 1000}",
-    f"{FINE}x: {'9' * 5000}",
-    "code: ocr: x",
-    "!!python/object:os.system {}",
-    "code: \x00",
+    *("", "[]", "code: ocr", "code: ocr: x", "!!python/object:os.system {}", "code: \x00"),
+    *(FINE.replace("'1'", "1.0"), FINE.replace("a:b", "nodots"), FINE.replace("ocr", '"\\uD800"')),
+    *(f"code: ocr\nversion: '1'\nactions: {actions}" for actions in ("[run]", "{}", "{run: 'a:b'}")),
+    *(f"{FINE}x: {x}" for x in (".nan", "&x [*x]", "{[1]: 2}", "[" * 1000 + "]" * 1000, "9" * 5000)),
 ]
 
 
@@ -332,7 +291,7 @@ def test_broken_plugin_is_named(own_http: httpx.Client, registry: Path) -> None:
     config = write_plugin(registry, "ocr", SOURCE, folder="0-broken") / "config.yaml"
     for content in BROKEN:
         config.write_text(content)
-        response = own_http.post("/plugin_releases/", json={"plugin": "ocr", "version": "1"})
+        response = post(own_http, "ocr", "1")
         assert response.status_code == 422, content
         assert str(config) in detail(response)
         assert "\n" not in detail(response)
