@@ -135,7 +135,7 @@ INVALID: list[tuple[str, Any, list[Any], str]] = [
 
 
 def test_invalid_body_is_unprocessable(http: httpx.Client) -> None:
-    """A body that is JSON but not what the contract describes is 422 and says where and what, a hundred times at most."""
+    """A body that is JSON but not what the contract describes is 422 with up to a hundred faults and their places."""
     for path, body, loc, kind in INVALID:
         response = http.post(path, content=json.dumps(body), headers=JSON)
         assert response.status_code == 422, body

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from synapse_local_agent import Limits
 
-from tests.agent.helpers import client_of, create, result_of, run_source, runs_of, until, write_plugin
+from tests.agent.helpers import client_of, publish, result_of, run, run_source, runs_of, until
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 
 def test_record_of_a_run(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """A run has a row with job, times, params, outcome and result, and a folder with its log, for its owner alone."""
-    write_plugin(registry, "ocr", {"plugin.py": "def run(params):\n    print('said')\n    return [params]"})
-    create(own_http, "ocr")
-    body = {"action": "run", "params": {"a": "문서"}, "job_id": "../../job"}
-    own_http.post("/plugin_releases/1/run/", json=body)
-    (row,) = runs_of(tmp_path / "data")
+    """Each run has a row with all that it was given and came to, and a folder with its own log, for its owner alone."""
+    source = "import subprocess\ndef run(params):\n    print('said')\n    subprocess.run(['echo', 'child'])\n"
+    publish(own_http, registry, f"{source}    return [params]")
+    for _ in range(2):
+        run(own_http, params={"a": "문서"}, job_id="../../job")
+    row, second = runs_of(tmp_path / "data")
     folder = tmp_path / "data" / "runs" / row["name"]
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
-    assert stat.S_IMODE((tmp_path / "data" / "runs.sqlite").stat().st_mode) == 0o600
-    assert (folder / "log").read_text() == "said\n"
+    for path, mode in ((folder, 0o700), (folder.parent, 0o700), (tmp_path / "data" / "runs.sqlite", 0o600)):
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+    for name in (row["name"], second["name"]):
+        assert (folder.parent / name / "log").read_text() == "said\nchild\n"
     assert json.loads(row["params"]) == {"a": "문서"}
     assert json.loads(row["result"]) == [{"a": "문서"}]
     assert (row["job_id"], row["plugin"], row["version"], row["action"]) == ("../../job", "ocr", "1.0.0", "run")
     assert (row["outcome"], row["exit"]) == ("succeeded", None)
     assert row["started"] <= row["finished"]
-    assert row["size"] == 512 + len("said\n") + len(row["params"]) + len(row["result"].encode())
+    assert row["size"] == 512 + len("said\nchild\n") + len(row["params"]) + len(row["result"].encode())
 
 
 def test_large_params_and_results_are_files(own_http: httpx.Client, tmp_path: Path) -> None:
@@ -52,14 +52,11 @@ def test_large_params_and_results_are_files(own_http: httpx.Client, tmp_path: Pa
 
 def test_run_that_printed_nothing_has_no_folder(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
     """A run without output leaves no folder, be its process kept or not, and whatever it left in its work_dir."""
-    source = (
-        "def run(params, context):\n    folder = context.work_dir / 'some' / 'deep'\n    folder.mkdir(parents=True)\n"
-    )
+    source = "def run(params, context):\n    folder = context.work_dir / 'deep'\n    folder.mkdir()\n"
     source += "    (folder / 'file').write_text('x')\n    folder.chmod(0o500)\n    return str(context.work_dir)"
-    write_plugin(registry, "ocr", {"plugin.py": source})
-    create(own_http, "ocr")
+    publish(own_http, registry, source)
     for _ in range(2):
-        own_http.post("/plugin_releases/1/run/", json={"action": "run"})
+        run(own_http)
     work_dir = Path(result_of(run_source(own_http, source)))
     assert work_dir.parent.parent == tmp_path / "data" / "runs"
     assert len(runs_of(tmp_path / "data")) == 3
@@ -90,10 +87,8 @@ def test_record_of_a_failure(own_http: httpx.Client, tmp_path: Path) -> None:
 
 def test_log_can_be_followed(own_http: httpx.Client, tmp_path: Path) -> None:
     """What an action prints is in its log line by line while it runs."""
-    source = (
-        "import pathlib\ndef run(params):\n    print('line')\n    logs = pathlib.Path(params['runs']).glob('*/log')\n"
-    )
-    source += "    return [path.read_text() for path in logs]"
+    source = "import pathlib\ndef run(params):\n    print('line')\n"
+    source += "    return [path.read_text() for path in pathlib.Path(params['runs']).glob('*/log')]"
     assert result_of(run_source(own_http, source, {"runs": str(tmp_path / "data" / "runs")})) == ["line\n"]
 
 

@@ -7,7 +7,7 @@ import logging
 import re
 import socket
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from synapse_local_agent import HostError, app
 from synapse_local_agent.hosts import allowed, is_allowed
 from synapse_local_agent.protocol import PatientProtocol
 
-from tests.agent.helpers import client_of, detail, raw_request, run_source, until
+from tests.agent.helpers import detail, raw_request, run_source, until
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
@@ -41,26 +41,18 @@ def post(agent: ThreadedAgent, path: str, body: bytes, length: int | None = None
     return head.encode() + body
 
 
-def is_dropped(connection: socket.socket, part: bytes) -> bool:
-    """Whether the agent closes a connection over which a part is sent again and again."""
-    limit = time.monotonic() + 30
-    while time.monotonic() < limit:
-        try:
-            connection.sendall(part)
-        except ConnectionError:
-            return True
-        time.sleep(0.02)
-    return False
+def wait_until_dropped(connection: socket.socket, part: bytes) -> None:
+    """Send a part again and again, until the agent closes the connection."""
+    with suppress(ConnectionError):
+        until(lambda: connection.sendall(part))
 
 
 def received(connection: socket.socket) -> bytes:
     """All that arrives until the agent closes the connection, however it does."""
     content = b""
-    try:
+    with suppress(ConnectionError):
         while part := connection.recv(65536):
             content += part
-    except ConnectionError:
-        pass
     return content
 
 
@@ -73,13 +65,13 @@ def status_of(connection: socket.socket) -> int:
 
 
 @pytest.mark.contract
-@pytest.mark.parametrize("path", ["/health/", "/plugin_releases/", "/docs", "/openapi.json", "/nosuch"])
-def test_other_names_are_refused(agent: ThreadedAgent, path: str) -> None:
+def test_other_names_are_refused(agent: ThreadedAgent) -> None:
     """A request that calls the agent by another name is 400 on every path, so no web page reaches it by its own."""
-    for host in ("evil.example", "localhost.evil.example:8600", "127.0.0.1.evil.example", ""):
-        response = httpx.get(f"{agent.url}{path}", headers={"Host": host, "Authorization": agent.token})
-        assert response.status_code == 400, host
-        assert "--allowed-host" in detail(response)
+    for path in ("/health/", "/plugin_releases/", "/docs", "/openapi.json", "/nosuch"):
+        for host in ("evil.example", "localhost.evil.example:8600", "127.0.0.1.evil.example", ""):
+            response = httpx.get(f"{agent.url}{path}", headers={"Host": host, "Authorization": agent.token})
+            assert response.status_code == 400, (path, host)
+            assert "--allowed-host" in detail(response)
 
 
 def test_names_in_a_header() -> None:
@@ -91,19 +83,12 @@ def test_names_in_a_header() -> None:
         assert not is_allowed(header, names), header
 
 
-def test_allowed_names_are_let_in(registry: Path) -> None:
-    """A name that the agent was told of is taken, in whatever case."""
-    with ThreadedAgent(registry, allowed_hosts=["Agent.Example"]) as agent, client_of(agent) as http:
-        assert http.get("/plugin_releases/", headers={"Host": "agent.example:1"}).status_code == 200
-        assert http.get("/plugin_releases/", headers={"Host": "other.example"}).status_code == 400
-
-
 def test_names_of_an_agent() -> None:
     """An agent answers to loopback's names, to the address it listens on, and to what it is told."""
     hosts: list[tuple[str, list[str], set[str]]] = [
         ("localhost", [], set()),
         ("127.8.8.8", [], {"127.8.8.8"}),
-        ("192.0.2.7", ["a.example"], {"192.0.2.7", "a.example"}),
+        ("192.0.2.7", ["A.Example"], {"192.0.2.7", "a.example"}),
         (EVERYWHERE, ["a.example"], {"a.example"}),
         ("::", ["[2001:db8::1]"], {"2001:db8::1"}),
     ]
@@ -144,7 +129,7 @@ def test_slow_headers_are_given_up(agent: ThreadedAgent, monkeypatch: pytest.Mon
         with connect(agent) as silent:
             assert received(silent) == b""
         with connect(agent) as slow:
-            assert is_dropped(slow, b"x: y\r\n")
+            wait_until_dropped(slow, b"x: y\r\n")
 
 
 def test_slow_body_is_given_up(agent: ThreadedAgent, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,16 +137,13 @@ def test_slow_body_is_given_up(agent: ThreadedAgent, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(PatientProtocol, "body_seconds", MOMENT)
     with connect(agent) as connection:
         connection.sendall(post(agent, "/plugin_releases/", b"", 100_000))
-        assert is_dropped(connection, b" ")
+        wait_until_dropped(connection, b" ")
 
 
 def test_patience_is_for_clients_not_for_actions(agent: ThreadedAgent, monkeypatch: pytest.MonkeyPatch) -> None:
     """An action takes the time that it takes, and a connection that is used again is not dropped in between."""
-    body = {
-        "action": "run",
-        "config": {"actions": {"run": {"entrypoint": "m:run"}}},
-        "modules": {"m": f"import time\ndef run(params): time.sleep({4 * MOMENT})"},
-    }
+    modules = {"m": f"import time\ndef run(params): time.sleep({4 * MOMENT})"}
+    body = {"action": "run", "config": {"actions": {"run": {"entrypoint": "m:run"}}}, "modules": modules}
     with connect(agent) as connection:
         connection.sendall(HEALTH + b"\r\n")
         assert status_of(connection) == 200
@@ -183,7 +165,7 @@ def test_refusal_arrives_before_the_body_is_sent(
         connection.sendall(post(agent, "/plugin_releases/", b" " * 2**20, app.MAX_BODY_BYTES + 1, token))
         assert status_of(connection) == status
         monkeypatch.setattr(PatientProtocol, "linger_seconds", MOMENT)
-        assert is_dropped(connection, b" " * 1000)
+        wait_until_dropped(connection, b" " * 1000)
 
 
 def test_refusal_with_a_body_keeps_the_connection(agent: ThreadedAgent) -> None:
