@@ -7,7 +7,8 @@ import re
 import sqlite3
 import time
 import zipfile
-from contextlib import closing, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from synapse_local_agent import contract
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from synapse_local_agent import LocalAgent
 
@@ -67,6 +69,16 @@ def write_waiting_plugin(registry: Path) -> None:
     """Write the plugin `waiting`, whose action `wait` runs until the file `go` of its params is there."""
     sources = {"waiting/__init__.py": "", "waiting/main.py": WAITING, "waiting/late.py": "VALUE = 'late'"}
     write_plugin(registry, "waiting", sources, {"wait": "waiting.main:wait"})
+
+
+@contextmanager
+def waiting_run(http: httpx.Client, registry: Path, folder: Path) -> Iterator[tuple[int, Future[httpx.Response]]]:
+    """A run, by its process and its answer, which comes once the file `go` is in the folder."""
+    write_waiting_plugin(registry)
+    create(http, "waiting")
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(run, http, "wait", {name: str(folder / name) for name in ("started", "go")})
+        yield process_in(folder / "started"), answer
 
 
 def wheel(folder: Path, name: str, version: str, requires: str | None = None) -> None:

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -81,25 +80,25 @@ def test_each_agent_has_a_token_and_data_of_its_own(registry: Path, temporary: P
 
 def test_stop_ends_running_actions(registry: Path, tmp_path: Path) -> None:
     """A run in progress ends with the agent, its caller gets an answer, and its process is gone."""
-    helpers.write_waiting_plugin(registry)
-    params = {"started": str(tmp_path / "started"), "go": str(tmp_path / "never")}
     agent = LocalAgent(registry).start()
-    with client_of(agent) as http, ThreadPoolExecutor() as pool:
-        create(http, "waiting")
-        answer = pool.submit(helpers.run, http, "wait", params)
-        process = helpers.process_in(tmp_path / "started")
+    with client_of(agent) as http, helpers.waiting_run(http, registry, tmp_path) as (process, answer):
         agent.stop()
         assert group_of(process) == set()
         assert answer.result().json()["error_type"] == "action_crashed"
 
 
 def test_agent_ends_when_its_owner_is_killed(registry: Path, tmp_path: Path) -> None:
-    """An agent stops and removes its folder when its owner is killed, even if a fork of the owner lives on."""
+    """An agent outlives forks of its owner that stop it or exit, but not its owner, even if a fork of that lives on."""
     (tmp_path / "temporary").mkdir()
     source = """
 import os, signal, sys
 from synapse_local_agent import LocalAgent
 agent = LocalAgent(sys.argv[1]).start()
+for stop in (agent.stop, sys.exit):
+    if not (fork := os.fork()):
+        stop()
+        os._exit(0)
+    assert os.waitpid(fork, 0)[1] == 0
 if fork := os.fork():
     print(agent.url, fork, flush=True)
 signal.pause()
@@ -116,25 +115,6 @@ signal.pause()
             assert is_alive(int(fork))
         finally:
             os.kill(int(fork), signal.SIGKILL)
-
-
-def test_fork_of_the_owner_cannot_stop_the_agent(registry: Path) -> None:
-    """A fork of the owner that stops, or exits with, its copy of the agent leaves the owner's agent running."""
-    source = """
-import os, sys, urllib.request
-from synapse_local_agent import LocalAgent
-with LocalAgent(sys.argv[1]) as agent:
-    for stop in (agent.stop, sys.exit):
-        fork = os.fork()
-        if not fork:
-            stop()
-            os._exit(0)
-        assert os.waitpid(fork, 0)[1] == 0
-        print(urllib.request.urlopen(agent.url + "/health/").status)
-"""
-    command = [sys.executable, "-X", "dev", "-c", source, str(registry)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
-    assert (ended.stdout, ended.stderr) == ("200\n200\n", "")
 
 
 def test_agent_that_is_dropped_stops(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:

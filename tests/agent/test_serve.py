@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import stat
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,8 @@ import pytest
 from synapse_sdk.cli.app import app
 from typer.testing import CliRunner
 
-from tests.agent import helpers
-from tests.agent.helpers import client_at, create, group_of, result_of, until, url_of, write_plugin
+from tests.agent.helpers import client_at, group_of, result_of, until, url_of, waiting_run, write_plugin
+from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     import subprocess
@@ -74,13 +74,10 @@ def agent_with_a_run(
     serve: Serve, registry: Path, folder: Path, grace: str
 ) -> Iterator[tuple[subprocess.Popen[str], str, int, Future[httpx.Response]]]:
     """An agent's process and URL, and a run's process and answer, which comes once `go` is in the folder."""
-    helpers.write_waiting_plugin(registry)
     process = serve("--grace", grace, SYNAPSE_AGENT_TOKEN="token")
     url = url_of(process)
-    with client_at(url, "token") as http, ThreadPoolExecutor() as pool:
-        create(http, "waiting")
-        answer = pool.submit(helpers.run, http, "wait", {name: str(folder / name) for name in ("started", "go")})
-        yield process, url, helpers.process_in(folder / "started"), answer
+    with client_at(url, "token") as http, waiting_run(http, registry, folder) as (worker, answer):
+        yield process, url, worker, answer
 
 
 def accepts(url: str) -> bool:
@@ -120,41 +117,25 @@ def test_run_that_ends_soon_is_waited_for(serve: Serve, registry: Path, tmp_path
     assert ended(process)[0] == 0
 
 
-def test_second_agent_of_a_data_folder_says_what_to_do(serve: Serve, tmp_path: Path) -> None:
-    """A data folder that an agent uses is one line that names it and that agent, and exit code 2; later it is free."""
-    data = tmp_path / "data"
-    process = serve("--data", data)
-    url_of(process)
-    code, out, err = ended(serve("--data", data))
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith(f"Another agent (process {process.pid}) uses the data folder {data}: ")
-    process.kill()
-    process.communicate()
-    with client_at(url_of(serve("--data", data)), (data / "token").read_text()) as http:
-        assert http.get("/plugin_releases/").status_code == 200
+REFUSALS = [
+    ("--token", "", "ASCII"),
+    ("--token", "t\u00f6ken", "ASCII"),
+    ("--token-file", "nosuch", "--token-file nosuch cannot be read"),
+    ("--token-file", "blank", "ASCII"),
+    ("--data", "blank", "blank"),
+    ("--data", "not_a_database", "not_a_database cannot be used, give another --data"),
+    ("--data", "empty_token", "empty_token/token"),
+    ("--data", "used", f"Another agent (process {os.getpid()}) uses the data folder "),
+    ("--host", "203.0.113.1", "203.0.113.1"),
+    ("--port", "TAKEN", "--port"),
+    ("--port", "65536", "65535"),
+    ("--registry", "nosuch", "nosuch is not a folder: name one"),
+    ("--registry", "broken", "broken/ocr/config.yaml is not YAML; mend it: "),
+]
 
 
-REFUSALS: dict[str, tuple[list[str], str]] = {
-    "empty token": (["--token", ""], "ASCII"),
-    "token that no header takes": (["--token", "t\u00f6ken"], "ASCII"),
-    "token file that is not there": (["--token-file", "nosuch"], "--token-file nosuch cannot be read"),
-    "token file that is empty": (["--token-file", "blank"], "ASCII"),
-    "data that is a file": (["--data", "blank"], "blank"),
-    "data that is no database": (["--data", "not_a_database"], "not_a_database cannot be used, give another --data"),
-    "kept token that is empty": (["--data", "empty_token"], "empty_token/token"),
-    "address of another machine": (["--host", "203.0.113.1"], "203.0.113.1"),
-    "port in use": (["--port", "TAKEN"], "--port"),
-    "port out of range": (["--port", "65536"], "65535"),
-    "registry that is not there": (["--registry", "nosuch"], "nosuch is not a folder: name one"),
-    "plugin that does not parse": (["--registry", "broken"], "broken/ocr/config.yaml is not YAML; mend it: "),
-}
-
-
-@pytest.mark.parametrize(("arguments", "expected"), REFUSALS.values(), ids=REFUSALS)
-def test_argument_that_cannot_be_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: str
-) -> None:
-    """A token, folder, address or port that cannot be used is named with exit code 2, and nothing is made."""
+def test_argument_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token, folder, address or port that cannot be used is named in one line with exit code 2; nothing is made."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SYNAPSE_AGENT_TOKEN", raising=False)
     (tmp_path / "blank").write_text("\n")
@@ -163,15 +144,14 @@ def test_argument_that_cannot_be_used(
     (tmp_path / "not_a_database" / "agent.sqlite").write_text("no database" * 100)
     (tmp_path / "empty_token" / "token").touch()
     (write_plugin(tmp_path / "broken", "ocr", {}) / "config.yaml").write_text("code: [\n  - x: {\n")
-    usual = {"--registry": "plugins", "--data": "data", "--port": "0"}
-    rest = [word for name, value in usual.items() if name not in arguments for word in (name, value)]
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        taken = str(listener.getsockname()[1])
-        words = [taken if word == "TAKEN" else word for word in (*arguments, *rest)]
-        result = CliRunner().invoke(app, ["serve", *words])
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.count("\n") == 1 or "65536" in arguments  # which the options themselves refuse
-    assert expected in result.stderr
-    assert "TAKEN" not in arguments or taken in result.stderr
-    assert "t\u00f6ken" not in result.stderr
+    with ThreadedAgent("plugins", data="used"), socket.create_server(("127.0.0.1", 0)) as listener:
+        for option, value, expected in REFUSALS:
+            given = str(listener.getsockname()[1]) if value == "TAKEN" else value
+            options = {"--registry": "plugins", "--data": "data", "--port": "0", option: given}
+            result = CliRunner().invoke(app, ["serve", *(word for pair in options.items() for word in pair)])
+            assert (result.exit_code, result.stdout) == (2, ""), (option, value)
+            assert expected in result.stderr
+            assert result.stderr.count("\n") == 1 or value == "65536"  # which the options themselves refuse
+            assert value != "TAKEN" or given in result.stderr
+            assert "t\u00f6ken" not in result.stderr
     assert not (tmp_path / "data").exists()
