@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from synapse_local_agent.cluster.executor import OnRay
 
-from tests.agent.helpers import client_of, create, wheel, write_plugin
+from tests.agent.helpers import client_of, create, only_wheels, wheel, write_plugin
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
@@ -96,12 +96,8 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("wheels")
     wheel(folder, "washer", "1.0")
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("UV_FIND_LINKS", "PIP_FIND_LINKS"):
-            patch.setenv(name, str(folder))
-        for name in ("UV_NO_INDEX", "UV_OFFLINE", "UV_NO_CONFIG", "PIP_NO_INDEX"):
-            patch.setenv(name, "1")
+        only_wheels(patch, folder, tmp_path_factory.mktemp("cache"))
         patch.setenv("RUNTIME_ENV_RETRY_TIMES", "1")  # Ray copies the whole virtual environment for each try
-        patch.setenv("UV_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield folder
 
 

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
+    import pytest
     from synapse_local_agent import LocalAgent
 
     from tests.threaded_agent import ThreadedAgent
 
 PROC = Path("/proc")
 DOCUMENT = contract.load()
+PATHS = sorted(DOCUMENT["paths"], key=lambda path: path.count("{"))  # one without a parameter goes first
 SCHEMAS = jsonschema_rs.Registry([("urn:contract", DOCUMENT)])
 WAITING = '''
 import os, pathlib, time
@@ -99,6 +101,14 @@ def wheel(folder: Path, name: str, version: str, requires: str | None = None) ->
         archive.writestr(f"{info}/RECORD", "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD")))
 
 
+def only_wheels(patch: pytest.MonkeyPatch, folder: Path, cache: Path) -> None:
+    """Let installers that start later reach the wheels in a folder, and nothing else."""
+    variables: dict[str, Any] = {"UV_FIND_LINKS": folder, "PIP_FIND_LINKS": folder, "UV_CACHE_DIR": cache}
+    variables |= dict.fromkeys(("UV_NO_INDEX", "UV_OFFLINE", "UV_NO_CONFIG", "PIP_NO_INDEX"), 1)
+    for name, value in variables.items():
+        patch.setenv(name, str(value))
+
+
 def client_of(agent: LocalAgent | ThreadedAgent) -> httpx.Client:
     """A plain HTTP client of an agent, which holds every answer against the contract."""
     return client_at(agent.url, agent.token)
@@ -117,8 +127,9 @@ def client_at(url: str, token: str) -> httpx.Client:
 
 def check_answer(response: httpx.Response) -> None:
     """Assert that an answer is one that the contract has for its operation."""
-    item = DOCUMENT["paths"].get(template(response.request.url.raw_path.decode().partition("?")[0]), {})
-    operation = item.get(response.request.method.lower())
+    path = response.request.url.raw_path.decode().partition("?")[0]
+    templates = [known for known in PATHS if re.fullmatch(re.sub(r"\{[^}]*\}", "[^/]+", known), path)]
+    operation = DOCUMENT["paths"].get(templates[0] if templates else None, {}).get(response.request.method.lower())
     if operation is None:
         assert response.status_code in {404, 405}
         return
@@ -133,14 +144,6 @@ def check_answer(response: httpx.Response) -> None:
     schema = expected["content"]["application/json"]["schema"]
     schema = {"$ref": "urn:contract" + schema["$ref"]} if "$ref" in schema else schema
     jsonschema_rs.Draft202012Validator(schema, registry=SCHEMAS, validate_formats=True).validate(response.json())
-
-
-def template(path: str) -> str:
-    """The path of the contract that a path is an instance of; one without a parameter goes before one with."""
-    for known in sorted(DOCUMENT["paths"], key=lambda known: known.count("{")):
-        if re.fullmatch(re.sub(r"\{[^}]*\}", "[^/]+", known), path):
-            return str(known)
-    return path
 
 
 def create(http: httpx.Client, plugin: str, version: str = "1.0.0") -> dict[str, Any]:

@@ -44,7 +44,7 @@ def process_of(agent: LocalAgent) -> int:
 
 
 def test_start_and_stop_leave_nothing(registry: Path, temporary: Path) -> None:
-    """A stopped agent leaves no thread, process, open file, port or folder behind, and can start again, but not twice."""
+    """A stopped agent leaves no thread, process, file, port or folder behind, and can start again, but not twice."""
     agent = LocalAgent(registry)
     agent.stop()
     threads, descriptors = set(threading.enumerate()), set(os.listdir("/dev/fd"))  # noqa: PTH208 - numbers, not paths

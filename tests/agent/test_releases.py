@@ -9,7 +9,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -96,20 +96,6 @@ def test_cached_release_is_a_copy(own_http: httpx.Client, registry: Path, caplog
     (folder / "config.yaml").unlink()
     assert create(own_http, "ocr") == release
     assert result_of(run(own_http, release="ocr@1.0.0")) == "first"
-
-
-def test_delete_forgets_release_and_files(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """Deleting answers 204 without a body, then 404; the read-only files go, and another create is a new release."""
-    write_plugin(registry, "ocr", {**SOURCE, "deep/er/data.txt": "x"})
-    create(own_http, "ocr")
-    (release,) = (tmp_path / "data" / "releases").iterdir()
-    assert {stat.S_IMODE(path.stat().st_mode) for path in (release, *release.rglob("*"))} == {0o444, 0o555}
-    response = own_http.delete("/plugin_releases/ocr@1.0.0")
-    assert (response.status_code, response.content) == (204, b"")
-    assert own_http.delete("/plugin_releases/ocr@1.0.0").status_code == 404
-    assert own_http.get("/plugin_releases/1").status_code == 404
-    assert cached(tmp_path / "data") == []
-    assert create(own_http, "ocr")["id"] == 2
 
 
 @pytest.mark.parametrize("is_cached_again", [False, True])
@@ -219,7 +205,7 @@ def test_pages_are_slices_of_the_list(tmp_path: Path) -> None:
 
 
 def test_what_a_release_consists_of(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """A release has the plugin's files, links to them as files, programs as programs, and no caches or repositories."""
+    """A release has the plugin's files, read-only, links as files, and no caches; deleting answers 204 and removes all."""
     source = "import pathlib, subprocess\n\ndef run(params):\n"
     source += "    return subprocess.check_output([pathlib.Path(__file__).with_name('tool.sh')], text=True)"
     left_out = dict.fromkeys(("__pycache__/plugin.pyc", ".git/config", ".venv/bin/python"), "x")
@@ -232,6 +218,13 @@ def test_what_a_release_consists_of(own_http: httpx.Client, registry: Path, tmp_
     (release,) = (tmp_path / "data" / "releases").iterdir()
     names = {path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()}
     assert names == {"config.yaml", "plugin.py", *files}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (release, *release.rglob("*"))} == {0o444, 0o555}
+    response = own_http.delete("/plugin_releases/ocr@1.0.0")
+    assert (response.status_code, response.content) == (204, b"")
+    assert own_http.delete("/plugin_releases/ocr@1.0.0").status_code == 404
+    assert own_http.get("/plugin_releases/1").status_code == 404
+    assert cached(tmp_path / "data") == []
+    assert create(own_http, "ocr")["id"] == 2
 
 
 def test_link_elsewhere_is_refused(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from synapse_local_agent import Limits
 from synapse_local_agent.environments import is_satisfied, required
 from synapse_local_agent.executor import RequirementsError
 
-from tests.agent.helpers import client_of, detail, publish, result_of, run, run_source, until, wheel, write_plugin
+from tests.agent.helpers import client_of, detail, only_wheels, publish, result_of, run, run_source, until, wheel, write_plugin
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for version in ("1.0", "2.0"):
         wheel(folder, "washer", version)
     wheel(folder, "dryer", "1.0", "washer<2")
-    variables = {"UV_FIND_LINKS": folder, "UV_NO_INDEX": 1, "UV_OFFLINE": 1, "UV_NO_CONFIG": 1}
-    for name, value in {**variables, "UV_CACHE_DIR": tmp_path / "cache"}.items():
-        monkeypatch.setenv(name, str(value))
+    only_wheels(monkeypatch, folder, tmp_path / "cache")
     return folder
 
 
@@ -56,14 +54,19 @@ def environments(tmp_path: Path) -> list[Path]:
 
 
 def test_requirements_of_a_request_are_there(installing: httpx.Client, tmp_path: Path) -> None:
-    """An action finds what the request requires, with what that requires in turn, in one environment for each set."""
+    """An action finds what the request requires, in one environment for each set, or in the agent's own if that has it."""
     assert look(installing, ["washer"], "washer")[1] == {"washer": "2.0"}
     same = [["washer>=1", "dryer"], ["dryer", "Washer >= 1"], ["dryer", "washer>=1", "dryer"]]
     found = [look(installing, requirements, "washer", "dryer") for requirements in same]
     assert found == [[found[0][0], {"washer": "1.0", "dryer": "1.0"}]] * 3
-    assert len(environments(tmp_path)) == 2
     source = "import shutil, sys\ndef run(params): return shutil.which('washer-tool').startswith(sys.prefix)"
     assert result_of(run_source(installing, source, requirements=["washer"])) is True
+    assert result_of(run_source(installing, "def run(params): return 1", requirements=["httpx"])) == 1
+    assert len(environments(tmp_path)) == 2
+    for requirement in ("HTTPX>=0.1", "washer; python_version < '3'", "attrs>=1,!=2"):
+        assert is_satisfied(Requirement(requirement)), requirement
+    for requirement in ("washer", "httpx<0.1", "httpx[http2]", "httpx @ https://a.example/httpx.whl"):
+        assert not is_satisfied(Requirement(requirement)), requirement
 
 
 def test_requirements_of_a_release_and_of_a_request_add_up(installing: httpx.Client, registry: Path) -> None:
@@ -111,16 +114,6 @@ def test_environment_is_made_once(registry: Path, tmp_path: Path) -> None:
         found = list(pool.map(lambda http: look(http, ["dryer"], "dryer"), [first, second] * 2))
     assert [versions for _, versions in found] == [{"dryer": "1.0"}] * 4
     assert len(environments(tmp_path)) == 1
-
-
-def test_what_the_agent_has_is_not_installed(installing: httpx.Client, tmp_path: Path) -> None:
-    """What the agent's own environment has, or what does not apply to its Python, needs no installing."""
-    for requirement in ("HTTPX>=0.1", "washer; python_version < '3'", "attrs>=1,!=2"):
-        assert is_satisfied(Requirement(requirement)), requirement
-    for requirement in ("washer", "httpx<0.1", "httpx[http2]", "httpx @ https://a.example/httpx.whl"):
-        assert not is_satisfied(Requirement(requirement)), requirement
-    assert result_of(run_source(installing, "def run(params): return 1", requirements=["httpx"])) == 1
-    assert environments(tmp_path) == []
 
 
 @pytest.mark.contract
@@ -173,27 +166,23 @@ def test_environment_that_is_damaged(installing: httpx.Client, tmp_path: Path) -
     assert result_of(run_source(installing, "def run(params): return 1")) == 1
 
 
-def test_environments_that_take_too_much_are_swept(registry: Path, tmp_path: Path) -> None:
-    """Where environments take more room than they may, those go that were not used for longest."""
-    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+def test_environments_are_swept(registry: Path, tmp_path: Path) -> None:
+    """Those go that were unused for too long, or longest where they take too much room, but none that is in use."""
+    data = tmp_path / "data"
+    with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         first, second = (look(http, [f"washer=={version}"])[0] for version in ("1.0", "2.0"))
         size = sum(int((path / "size").read_text()) for path in environments(tmp_path))
         look(http, ["washer==1.0"])
-    with ThreadedAgent(registry, data=tmp_path / "data", limits=Limits(keep_environments_size=size - 1)):
+    with ThreadedAgent(registry, data=data, limits=Limits(keep_environments_size=size - 1)):
         until(lambda: not Path(second).exists())
         assert Path(first).exists()
-
-
-def test_unused_environment_is_swept(registry: Path, tmp_path: Path) -> None:
-    """An environment goes that was not used for too long, but stays for as long as a process of it is kept."""
-    limits = Limits(keep_environments=0, sweep_interval=0.02)
     write_plugin(registry, "ocr", {"requirements.txt": "washer"})
-    with ThreadedAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
+    limits = Limits(keep_environments=0, sweep_interval=0.02)
+    with ThreadedAgent(registry, data=data, limits=limits) as agent, client_of(agent) as http:
         publish(http, registry, LOOK)
-        first = result_of(run(http))
-        look(http, ["washer==1.0"])
-        until(lambda: len(environments(tmp_path)) == 1)
-        assert result_of(run(http)) == first
+        found = result_of(run(http))
+        until(lambda: [str(path) for path in environments(tmp_path)] == [found[0]])
+        assert result_of(run(http)) == found
         assert http.delete("/plugin_releases/1").status_code == 204
         until(lambda: not environments(tmp_path))
         assert look(http, ["washer"], "washer")[1] == {"washer": "2.0"}

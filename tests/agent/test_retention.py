@@ -35,6 +35,12 @@ def test_record_of_a_run(own_http: httpx.Client, registry: Path, tmp_path: Path)
     assert (row["job_id"], row["plugin"], row["version"], row["action"]) == ("../../job", "ocr", "1.0.0", "run")
     assert (row["outcome"], row["exit"]) == ("succeeded", None)
     assert row["started"] <= row["finished"]
+    for failing in ("raise ValueError('no')", "os._exit(3)", "os.abort()"):
+        run_source(own_http, f"import os\ndef run(params): {failing}")
+    failed = runs_of(tmp_path / "data")[2:]
+    expected = [("action_failed", None), ("action_crashed", 3), ("action_crashed", -6)]
+    assert [(row["outcome"], row["exit"]) for row in failed] == expected
+    assert failed[0]["detail"].startswith("ValueError: no")
     assert row["size"] == 512 + len("said\nchild\n") + len(row["params"]) + len(row["result"].encode())
 
 
@@ -75,16 +81,6 @@ def test_records_of_an_older_agent(registry: Path, tmp_path: Path) -> None:
     assert [row["result"] for row in runs_of(tmp_path / "data")] == [None, "2"]
 
 
-def test_record_of_a_failure(own_http: httpx.Client, tmp_path: Path) -> None:
-    """The row of a run that failed or crashed has the kind of failure, its detail, and how the process ended."""
-    for body in ("raise ValueError('no')", "os._exit(3)", "os.abort()"):
-        run_source(own_http, f"import os\ndef run(params): {body}")
-    rows = runs_of(tmp_path / "data")
-    expected = [("action_failed", None), ("action_crashed", 3), ("action_crashed", -6)]
-    assert [(row["outcome"], row["exit"]) for row in rows] == expected
-    assert rows[0]["detail"].startswith("ValueError: no")
-
-
 def test_log_can_be_followed(own_http: httpx.Client, tmp_path: Path) -> None:
     """What an action prints is in its log line by line while it runs."""
     source = "import pathlib\ndef run(params):\n    print('line')\n"
@@ -92,23 +88,17 @@ def test_log_can_be_followed(own_http: httpx.Client, tmp_path: Path) -> None:
     assert result_of(run_source(own_http, source, {"runs": str(tmp_path / "data" / "runs")})) == ["line\n"]
 
 
-def test_old_runs_are_swept(registry: Path, tmp_path: Path) -> None:
-    """Records of runs go once they are older than they are kept, folder and row."""
-    limits = Limits(keep_runs=0.2, sweep_interval=0.02)
-    with ThreadedAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
-        assert result_of(run_source(http, "def run(params): print(1)")) is None
-        until(lambda: not list((tmp_path / "data" / "runs").iterdir()) and not runs_of(tmp_path / "data"))
-
-
-def test_runs_that_take_too_much_are_swept(registry: Path, tmp_path: Path) -> None:
-    """Where the records take more room than they may, the oldest go."""
+def test_runs_are_swept(registry: Path, tmp_path: Path) -> None:
+    """Where the records take more room than they may, the oldest go, and all once they are older than they are kept."""
+    data = tmp_path / "data"
     limits = Limits(keep_runs_size=25_000, sweep_interval=0.02)
-    source = "def run(params): print('x' * 9_999)"
-    with ThreadedAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=data, limits=limits) as agent, client_of(agent) as http:
         for number in range(4):
-            run_source(http, source, job_id=str(number))
-        until(lambda: len(list((tmp_path / "data" / "runs").iterdir())) <= 2)
-        until(lambda: [row["job_id"] for row in runs_of(tmp_path / "data")] == ["2", "3"])
+            run_source(http, "def run(params): print('x' * 9_999)", job_id=str(number))
+        until(lambda: len(list((data / "runs").iterdir())) <= 2)
+        until(lambda: [row["job_id"] for row in runs_of(data)] == ["2", "3"])
+    with ThreadedAgent(registry, data=data, limits=Limits(keep_runs=0.2, sweep_interval=0.02)):
+        until(lambda: not list((data / "runs").iterdir()) and not runs_of(data))
 
 
 def test_run_that_goes_on_is_not_swept(registry: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.agent.helpers import client_of, create, detail, publish, result_of, run, run_source, write_plugin
+from tests.agent.helpers import client_of, detail, publish, result_of, run, run_source, write_plugin
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
@@ -37,24 +37,15 @@ CALLS: list[tuple[str, dict[str, Any], Any]] = [
 
 
 def test_how_an_action_is_called(http: httpx.Client) -> None:
-    """A function or a class gets params, and the context where it asks for it, by place or by name as it is written."""
+    """A function or a class gets params, and the context where it asks for it; any JSON it returns is the body."""
     for source, params, result in CALLS:
         assert result_of(run_source(http, source, params, job_id="job")) == result, source
-
-
-def test_forms_of_an_entrypoint(http: httpx.Client) -> None:
-    """An entrypoint is `module:attribute` or `module.attribute`, and behind a colon a path of attributes."""
-    source = "class Tools:\n    class Inner:\n        run = staticmethod(lambda params: 1)\nrun = Tools.Inner.run"
-    for entrypoint in ("plugin:run", "plugin.run", "plugin:Tools.Inner.run"):
-        assert result_of(run_source(http, source, entrypoint=entrypoint)) == 1, entrypoint
-
-
-def test_result_is_any_json(http: httpx.Client) -> None:
-    """Whatever JSON an action returns is the body of the answer."""
     results: list[Any] = [None, "", 0, [True, -1.5, "문서 📄\x00\u2028", [], {}, {"a": [None]}, 10**30]]
     for result in results:
-        response = run_source(http, f"def run(params): return {result!r}")
+        response = run_source(http, f"def run(params): return {result!r}", entrypoint="plugin.run")
         assert (result_of(response), response.headers["content-type"]) == (result, "application/json")
+    source = "class Tools:\n    class Inner:\n        run = staticmethod(lambda params: 1)"
+    assert result_of(run_source(http, source, entrypoint="plugin:Tools.Inner.run")) == 1
 
 
 CONTEXT = """
@@ -83,10 +74,8 @@ def test_context_says_what_the_run_is(own_http: httpx.Client, registry: Path) ->
 
 def test_output_is_not_the_server_s(http: httpx.Client, capfd: pytest.CaptureFixture[str]) -> None:
     """What an action, what it starts, and its crash write to stdout and stderr stays out of the server's."""
-    source = (
-        "import ctypes, os, subprocess, sys\ndef run(params):\n    print('out')\n    print('err', file=sys.stderr)\n"
-    )
-    source += "    os.write(1, b'raw')\n    subprocess.run(['echo', 'child'])\n    return sys.stdin.read()"
+    source = "import ctypes, os, subprocess, sys\ndef run(params):\n    print('out')\n    os.write(2, b'raw')\n"
+    source += "    subprocess.run(['echo', 'child'])\n    return sys.stdin.read()"
     assert result_of(run_source(http, source)) == ""
     assert run_source(http, f"{source} or ctypes.string_at(0)").json()["error_type"] == "action_crashed"
     assert capfd.readouterr() == ("", "")
@@ -106,9 +95,8 @@ def test_environment_has_no_settings_of_the_agent(registry: Path, monkeypatch: p
 
 def test_modules_of_a_plugin_come_first(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
     """A plugin's modules come before files beside the worker and the like; no caches are written into the release."""
-    sources = {"plugin.py": "import store, worker\ndef run(params): return store.X + worker.X"}
-    write_plugin(registry, "ocr", {**sources, "store.py": "X = 1", "worker/__init__.py": "X = 2"})
-    create(own_http, "ocr")
+    write_plugin(registry, "ocr", {"store.py": "X = 1", "worker/__init__.py": "X = 2"})
+    publish(own_http, registry, "import store, worker\ndef run(params): return store.X + worker.X")
     assert result_of(run(own_http)) == 3
     (release,) = (tmp_path / "data" / "releases").iterdir()
     assert list(release.rglob("__pycache__")) == []
@@ -122,22 +110,19 @@ def test_unknown_action_names_those_there_are(http: httpx.Client) -> None:
         assert detail(response) == f"There is no action {action!r}. Actions: run, walk."
 
 
-def test_failure_shows_exception_and_own_frames(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
+def test_failure_shows_exception_and_own_frames(own_http: httpx.Client, registry: Path) -> None:
     """An action that raises is 500 action_failed, with the exception and the plugin's own frames by paths within it."""
-    sources = {
-        "plugin/__init__.py": "",
-        "plugin/train.py": "from plugin.tools import divide\n\n\ndef run(params):\n    return divide(1, 0)\n",
-        "plugin/tools.py": "def divide(a, b):\n    return a / b\n",
-    }
-    write_plugin(registry, "ocr", sources, {"run": "plugin.train:run"})
-    create(own_http, "ocr")
+    divide = "def divide(a, b):\n    return a / b\n"
+    source = "from tools import divide\n\n\ndef run(params):\n    return divide(1, 0)\n"
+    write_plugin(registry, "ocr", {"tools.py": divide})
+    publish(own_http, registry, source)
     response = run(own_http)
     assert (response.status_code, response.json()["error_type"]) == (500, "action_failed")
     lines = [line.strip() for line in detail(response).splitlines() if line and line.strip("^~ ")]
     assert lines == [
         *("ZeroDivisionError: division by zero", "Traceback (most recent call last):"),
-        *('File "plugin/train.py", line 5, in run', "return divide(1, 0)"),
-        *('File "plugin/tools.py", line 2, in divide', "return a / b"),
+        *('File "plugin.py", line 5, in run', "return divide(1, 0)"),
+        *('File "tools.py", line 2, in divide', "return a / b"),
         "ZeroDivisionError: division by zero",
     ]
     text = detail(run_source(own_http, FAILURES["chain"][0]))

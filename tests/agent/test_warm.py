@@ -18,7 +18,6 @@ from tests.agent.helpers import client_of, detail, group_of, is_alive, publish, 
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     import httpx
@@ -140,24 +139,21 @@ def test_nothing_runs_before_its_start_is_recorded(tmp_path: Path) -> None:
         executor = LocalExecutor(tmp_path, dict(os.environ), Limits())
         await executor.start()
 
-        async def run(name: str, on_start: Callable[[], Awaitable[None]]) -> Outcome:
-            body = {"action": "run", "params": {"mark": str(marks / name)}}
-            job = jobs.job(body, config, tmp_path, digest="digest")
-            return await executor.run(job, Run.of(name, tmp_path), on_start)
-
-        async def succeed() -> None:
+        async def on_start() -> None:
             await asyncio.sleep(0.05)  # an action that does not wait for the word has done its work by now
             seen.append(sorted(path.name for path in marks.iterdir()))
+            if len(seen) == 3:
+                raise RuntimeError
 
-        async def fail() -> None:
-            raise RuntimeError
+        async def run(name: str) -> Outcome:
+            job = jobs.job({"action": "run", "params": {"mark": str(marks / name)}}, config, tmp_path, digest="digest")
+            return await executor.run(job, Run.of(name, tmp_path), on_start)
 
         seen: list[list[str]] = []
-        for name in ("new", "kept"):
-            assert (await run(name, succeed)).error_type is None
-        assert seen == [[], ["new"]]
+        assert [(await run(name)).error_type for name in ("new", "kept")] == [None, None]
         with pytest.raises(RuntimeError):
-            await run("unrecorded", fail)
+            await run("unrecorded")
+        assert seen == [[], ["new"], ["kept", "new"]]
         await executor.stop()
 
     asyncio.run(main())
@@ -165,29 +161,24 @@ def test_nothing_runs_before_its_start_is_recorded(tmp_path: Path) -> None:
 
 
 FORGED = """
-import os, stat
+import contextlib, os, stat
 import synapse_worker.work as work
 
-def channel():
-    for fd in range(3, 10_000):
-        try:
-            if stat.S_ISSOCK(os.fstat(fd).st_mode):
-                return fd
-        except OSError:  # it is not open
-            pass
-
-def forge(number):
+def forge():
     result = b'"forged"'
-    message = work.SIGNAL.pack(b"R", number) + work.ANSWER.pack(number, True, True, len(result)) + result
-    os.write(channel(), message)
+    message = work.SIGNAL.pack(b"R", 1) + work.ANSWER.pack(1, True, True, len(result)) + result
+    for fd in range(3, 1000):
+        with contextlib.suppress(OSError):  # it is not open
+            if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                return os.write(fd, message)
 
 def now(params):
-    forge(1)
+    forge()
     return os.getpid()
 
 def later(params):
     redirect = work.redirect
-    work.redirect = lambda log: (redirect(log), forge(1))
+    work.redirect = lambda log: (redirect(log), forge())
     return os.getpid()
 
 def run(params):
@@ -204,10 +195,8 @@ def test_no_run_gets_the_result_of_another(own_http: httpx.Client, registry: Pat
 
 
 LEFT = {
-    "child": "subprocess.Popen(['sleep', '600'])",
     "child in a session of its own": "subprocess.Popen(['sleep', '600'], start_new_session=True, env={})",
     "child that Python waits for": "get_context('spawn').Process(target=time.sleep, args=(600,)).start()",
-    "orphan": "subprocess.run('sleep 600 >/dev/null 2>&1 &', shell=True)",
     "daemon": "subprocess.run('setsid sleep 600 >/dev/null 2>&1 &', shell=True, env={})",
     "thread": "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()",
     "thread that Python waits for": "threading.Thread(target=time.sleep, args=(600,)).start()",
@@ -229,59 +218,30 @@ def test_process_is_not_used_again_after(own_http: httpx.Client, registry: Path,
     assert run(own_http)[1] == 1
 
 
-def test_run_does_not_see_what_the_one_before_did(own_http: httpx.Client, registry: Path) -> None:
-    """Environment variables, folder, alarms, streams and logger are new for each run, also in a process that is not."""
-    source = """
-import os, signal, sys
-
-def spoil(params, context):
-    os.environ["LEFT"] = "x"
-    del os.environ["PATH"]
-    os.chdir("/")
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
-    print("first")
-    sys.stdout.close()
-    sys.stderr = None
-    return os.getpid()
-
-def look(params, context):
-    import time
-    time.sleep(0.06)
-    print("second")
-    context.logger.info("logged")
-    return [os.getpid(), "LEFT" in os.environ, "PATH" in os.environ, context.work_dir.samefile(os.getcwd())]
-"""
-    publish(own_http, registry, source, ("spoil", "look"))
-    process = run(own_http, action="spoil")
-    assert run(own_http, action="look") == [process, False, True, True]
-
-
-LEAVING = """
-import os, shutil
+LOOKING = """
+import os, shutil, signal, sys
 
 def run(params, context):
-    found = [os.listdir(), context.work_dir.stat().st_mode & 0o777, context.work_dir.samefile("."), os.getpid()]
+    place = [os.listdir(), context.work_dir.stat().st_mode & 0o777, context.work_dir.samefile(".")]
+    found = [*place, os.environ.get("LEFT"), "PATH" in os.environ, signal.getitimer(signal.ITIMER_REAL)[0], os.getpid()]
     exec(params["then"])
     return found
 """
 THEN = [
-    "open('left', 'w').close()",
-    "(context.work_dir.parent / 'left').touch()",
-    "context.work_dir.chmod(0o500)",
-    "context.work_dir.rmdir()",
-    "shutil.rmtree(context.work_dir.parent)",
-    "print('line')",
+    *("open('left', 'w').close()", "(context.work_dir.parent / 'left').touch()", "context.work_dir.chmod(0o500)"),
+    *("context.work_dir.rmdir()", "shutil.rmtree(context.work_dir.parent)", "os.chdir('/')"),
+    *("os.environ['LEFT'] = 'x'", "del os.environ['PATH']", "signal.setitimer(signal.ITIMER_REAL, 600)"),
+    *("sys.stdout.close()", "sys.stderr = None", "print('line', file=sys.stderr)", "context.logger.info('line')"),
 ]
 
 
-def test_work_dir_of_a_kept_process_is_as_new(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """A run finds its work_dir empty and its own, whatever the run before it in the same process made of it."""
-    publish(own_http, registry, LEAVING)
-    (_, _, _, process) = run(own_http, params={"then": ""})
+def test_run_does_not_see_what_the_one_before_did(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
+    """Folder, environment, alarms, streams and logger are new for each run, whatever its process did before."""
+    publish(own_http, registry, LOOKING)
+    process = run(own_http, params={"then": ""})[-1]
     for then in THEN:
-        for what in (then, "", ""):
-            assert run(own_http, params={"then": what}) == [[], 0o700, True, process], then
+        for what in (then, "print('line')", "", ""):
+            assert run(own_http, params={"then": what}) == [[], 0o700, True, None, True, 0, process], then
         assert not list(tmp_path.glob("data/runs/*/work"))
 
 
