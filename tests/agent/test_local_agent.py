@@ -134,7 +134,9 @@ def fail(*_: object, **__: object) -> Any:
     raise RequirementsError(msg)
 
 
-def test_what_keeps_it_from_starting_is_raised(registry: Path, tmp_path: Path, temporary: Path) -> None:
+def test_what_keeps_it_from_starting_is_raised(
+    registry: Path, tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An agent that cannot start raises the error with its class, in one line, and leaves nothing behind."""
     data = tmp_path / "data"
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(OSError, match="in use"):
@@ -156,15 +158,11 @@ def test_what_keeps_it_from_starting_is_raised(registry: Path, tmp_path: Path, t
         LocalAgent(registry, data=data).start()
     assert str(registry / "ocr" / "config.yaml") in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert not data.exists()
-    assert list(temporary.iterdir()) == []
-
-
-def test_missing_packages_are_named(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the packages of the agent are not installed, the error says how to install them."""
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if not entry.endswith("site-packages")])
     with pytest.raises(ImportError, match=r"pip install 'synapse-agent-sdk\[agent\]'"):
-        LocalAgent(registry).start()
+        LocalAgent(registry, data=data).start()
+    assert not data.exists()
+    assert list(temporary.iterdir()) == []
 
 
 def test_options_reach_the_agent(registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,25 +119,11 @@ def test_delete_during_a_run_lets_it_finish(
         until(lambda: cached(tmp_path / "data") == [])
 
 
-def test_concurrent_creates_cache_once(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """Of many creates of one release at once, one answers 201 and the rest 200, all with the same release."""
-    write_plugin(registry, "ocr", {**SOURCE, **{f"file{number}.txt": "x" * 1000 for number in range(50)}})
-    start = threading.Barrier(8)
-
-    def call() -> httpx.Response:
-        start.wait()
-        return post(own_http, "ocr")
-
-    with ThreadPoolExecutor(8) as pool:
-        answers = [call.result() for call in [pool.submit(call) for _ in range(8)]]
-    assert sorted(answer.status_code for answer in answers) == [200] * 7 + [201]
-    assert len({answer.text for answer in answers}) == 1
-    assert len(cached(tmp_path / "data")) == 1
-
-
-def test_slow_create_holds_up_no_other(own_http: httpx.Client, registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a large release is being cached, a small one is cached and answered, and so is the large one later."""
-    large, small = (write_plugin(registry, code, SOURCE) for code in ("large", "small"))
+def test_concurrent_creates_cache_once(
+    own_http: httpx.Client, registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many creates of one release at once, one answers 201 and the rest 200; they hold up no other release."""
+    large, _ = (write_plugin(registry, code, SOURCE) for code in ("large", "small"))
     go, copy = threading.Event(), sources.copy
 
     def wait_and_copy(path: Path, target: Path) -> int:
@@ -146,16 +132,25 @@ def test_slow_create_holds_up_no_other(own_http: httpx.Client, registry: Path, m
         return copy(path, target)
 
     monkeypatch.setattr(sources, "copy", wait_and_copy)
-    with ThreadPoolExecutor() as pool:
-        first = pool.submit(create, own_http, large.name)
-        assert create(own_http, small.name)["plugin"] == "small"
-        assert not first.done()
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(post, own_http, "large") for _ in range(8)]
+        assert post(own_http, "small").status_code == 201
+        assert not any(call.done() for call in calls)
         go.set()
-        assert first.result()["plugin"] == "large"
+        answers = [call.result() for call in calls]
+    assert sorted(answer.status_code for answer in answers) == [200] * 7 + [201]
+    assert len({answer.text for answer in answers}) == 1
+    assert len(cached(tmp_path / "data")) == 2
 
 
-def test_list_pages_are_linked(stocked: httpx.Client) -> None:
-    """`next` and `previous` lead through all pages and back, with all parameters; a page that there is not is 404."""
+def test_list_is_filtered_and_paged(stocked: httpx.Client) -> None:
+    """`plugin` and `version` filter, other names do not; pages are linked, with all parameters; one beyond is a 404."""
+    filters: dict[str, list[str]] = {"plugin=a": ["3", "2", "1"], "version=1": ["1", "1"], "plugin=a&version=2": ["2"]}
+    filters |= {"plugin=": [], "plugin=a%00": [], "plugin=%25": [], "x=y&page_size=5": ["1+lig", "1", "3", "2", "1"]}
+    for query, found in filters.items():
+        page = stocked.get(f"/plugin_releases/?{query}").json()
+        assert [release["version"] for release in page["results"]] == found, query
+        assert (page["count"], page["next"], page["previous"]) == (len(found), None, None)
     seen, urls = [], ["/plugin_releases/?page_size=1&plugin=a&later=a%20b%26c"]
     while urls[-1]:
         assert len(urls) <= 3, f"there are three pages, and a further one at {urls[-1]}"
@@ -172,16 +167,6 @@ def test_list_pages_are_linked(stocked: httpx.Client) -> None:
     assert stocked.get(middle["previous"]).json()["previous"] is None
     for query in ("page=2&page_size=5", "page=999999999999999999&page_size=1000"):
         assert stocked.get(f"/plugin_releases/?{query}").status_code == 404
-
-
-def test_list_filters(stocked: httpx.Client) -> None:
-    """`plugin` and `version` filter by equality, together too; filters that the agent does not know are ignored."""
-    filters: dict[str, list[str]] = {"plugin=a": ["3", "2", "1"], "version=1": ["1", "1"], "plugin=a&version=2": ["2"]}
-    filters |= {"plugin=": [], "plugin=a%00": [], "plugin=%25": [], "x=y&page_size=5": ["1+lig", "1", "3", "2", "1"]}
-    for query, found in filters.items():
-        page = stocked.get(f"/plugin_releases/?{query}").json()
-        assert [release["version"] for release in page["results"]] == found, query
-        assert (page["count"], page["next"], page["previous"]) == (len(found), None, None)
 
 
 def test_pages_are_slices_of_the_list(tmp_path: Path) -> None:
@@ -205,7 +190,7 @@ def test_pages_are_slices_of_the_list(tmp_path: Path) -> None:
 
 
 def test_what_a_release_consists_of(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """A release has the plugin's files, read-only, links as files, and no caches; deleting answers 204 and removes all."""
+    """A release has the plugin's files, read-only, links as files, and no caches, until it is deleted."""
     source = "import pathlib, subprocess\n\ndef run(params):\n"
     source += "    return subprocess.check_output([pathlib.Path(__file__).with_name('tool.sh')], text=True)"
     left_out = dict.fromkeys(("__pycache__/plugin.pyc", ".git/config", ".venv/bin/python"), "x")

@@ -28,7 +28,7 @@ ELSEWHERE = [
 
 
 def test_path_that_is_not_exact_is_not_found(agent: ThreadedAgent) -> None:
-    """A path that is not exactly one of the contract is 404, with a detail, and never a redirect."""
+    """A path that is not exactly one of the contract, or a lookup of odd bytes, is 404, and never a redirect."""
     for method, target in (
         *(("GET", path) for path in ELSEWHERE),
         ("POST", "/plugin_releases//run/"),
@@ -37,15 +37,11 @@ def test_path_that_is_not_exact_is_not_found(agent: ThreadedAgent) -> None:
         status, headers, body = raw_request(agent, method, target)
         assert (status, headers["content-type"], "location" in headers) == (404, "application/json", False), target
         assert json.loads(body).keys() == {"detail"}
-
-
-def test_odd_lookup_is_not_found(agent: ThreadedAgent) -> None:
-    """A lookup of any bytes is one segment of the path, and 404 for each operation that takes one."""
-    headers = {**JSON, "Content-Length": "17"}
+    typed = {**JSON, "Content-Length": "17"}
     for lookup in ("%00", "%zz", "%ff", "9" * 30, "a@", "%F0%9F%90%99@1", "..%2f..%2fhealth"):
         target = f"/plugin_releases/{lookup}"
         statuses = [raw_request(agent, method, target)[0] for method in ("GET", "DELETE")]
-        statuses.append(raw_request(agent, "POST", f"{target}/run/", headers, b'{"action": "run"}')[0])
+        statuses.append(raw_request(agent, "POST", f"{target}/run/", typed, b'{"action": "run"}')[0])
         assert statuses == [404] * 3, lookup
     _, _, body = raw_request(agent, "GET", "/plugin_releases/%2e%2e%2fhealth%2f")
     assert json.loads(body) == {"detail": "There is no release ../health/."}
@@ -92,8 +88,8 @@ NOT_JSON = [
 ]
 
 
-def test_body_must_be_json(http: httpx.Client) -> None:
-    """A body that is not declared as application/json is 415, and one that is no JSON, or too much of it, 400."""
+def test_body_must_be_json(agent: ThreadedAgent, http: httpx.Client) -> None:
+    """A body not declared as application/json is 415, one that is no JSON 400, one that is too large 413, even unsent."""
     for path in (CREATE, RUN, DEBUG):
         for media_type in (None, "", "text/plain", "application/x-www-form-urlencoded", "*/*"):
             headers = {} if media_type is None else {"Content-Type": media_type}
@@ -105,33 +101,25 @@ def test_body_must_be_json(http: httpx.Client) -> None:
             response = http.post(path, content=body, headers=JSON)
             assert response.status_code == 400, body[:50]
             assert detail(response).startswith("The body is not JSON: ")
-
-
-def test_body_that_is_too_large_is_refused(agent: ThreadedAgent, http: httpx.Client) -> None:
-    """A body is 413 before any of it is sent where its length is over the limit, or else once it has grown so far."""
     headers = {**JSON, "Content-Length": str(app.MAX_BODY_BYTES + 1)}
-    status, _, body = raw_request(agent, "POST", CREATE, headers)
-    assert status == 413
-    assert json.loads(body) == {"detail": f"The body is larger than {app.MAX_BODY_BYTES} bytes."}
-    megabyte = b" " * 2**20
-    chunks = (megabyte for _ in range(app.MAX_BODY_BYTES // 2**20 + 1))
+    status, _, answer = raw_request(agent, "POST", CREATE, headers)
+    assert (status, json.loads(answer)["detail"]) == (413, f"The body is larger than {app.MAX_BODY_BYTES} bytes.")
+    chunks = (b" " * 2**20 for _ in range(app.MAX_BODY_BYTES // 2**20 + 1))
     assert http.post(CREATE, content=chunks, headers=JSON).status_code == 413
 
 
 INVALID: list[tuple[str, Any, list[Any], str]] = [
     (RUN, {}, ["body"], "required"),
-    (RUN, None, ["body"], "type"),
     (RUN, {"action": "run", "params": []}, ["body", "params"], "type"),
     (RUN, {"action": "run", "requirements": ["numpy", 1]}, ["body", "requirements", 1], "type"),
-    (RUN, {"action": 10**400}, ["body", "action"], "type"),
     (DEBUG, {"action": "a", "modules": {"m": 1}}, ["body", "modules", "m"], "type"),
     (CREATE, {"plugin": "", "version": "1"}, ["body", "plugin"], "minLength"),
     (CREATE, {"plugin": "a", "version": "1", "x": 1}, ["body"], "additionalProperties"),
 ]
 
 
-def test_invalid_body_is_unprocessable(http: httpx.Client) -> None:
-    """A body that is JSON but not what the contract describes is 422 with up to a hundred faults and their places."""
+def test_what_the_contract_forbids_is_unprocessable(http: httpx.Client) -> None:
+    """A body, a page or a key that the contract forbids is 422, with up to a hundred faults; unknown fields are taken."""
     for path, body, loc, kind in INVALID:
         response = http.post(path, content=json.dumps(body), headers=JSON)
         assert response.status_code == 422, body
@@ -139,10 +127,6 @@ def test_invalid_body_is_unprocessable(http: httpx.Client) -> None:
         assert (issue["loc"], issue["type"]) == (loc, kind)
         assert 0 < len(issue["msg"]) < 300
     assert len(detail(http.post(RUN, json={"action": "run", "requirements": [1] * 10_000}))) == 100
-
-
-def test_parameters_are_checked(http: httpx.Client) -> None:
-    """A page that is no number in its range, or a key that is no UUID, is 422; fields that nobody knows are ignored."""
     for query in ("page=0", "page=-1", "page=x", "page=", "page=1.5", "page_size=0", "page_size=1001"):
         response = http.get(f"/plugin_releases/?{query}")
         assert response.status_code == 422, query

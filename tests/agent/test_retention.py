@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 def test_record_of_a_run(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
     """Each run has a row with all that it was given and came to, and a folder with its own log, for its owner alone."""
-    source = "import subprocess\ndef run(params):\n    print('said')\n    subprocess.run(['echo', 'child'])\n"
-    publish(own_http, registry, f"{source}    return [params]")
+    source = "import subprocess\ndef run(params, context):\n    print('said')\n    subprocess.run(['echo', 'child'])\n"
+    source += "    return [params, (context.work_dir.parent / 'log').read_text()]"  # which can be followed
+    publish(own_http, registry, source)
     for _ in range(2):
         run(own_http, params={"a": "문서"}, job_id="../../job")
     row, second = runs_of(tmp_path / "data")
@@ -31,7 +32,7 @@ def test_record_of_a_run(own_http: httpx.Client, registry: Path, tmp_path: Path)
     for name in (row["name"], second["name"]):
         assert (folder.parent / name / "log").read_text() == "said\nchild\n"
     assert json.loads(row["params"]) == {"a": "문서"}
-    assert json.loads(row["result"]) == [{"a": "문서"}]
+    assert json.loads(row["result"]) == [{"a": "문서"}, "said\nchild\n"]
     assert (row["job_id"], row["plugin"], row["version"], row["action"]) == ("../../job", "ocr", "1.0.0", "run")
     assert (row["outcome"], row["exit"]) == ("succeeded", None)
     assert row["started"] <= row["finished"]
@@ -69,25 +70,6 @@ def test_run_that_printed_nothing_has_no_folder(own_http: httpx.Client, registry
     assert list((tmp_path / "data" / "runs").iterdir()) == []
 
 
-def test_records_of_an_older_agent(registry: Path, tmp_path: Path) -> None:
-    """The records of an agent that had no params in its rows are kept, and new ones come beside them."""
-    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
-        run_source(http, "def run(params): return 1")
-    with closing(sqlite3.connect(tmp_path / "data" / "runs.sqlite")) as connection, connection:
-        connection.execute("ALTER TABLE runs DROP COLUMN params")
-        connection.execute("ALTER TABLE runs DROP COLUMN result")
-    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
-        run_source(http, "def run(params): return 2")
-    assert [row["result"] for row in runs_of(tmp_path / "data")] == [None, "2"]
-
-
-def test_log_can_be_followed(own_http: httpx.Client, tmp_path: Path) -> None:
-    """What an action prints is in its log line by line while it runs."""
-    source = "import pathlib\ndef run(params):\n    print('line')\n"
-    source += "    return [path.read_text() for path in pathlib.Path(params['runs']).glob('*/log')]"
-    assert result_of(run_source(own_http, source, {"runs": str(tmp_path / "data" / "runs")})) == ["line\n"]
-
-
 def test_runs_are_swept(registry: Path, tmp_path: Path) -> None:
     """Where the records take more room than they may, the oldest go, and all once they are older than they are kept."""
     data = tmp_path / "data"
@@ -110,8 +92,8 @@ def test_run_that_goes_on_is_not_swept(registry: Path, tmp_path: Path) -> None:
         assert result_of(run_source(http, source)) == 1
 
 
-def test_next_agent_finishes_what_was_left(registry: Path, tmp_path: Path) -> None:
-    """A run whose agent was killed is recorded as crashed by the next one, which removes its work_dir too."""
+def test_records_that_an_agent_left(registry: Path, tmp_path: Path) -> None:
+    """An agent keeps what an older one recorded, and records the runs of one that was killed as crashed."""
     data = tmp_path / "data"
     with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         run_source(http, "def run(params): print(1)")
@@ -120,7 +102,11 @@ def test_next_agent_finishes_what_was_left(registry: Path, tmp_path: Path) -> No
     work_dir.mkdir()
     with closing(sqlite3.connect(data / "runs.sqlite")) as connection, connection:
         connection.execute("UPDATE runs SET finished = NULL, outcome = NULL")  # as it stood during the run
-    with ThreadedAgent(registry, data=data):
-        (row,) = runs_of(data)
-    assert (row["outcome"], row["finished"] is not None) == ("action_crashed", True)
+        for column in ("params", "result"):  # which there were not at first
+            connection.execute(f"ALTER TABLE runs DROP COLUMN {column}")
+    with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
+        run_source(http, "def run(params): return 2")
+    left, new = runs_of(data)
+    assert (left["outcome"], left["finished"] is not None, left["result"]) == ("action_crashed", True, None)
+    assert (new["outcome"], new["result"]) == ("succeeded", "2")
     assert not work_dir.exists()

@@ -21,7 +21,6 @@ CALLS: list[tuple[str, dict[str, Any], Any]] = [
     ("def run(params, ctx): return [params, ctx.job_id]", {"a": 1}, [{"a": 1}, "job"]),
     ("def run(params, context=None): return context.job_id", {}, "job"),
     ("def run(params, epochs=3): return [params, epochs]", {"a": 1}, [{"a": 1}, 3]),
-    ("def run(_params): return _params", {"a": 1}, {"a": 1}),
     ("def run(p, /): return p", {"a": 1}, {"a": 1}),
     ("def run(a, b=2): return [a, b]", {"a": 1}, [1, 2]),
     ("def run(**given): return given", {"a": 1, "params": 2}, {"a": 1, "params": 2}),
@@ -30,7 +29,6 @@ CALLS: list[tuple[str, dict[str, Any], Any]] = [
     ("def run(): return None", {}, None),
     ("async def run(params):\n    import asyncio\n    await asyncio.sleep(0)\n    return params", {"a": 1}, {"a": 1}),
     ("import functools\nrun = functools.partial(lambda x, params: [x, params], 1)", {"a": 1}, [1, {"a": 1}]),
-    ("class Runner:\n    def __call__(self, params): return params\nrun = Runner()", {"a": 1}, {"a": 1}),
     (CLASS.format("def", ", params, context", "[params, context.job_id]"), {"a": 1}, [{"a": 1}, "job"]),
     (CLASS.format("async def", ", a", "a"), {"a": 1}, 1),
 ]
@@ -46,30 +44,6 @@ def test_how_an_action_is_called(http: httpx.Client) -> None:
         assert (result_of(response), response.headers["content-type"]) == (result, "application/json")
     source = "class Tools:\n    class Inner:\n        run = staticmethod(lambda params: 1)"
     assert result_of(run_source(http, source, entrypoint="plugin:Tools.Inner.run")) == 1
-
-
-CONTEXT = """
-def run(params, context):
-    context.logger.info("logged")
-    (context.work_dir / "file.txt").write_text("x")
-    files = [path.name for path in context.work_dir.iterdir()]
-    where = [str(context.work_dir), context.work_dir.samefile("."), files]
-    return [context.job_id, context.language, context.plugin, context.version, context.config], where
-"""
-
-
-@pytest.mark.contract
-def test_context_says_what_the_run_is(own_http: httpx.Client, registry: Path) -> None:
-    """The context holds the job, the language, the plugin with its config, a logger and an empty folder to work in."""
-    config = publish(own_http, registry, CONTEXT)["config"]
-    folders = set()
-    further: dict[str, Any] = {"job_id": "job_1/../x", "language": "ko"}
-    for fields, said in (({}, [None, None]), (further, [*further.values()])):
-        what, (work_dir, *where) = result_of(run(own_http, **fields))
-        assert what == [*said, "ocr", "1.0.0", config]
-        assert where == [True, ["file.txt"]]
-        folders.add(work_dir)
-    assert len(folders) == 2
 
 
 def test_output_is_not_the_server_s(http: httpx.Client, capfd: pytest.CaptureFixture[str]) -> None:
@@ -134,7 +108,6 @@ FAILURES = {
     "coroutine": ("async def run(params): 1 / 0", "ZeroDivisionError: division by zero"),
     "library": ("import json\ndef run(params): json.loads('{')", "json.decoder.JSONDecodeError: Expecting"),
     "at import": ("1 / 0\ndef run(params): pass", "ZeroDivisionError: division by zero"),
-    "no module": ("import nosuch\ndef run(params): pass", "ModuleNotFoundError: No module named 'nosuch'"),
     "no attribute": ("def walk(params): pass", "AttributeError: module 'plugin' has no attribute 'run'"),
     "syntax": ("def run(params) pass", "SyntaxError: expected ':'"),
     "no callable": ("run = 5", "TypeError: 5 is not a callable object"),
@@ -142,7 +115,6 @@ FAILURES = {
     "chain": ("def run(p, /):\n try: 1/0\n except Exception as e: raise KeyError('b') from e", "KeyError: 'b'"),
     "group": ("def run(params): raise ExceptionGroup('g', [KeyError(1), ValueError(2)])", "ExceptionGroup: g (2 sub-"),
     "endless recursion": ("def run(params): run(params)", "RecursionError: maximum recursion depth exceeded"),
-    "interrupt": ("def run(params): raise KeyboardInterrupt", "KeyboardInterrupt"),
     "surrogate": ("def run(params): raise ValueError('\\udcff')", "ValueError: \\udcff"),
     "no text": ("class E(Exception):\n def __str__(self): 1/0\ndef run(params): raise E", "plugin.E: <exception str()"),
     "keyword": ("def run(a): pass", "The action 'run'(a) does not take these params: missing a required argument: 'a'"),
@@ -170,59 +142,46 @@ CRASHES = [
     ("import os, time\ndef run(params):\n os.kill(os.getppid(), 9)\n time.sleep(600)", "signal 9 "),
     ("import os, subprocess\ndef run(params):\n subprocess.Popen(['sleep', '600'])\n os._exit(6)", "exit code 6"),
 ]
-
-
-def test_crash_says_how_the_process_ended(http: httpx.Client) -> None:
-    """An action whose process ends is 500 action_crashed with the exit code or signal, and the next run works."""
-    for source, expected in CRASHES:
-        response = run_source(http, source)
-        assert (response.status_code, response.json()["error_type"]) == (500, "action_crashed"), source
-        assert expected in detail(response)
-        assert result_of(run_source(http, "def run(params): return 1")) == 1
-
-
 NOT_JSON = [
     ("return {'a': [1, {'b': {2}}]}", "result.a[1].b: Object of type set"),
     ("return ({'x': float('nan')},)", "result[0].x: "),
     ("return [float('inf')]", "result[0]: "),
     ("return {'a': '\\ud800'}", "result.a: "),
-    ("return {'\\ud800': 1}", "result: "),
     ("return {'a': {(1, 2): 3}}", "result.a: keys must be str"),
     ("return [10 ** 5000]", "result[0]: "),
     ("return map(str, [])", "result: Object of type map"),
     ("value = {}\n value['a'] = [value]\n return value", "result.a[0] (holds itself)"),
     ("value = []\n for _ in range(100_000): value = [value]\n return {'a': [value]}", "result.a (nested too deep)"),
     ("yield 1", "The action is a generator"),
+    ("pass\nasync def run(params): yield 1", "The action is a generator"),
 ]
 
 
 @pytest.mark.contract
-def test_result_that_is_not_json_is_named(http: httpx.Client) -> None:
-    """A result that is not JSON is 500 action_result_not_json, with the path to the value that is not."""
-    sources = [(f"def run(params):\n {body}", where) for body, where in NOT_JSON]
-    for source, where in [*sources, ("async def run(params): yield 1", "The action is a generator")]:
+def test_crashes_and_results_that_are_not_json(http: httpx.Client) -> None:
+    """An action whose process ends is told by the exit code or signal, a result that is not JSON by the path in it."""
+    cases = [("action_crashed", *case) for case in CRASHES]
+    cases += [("action_result_not_json", f"def run(params):\n {body}", where) for body, where in NOT_JSON]
+    for error_type, source, expected in cases:
         response = run_source(http, source)
-        assert (response.status_code, response.json()["error_type"]) == (500, "action_result_not_json"), source
-        assert where in detail(response)
+        assert (response.status_code, response.json()["error_type"]) == (500, error_type), source
+        assert expected in detail(response)
         assert len(detail(response)) < 500
+        assert result_of(run_source(http, "def run(params): return 1")) == 1
 
 
 POOL = """
-import math, multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+import math, multiprocessing, concurrent.futures
 
 def run(params):
-    results = []
-    for how in ("fork", "spawn"):
-        with ProcessPoolExecutor(1, multiprocessing.get_context(how)) as pool:
-            results += pool.map(math.sqrt, [1, 4])
-    return results
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context(params["how"])) as pool:
+        return list(pool.map(math.sqrt, [1, 4]))
 """
 
 
 def test_what_an_action_may_do(http: httpx.Client) -> None:
     """An action may use multiprocessing, close its output, and fork a child, which does not answer in its place."""
-    assert result_of(run_source(http, POOL)) == [1, 2] * 2
+    assert [result_of(run_source(http, POOL, {"how": how})) for how in ("fork", "spawn")] == [[1, 2]] * 2
     source = "import sys\ndef run(params):\n    sys.stdout.close()\n    sys.stderr = None\n    return 1"
     assert result_of(run_source(http, source)) == 1
     source = "import os, sys\ndef run(params):\n    if os.fork() == 0: sys.exit(3)\n    os.wait()\n    return 'parent'"

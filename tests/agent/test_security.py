@@ -67,12 +67,17 @@ def status_of(connection: socket.socket) -> int:
 
 @pytest.mark.contract
 def test_other_names_are_refused(agent: ThreadedAgent) -> None:
-    """A request that calls the agent by another name is 400 on every path, so no web page reaches it by its own."""
+    """A request by another name is 400 on every path, and one of another origin is not let in, so no web page is."""
     for path in ("/health/", "/plugin_releases/", "/docs", "/openapi.json", "/nosuch"):
         for host in ("evil.example", "localhost.evil.example:8600", "127.0.0.1.evil.example", ""):
             response = httpx.get(f"{agent.url}{path}", headers={"Host": host, "Authorization": agent.token})
             assert response.status_code == 400, (path, host)
             assert "--allowed-host" in detail(response)
+    headers = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
+    for method, expected in (("OPTIONS", 405), ("GET", 200)):
+        status, answered, _ = raw_request(agent, method, "/plugin_releases/", headers)
+        assert status == expected
+        assert not [name for name in answered if name.startswith("access-control-")]
 
 
 def test_names_of_an_agent() -> None:
@@ -105,17 +110,8 @@ def test_listening_beyond_this_machine_needs_a_token_and_a_name(registry: Path, 
     assert not (tmp_path / "data").exists()
 
 
-def test_no_page_of_another_origin_is_let_in(agent: ThreadedAgent) -> None:
-    """A browser's question whether another origin may call is answered with no, and no answer says otherwise."""
-    headers = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
-    for method, expected in (("OPTIONS", 405), ("GET", 200)):
-        status, answered, _ = raw_request(agent, method, "/plugin_releases/", headers)
-        assert status == expected
-        assert not [name for name in answered if name.startswith("access-control-")]
-
-
-def test_slow_headers_are_given_up(agent: ThreadedAgent, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that does not finish its headers is dropped, silent or steady, at its first request or a further one."""
+def test_slow_requests_are_given_up(agent: ThreadedAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that does not finish its headers or body is dropped, silent or steady, at any request."""
     with connect(agent) as further:
         further.sendall(HEALTH + b"\r\n")
         assert status_of(further) == 200
@@ -126,10 +122,7 @@ def test_slow_headers_are_given_up(agent: ThreadedAgent, monkeypatch: pytest.Mon
             assert received(silent) == b""
         with connect(agent) as slow:
             wait_until_dropped(slow, b"x: y\r\n")
-
-
-def test_slow_body_is_given_up(agent: ThreadedAgent, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that does not finish its body in time is dropped, however steadily it sends."""
+    monkeypatch.undo()
     monkeypatch.setattr(PatientProtocol, "body_seconds", MOMENT)
     with connect(agent) as connection:
         connection.sendall(post(agent, "/plugin_releases/", b"", 100_000))
@@ -153,7 +146,7 @@ def test_patience_is_for_clients_not_for_actions(agent: ThreadedAgent, monkeypat
 
 
 def test_refusal_arrives_before_the_body_is_sent(agent: ThreadedAgent, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is refused unread is answered at once; what is still sent is thrown away, until the client is dropped."""
+    """What is refused unread, or is no HTTP, is answered at once; what is still sent is thrown away for a while."""
     for token, status in (("wrong", 401), (None, 413)):
         with connect(agent) as connection:
             connection.sendall(post(agent, "/plugin_releases/", b" " * 2**20, app.MAX_BODY_BYTES + 1, token))
@@ -165,6 +158,13 @@ def test_refusal_arrives_before_the_body_is_sent(agent: ThreadedAgent, monkeypat
         connection.sendall(post(agent, "/plugin_releases/", b" " * 300_000, token="wrong"))
         connection.sendall(HEALTH + b"Connection: close\r\n\r\n")
         assert re.findall(rb"HTTP/1.1 (\d+)", received(connection)) == [b"401", b"200"]
+    for request in (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: dZ=\r\n\r\n", b"\x00\xff\r\n\r\n"):
+        with connect(agent) as connection:
+            connection.sendall(request)
+            head, _, body = received(connection).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert b"content-type: application/json" in head.lower()
+        assert json.loads(body).keys() == {"detail"}
 
 
 def test_access_log(agent: ThreadedAgent, http: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
@@ -182,14 +182,3 @@ def test_access_log(agent: ThreadedAgent, http: httpx.Client, caplog: pytest.Log
         "GET /plugin_releases/ 401 0.1 ms",
     ]
     assert agent.token not in caplog.text
-
-
-def test_what_is_no_http_is_refused_in_json(agent: ThreadedAgent) -> None:
-    """What is no HTTP is answered with 400, in the form of every other error, and the connection is closed."""
-    for request in (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: dZ=\r\n\r\n", b"\x00\xff\r\n\r\n"):
-        with connect(agent) as connection:
-            connection.sendall(request)
-            head, _, body = received(connection).partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 400 ")
-        assert b"content-type: application/json" in head.lower()
-        assert json.loads(body).keys() == {"detail"}

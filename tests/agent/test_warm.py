@@ -223,7 +223,7 @@ import os, shutil, signal, sys
 
 def run(params, context):
     place = [os.listdir(), context.work_dir.stat().st_mode & 0o777, context.work_dir.samefile(".")]
-    found = [*place, os.environ.get("LEFT"), "PATH" in os.environ, signal.getitimer(signal.ITIMER_REAL)[0], os.getpid()]
+    found = [context.job_id, context.language, *place, os.environ.get("LEFT"), "PATH" in os.environ, signal.getitimer(signal.ITIMER_REAL)[0], os.getpid()]
     exec(params["then"])
     return found
 """
@@ -239,9 +239,10 @@ def test_run_does_not_see_what_the_one_before_did(own_http: httpx.Client, regist
     """Folder, environment, alarms, streams and logger are new for each run, whatever its process did before."""
     publish(own_http, registry, LOOKING)
     process = run(own_http, params={"then": ""})[-1]
+    fresh = [[], 0o700, True, None, True, 0]
     for then in THEN:
         for what in (then, "print('line')", "", ""):
-            assert run(own_http, params={"then": what}) == [[], 0o700, True, None, True, 0, process], then
+            assert run(own_http, params={"then": what}) == [None, None, *fresh, process], then
         assert not list(tmp_path.glob("data/runs/*/work"))
 
 
