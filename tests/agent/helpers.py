@@ -54,12 +54,8 @@ def write_plugin(
 ) -> Path:
     """Write a plugin into a registry, with `run` at `plugin:run` unless other actions are given; return its folder."""
     target = registry / (folder or code)
-    config = {
-        "name": code,
-        "code": code,
-        "version": version,
-        "actions": {name: {"entrypoint": where} for name, where in (actions or {"run": "plugin:run"}).items()},
-    }
+    entrypoints = {name: {"entrypoint": where} for name, where in (actions or {"run": "plugin:run"}).items()}
+    config = {"name": code, "code": code, "version": version, "actions": entrypoints}
     for name, content in {"config.yaml": yaml.safe_dump(config), **sources}.items():
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,28 +16,15 @@ import pytest
 from synapse_local_agent import database, sources
 from synapse_local_agent.store import Store
 
-from tests.agent.helpers import client_of, create, detail, is_alive, result_of, run, until, waiting_run, write_plugin
-from tests.threaded_agent import ThreadedAgent
+from tests.agent.helpers import create, detail, is_alive, result_of, run, until, waiting_run, write_plugin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import httpx
 
 pytestmark = pytest.mark.contract
 SOURCE = {"plugin.py": "def run(params): return 'first'"}
-
-
-@pytest.fixture(scope="module")
-def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A client of an agent that has cached a few plugins; tests that share it change nothing."""
-    registry = tmp_path_factory.mktemp("stocked")
-    with ThreadedAgent(registry) as agent, client_of(agent) as http:
-        for code, version in (("a", "1"), ("a", "2"), ("a", "3"), ("b", "1"), ("c", "1+lig")):
-            write_plugin(registry, code, SOURCE, version=version, folder=code + version)
-            create(http, code, version)
-        yield http
 
 
 def post(http: httpx.Client, plugin: str, version: str = "1.0.0") -> httpx.Response:
@@ -68,17 +55,6 @@ def test_create_answers_201_and_then_200(own_http: httpx.Client, registry: Path)
     assert second.json() == release
     for lookup in ("1", "seg-anything@2.1.0+lig", "seg-anything%402.1.0%2Blig", "seg%2Danything@2.1.0+lig"):
         assert result_of(own_http.get(f"/plugin_releases/{lookup}")) == release
-
-
-def test_what_there_is_not_is_not_found(stocked: httpx.Client) -> None:
-    """A plugin or version that the registry does not have is 404 and named; so is a lookup that names no release."""
-    for plugin, version in (("nosuch", "1"), ("a", "9"), ("A", "1"), ("../a", "1")):
-        response = post(stocked, plugin, version)
-        assert response.status_code == 404
-        assert plugin in detail(response)
-        assert version in detail(response)
-    for lookup in ("9", "a", "a@", "@1", "a@1+", "c@1%20lig", "+1", "1.0"):
-        assert stocked.get(f"/plugin_releases/{lookup}").status_code == 404, lookup
 
 
 def test_cached_release_is_a_copy(own_http: httpx.Client, registry: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -143,30 +119,40 @@ def test_concurrent_creates_cache_once(
     assert len(cached(tmp_path / "data")) == 2
 
 
-def test_list_is_filtered_and_paged(stocked: httpx.Client) -> None:
-    """`plugin` and `version` filter, other names do not; pages are linked, with all parameters; one beyond is a 404."""
+def test_list_is_filtered_and_paged(own_http: httpx.Client, registry: Path) -> None:
+    """`plugin` and `version` filter, other names do not; pages are linked, with all parameters; the rest is a 404."""
+    for code, version in (("a", "1"), ("a", "2"), ("a", "3"), ("b", "1"), ("c", "1+lig")):
+        write_plugin(registry, code, SOURCE, version=version, folder=code + version)
+        create(own_http, code, version)
     filters: dict[str, list[str]] = {"plugin=a": ["3", "2", "1"], "version=1": ["1", "1"], "plugin=a&version=2": ["2"]}
     filters |= {"plugin=": [], "plugin=a%00": [], "plugin=%25": [], "x=y&page_size=5": ["1+lig", "1", "3", "2", "1"]}
     for query, found in filters.items():
-        page = stocked.get(f"/plugin_releases/?{query}").json()
+        page = own_http.get(f"/plugin_releases/?{query}").json()
         assert [release["version"] for release in page["results"]] == found, query
         assert (page["count"], page["next"], page["previous"]) == (len(found), None, None)
     seen, urls = [], ["/plugin_releases/?page_size=1&plugin=a&later=a%20b%26c"]
     while urls[-1]:
         assert len(urls) <= 3, f"there are three pages, and a further one at {urls[-1]}"
-        page = stocked.get(urls[-1]).json()
+        page = own_http.get(urls[-1]).json()
         assert page["count"] == 3
         seen.append([release["version"] for release in page["results"]])
         urls.append(page["next"])
     assert seen == [["3"], ["2"], ["1"]]
     last = urlsplit(urls[-2])
-    assert last.netloc == stocked.base_url.netloc.decode()
+    assert last.netloc == own_http.base_url.netloc.decode()
     assert parse_qs(last.query) == {"page": ["3"], "page_size": ["1"], "plugin": ["a"], "later": ["a b&c"]}
-    middle = stocked.get(page["previous"]).json()
+    middle = own_http.get(page["previous"]).json()
     assert [release["version"] for release in middle["results"]] == seen[1]
-    assert stocked.get(middle["previous"]).json()["previous"] is None
+    assert own_http.get(middle["previous"]).json()["previous"] is None
+    for plugin, version in (("nosuch", "1"), ("a", "9"), ("A", "1"), ("../a", "1")):
+        response = post(own_http, plugin, version)
+        assert response.status_code == 404
+        assert plugin in detail(response)
+        assert version in detail(response)
+    for lookup in ("9", "a", "a@", "@1", "a@1+", "c@1%20lig", "+1", "1.0"):
+        assert own_http.get(f"/plugin_releases/{lookup}").status_code == 404, lookup
     for query in ("page=2&page_size=5", "page=999999999999999999&page_size=1000"):
-        assert stocked.get(f"/plugin_releases/?{query}").status_code == 404
+        assert own_http.get(f"/plugin_releases/?{query}").status_code == 404
 
 
 def test_pages_are_slices_of_the_list(tmp_path: Path) -> None:
@@ -212,8 +198,8 @@ def test_what_a_release_consists_of(own_http: httpx.Client, registry: Path, tmp_
     assert create(own_http, "ocr")["id"] == 2
 
 
-def test_link_elsewhere_is_refused(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """A link that leads out of the plugin, in a circle, nowhere or to a folder is 422 and named; nothing is cached."""
+def test_release_that_cannot_be_stored(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
+    """A link out of the plugin, in a circle, nowhere or to a folder is 422, a data folder that takes no files 500."""
     odd = os.fsdecode(b"odd\xff") if sys.platform == "linux" else "odd"  # others know only names that are UTF-8
     folder = write_plugin(registry, "ocr", {**SOURCE, "folder/file.txt": "x"})
     (registry / "outside.txt").write_text("secret")
@@ -225,12 +211,6 @@ def test_link_elsewhere_is_refused(own_http: httpx.Client, registry: Path, tmp_p
         (folder / odd).unlink()
     assert cached(tmp_path / "data") == []
     (folder / odd).write_text("a name of no encoding is as good as any")
-    create(own_http, "ocr")
-
-
-def test_release_that_cannot_be_stored_is_an_error(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """Where the data folder takes no files, `create` is 500 and says why; nothing is cached, and later it works."""
-    write_plugin(registry, "ocr", SOURCE)
     releases = tmp_path / "data" / "releases"
     releases.rmdir()
     releases.touch()

@@ -170,19 +170,14 @@ def test_crashes_and_results_that_are_not_json(http: httpx.Client) -> None:
         assert result_of(run_source(http, "def run(params): return 1")) == 1
 
 
-POOL = """
-import math, multiprocessing, concurrent.futures
-
-def run(params):
-    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context(params["how"])) as pool:
-        return list(pool.map(math.sqrt, [1, 4]))
-"""
-
-
 def test_what_an_action_may_do(http: httpx.Client) -> None:
     """An action may use multiprocessing, close its output, and fork a child, which does not answer in its place."""
-    assert [result_of(run_source(http, POOL, {"how": how})) for how in ("fork", "spawn")] == [[1, 2]] * 2
-    source = "import sys\ndef run(params):\n    sys.stdout.close()\n    sys.stderr = None\n    return 1"
-    assert result_of(run_source(http, source)) == 1
-    source = "import os, sys\ndef run(params):\n    if os.fork() == 0: sys.exit(3)\n    os.wait()\n    return 'parent'"
+    source = "import concurrent.futures, math, multiprocessing\ndef run(params):\n"
+    source += "    context = multiprocessing.get_context(params['how'])\n"
+    source += (
+        "    with concurrent.futures.ProcessPoolExecutor(1, context) as pool: return list(pool.map(math.sqrt, [1, 4]))"
+    )
+    assert [result_of(run_source(http, source, {"how": how})) for how in ("fork", "spawn")] == [[1, 2]] * 2
+    source = "import os, sys\ndef run(params):\n    if os.fork() == 0: sys.exit(3)\n"
+    source += "    os.wait()\n    sys.stdout.close()\n    sys.stderr = None\n    return 'parent'"
     assert result_of(run_source(http, source)) == "parent"

@@ -14,7 +14,7 @@ from synapse_local_agent.local import LocalExecutor
 from synapse_local_agent.runs import Run
 
 from tests.agent import helpers
-from tests.agent.helpers import client_of, detail, group_of, is_alive, publish, result_of, run_source, until
+from tests.agent.helpers import client_of, group_of, is_alive, publish, result_of, run_source, until, waiting_run
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
@@ -60,18 +60,17 @@ def test_runs_of_a_release_share_a_process(own_http: httpx.Client, registry: Pat
 
 def test_runs_at_the_same_time_have_a_process_each(registry: Path, tmp_path: Path) -> None:
     """A process runs one action at a time: runs of one release that meet have several, and all of them are kept."""
-    source = "import os, pathlib, time\ndef run(params):\n    folder = pathlib.Path(params['folder'])\n"
-    source += "    folder.joinpath(str(os.getpid())).touch()\n"
-    source += "    while len(list(folder.iterdir())) < 3: time.sleep(0.01)\n    return os.getpid()"
-    limits = Limits(max_running=3)
-    with ThreadedAgent(registry, limits=limits) as agent, client_of(agent) as http, ThreadPoolExecutor(3) as pool:
-        publish(http, registry, source)
-        rounds = []
-        for name in ("first", "second"):
-            (tmp_path / name).mkdir()
-            runs = [pool.submit(run, http, 1, {"folder": str(tmp_path / name)}) for _ in range(3)]
-            rounds.append({future.result() for future in runs})
-    assert len(rounds[0]) == 3
+    rounds = []
+    with ThreadedAgent(registry, limits=Limits(max_running=2)) as agent, client_of(agent) as http:
+        for number in range(2):
+            one, two = folders = [tmp_path / f"{number}{name}" for name in ("one", "two")]
+            for folder in folders:
+                folder.mkdir()
+            with waiting_run(http, registry, one) as (first, _), waiting_run(http, registry, two) as (second, _):
+                for folder in folders:
+                    (folder / "go").touch()
+            rounds.append({first, second})
+    assert len(rounds[0]) == 2
     assert rounds[0] == rounds[1]
 
 
@@ -122,7 +121,7 @@ def test_processes_that_always_die_are_given_up(registry: Path, tmp_path: Path) 
             patch.setattr(processes, "WORKER", broken)
             response = helpers.run(http)
         assert response.status_code == 503
-        assert "before the action began, last with exit code 7" in detail(response)
+        assert "before the action began, last with exit code 7" in helpers.detail(response)
         assert helpers.runs_of(tmp_path / "data") == []
         assert list((tmp_path / "data" / "runs").iterdir()) == []
         assert run(http)[1] == 1
@@ -223,7 +222,8 @@ import os, shutil, signal, sys
 
 def run(params, context):
     place = [os.listdir(), context.work_dir.stat().st_mode & 0o777, context.work_dir.samefile(".")]
-    found = [context.job_id, context.language, *place, os.environ.get("LEFT"), "PATH" in os.environ, signal.getitimer(signal.ITIMER_REAL)[0], os.getpid()]
+    found = [context.job_id, context.language, *place, os.environ.get("LEFT"), "PATH" in os.environ]
+    found += [signal.getitimer(signal.ITIMER_REAL)[0], os.getpid()]
     exec(params["then"])
     return found
 """
