@@ -138,9 +138,7 @@ def test_entry_that_is_no_requirement_is_refused(installing: httpx.Client, regis
     assert run(installing).json()["error_type"] == "requirements_failed"
 
 
-def test_environment_is_used_again(
-    wheels: Path, registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_environment_is_reused(wheels: Path, registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment serves later runs and agents without the wheels; a half-made one is made again, or is a 503."""
     with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
         prefix = look(http, ["washer"])[0]
