@@ -104,9 +104,9 @@ def test_body_must_be_json(agent: ThreadedAgent, http: httpx.Client) -> None:
 
 
 INVALID: list[tuple[str, Any, list[Any], str]] = [
-    (RUN, {}, ["body"], "required"),
+    *((RUN, body, ["body"], kind) for body, kind in (({}, "required"), (None, "type"))),
     (RUN, {"action": "run", "params": []}, ["body", "params"], "type"),
-    (RUN, {"action": "run", "requirements": ["numpy", 1]}, ["body", "requirements", 1], "type"),
+    (RUN, {"action": "run", "requirements": ["numpy", 10**400]}, ["body", "requirements", 1], "type"),
     (DEBUG, {"action": "a", "modules": {"m": 1}}, ["body", "modules", "m"], "type"),
     (CREATE, {"plugin": "", "version": "1"}, ["body", "plugin"], "minLength"),
     (CREATE, {"plugin": "a", "version": "1", "x": 1}, ["body"], "additionalProperties"),
