@@ -6,33 +6,31 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from synapse_local_agent.cluster.executor import OnRay
 
-from tests.agent.helpers import client_of, create, wheel, write_plugin
+from tests.agent.helpers import client_of, create, only_wheels, wheel, write_plugin
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import httpx
 
-PROGRAM = Path(sys.executable).with_name("synapse-agent")
-SHARED = """
-import os
+    Serve = Callable[..., subprocess.Popen[str]]
+    """Starts `synapse-agent serve` with further arguments and variables."""
 
-def run(params):
-    return params
-"""
+PROGRAM = Path(sys.executable).with_name("synapse-agent")
 
 
 @pytest.fixture(scope="session")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedAgent]:
     """An agent that has the release `shared@1.0.0+lite`; tests that share it change nothing."""
     registry = tmp_path_factory.mktemp("registry")
-    write_plugin(registry, "shared", {"plugin.py": SHARED}, {"run": "plugin:run", "walk": "plugin.run"}, "1.0.0+lite")
+    sources = {"plugin.py": "def run(params): return params"}
+    write_plugin(registry, "shared", sources, {"run": "plugin:run", "walk": "plugin.run"}, "1.0.0+lite")
     with ThreadedAgent(registry) as agent:
         with client_of(agent) as http:
             create(http, "shared", "1.0.0+lite")
@@ -69,14 +67,6 @@ def own_http(own_agent: ThreadedAgent) -> Iterator[httpx.Client]:
         yield client
 
 
-class Serve(Protocol):
-    """Starts `synapse-agent serve` with further arguments and variables."""
-
-    def __call__(self, *arguments: str | Path, **variables: str) -> subprocess.Popen[str]:
-        """Start one."""
-        ...
-
-
 @pytest.fixture
 def serve(registry: Path, tmp_path: Path) -> Iterator[Serve]:
     """Start agents of the registry on a free port, and end those that a test leaves."""
@@ -85,20 +75,12 @@ def serve(registry: Path, tmp_path: Path) -> Iterator[Serve]:
     def start(*arguments: str | Path, **variables: str) -> subprocess.Popen[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SYNAPSE_")}
         environment |= {"HOME": str(tmp_path / "home"), "XDG_DATA_HOME": str(tmp_path / "home" / "share"), **variables}
-        if "--registry" not in arguments:
-            arguments = ("--registry", registry, *arguments)
-        if "--port" not in arguments:
-            arguments = ("--port", "0", *arguments)
-        if "--log-level" not in arguments:
-            arguments = ("--log-level", "warning", *arguments)
-        process = subprocess.Popen(  # noqa: S603 - our own program
-            [PROGRAM, "serve", *arguments],
-            env=environment,
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        for name, value in (("--registry", registry), ("--port", "0"), ("--log-level", "warning")):
+            if name not in arguments:
+                arguments = (name, value, *arguments)
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        command = [PROGRAM, "serve", *arguments]
+        process = subprocess.Popen(command, env=environment, cwd=tmp_path, **pipes)  # noqa: S603 - our own program
         started.append(process)
         return process
 
@@ -114,12 +96,8 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("wheels")
     wheel(folder, "washer", "1.0")
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("UV_FIND_LINKS", "PIP_FIND_LINKS"):
-            patch.setenv(name, str(folder))
-        for name in ("UV_NO_INDEX", "UV_OFFLINE", "UV_NO_CONFIG", "PIP_NO_INDEX"):
-            patch.setenv(name, "1")
+        only_wheels(patch, folder, tmp_path_factory.mktemp("cache"))
         patch.setenv("RUNTIME_ENV_RETRY_TIMES", "1")  # Ray copies the whole virtual environment for each try
-        patch.setenv("UV_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield folder
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import http.client
-import json
-import os
 import re
 import sqlite3
 import time
 import zipfile
-from contextlib import closing, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,15 +19,17 @@ from synapse_local_agent import contract
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
 
+    import pytest
     from synapse_local_agent import LocalAgent
 
     from tests.threaded_agent import ThreadedAgent
 
-LISTENING = "Agent listening on "
-PROC = Path("/proc/self").parent
+PROC = Path("/proc")
 DOCUMENT = contract.load()
+PATHS = sorted(DOCUMENT["paths"], key=lambda path: path.count("{"))  # one without a parameter goes first
 SCHEMAS = jsonschema_rs.Registry([("urn:contract", DOCUMENT)])
 WAITING = '''
 import os, pathlib, time
@@ -55,12 +54,8 @@ def write_plugin(
 ) -> Path:
     """Write a plugin into a registry, with `run` at `plugin:run` unless other actions are given; return its folder."""
     target = registry / (folder or code)
-    config = {
-        "name": code,
-        "code": code,
-        "version": version,
-        "actions": {name: {"entrypoint": where} for name, where in (actions or {"run": "plugin:run"}).items()},
-    }
+    entrypoints = {name: {"entrypoint": where} for name, where in (actions or {"run": "plugin:run"}).items()}
+    config = {"name": code, "code": code, "version": version, "actions": entrypoints}
     for name, content in {"config.yaml": yaml.safe_dump(config), **sources}.items():
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +67,16 @@ def write_waiting_plugin(registry: Path) -> None:
     """Write the plugin `waiting`, whose action `wait` runs until the file `go` of its params is there."""
     sources = {"waiting/__init__.py": "", "waiting/main.py": WAITING, "waiting/late.py": "VALUE = 'late'"}
     write_plugin(registry, "waiting", sources, {"wait": "waiting.main:wait"})
+
+
+@contextmanager
+def waiting_run(http: httpx.Client, registry: Path, folder: Path) -> Iterator[tuple[int, Future[httpx.Response]]]:
+    """A run, by its process and its answer, which comes once the file `go` is in the folder."""
+    write_waiting_plugin(registry)
+    create(http, "waiting")
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(run, http, "wait", {name: str(folder / name) for name in ("started", "go")})
+        yield process_in(folder / "started"), answer
 
 
 def wheel(folder: Path, name: str, version: str, requires: str | None = None) -> None:
@@ -86,15 +91,18 @@ def wheel(folder: Path, name: str, version: str, requires: str | None = None) ->
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": f"[console_scripts]\n{name}-tool = {name}:VERSION.__str__\n",
     }
-    record = "".join(f"{path},sha256={_hash(text)},{len(text)}\n" for path, text in files.items())
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
         for path, text in files.items():
             archive.writestr(path, text)
-        archive.writestr(f"{info}/RECORD", f"{record}{info}/RECORD,,\n")
+        archive.writestr(f"{info}/RECORD", "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD")))
 
 
-def _hash(text: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+def only_wheels(patch: pytest.MonkeyPatch, folder: Path, cache: Path) -> None:
+    """Let installers that start later reach the wheels in a folder, and nothing else."""
+    variables: dict[str, Any] = {"UV_FIND_LINKS": folder, "PIP_FIND_LINKS": folder, "UV_CACHE_DIR": cache}
+    variables |= dict.fromkeys(("UV_NO_INDEX", "UV_OFFLINE", "UV_NO_CONFIG", "PIP_NO_INDEX"), 1)
+    for name, value in variables.items():
+        patch.setenv(name, str(value))
 
 
 def client_of(agent: LocalAgent | ThreadedAgent) -> httpx.Client:
@@ -115,8 +123,9 @@ def client_at(url: str, token: str) -> httpx.Client:
 
 def check_answer(response: httpx.Response) -> None:
     """Assert that an answer is one that the contract has for its operation."""
-    item = DOCUMENT["paths"].get(template(response.request.url.raw_path.decode().partition("?")[0]), {})
-    operation = item.get(response.request.method.lower())
+    path = response.request.url.raw_path.decode().partition("?")[0]
+    templates = [known for known in PATHS if re.fullmatch(re.sub(r"\{[^}]*\}", "[^/]+", known), path)]
+    operation = DOCUMENT["paths"].get(templates[0] if templates else None, {}).get(response.request.method.lower())
     if operation is None:
         assert response.status_code in {404, 405}
         return
@@ -133,20 +142,28 @@ def check_answer(response: httpx.Response) -> None:
     jsonschema_rs.Draft202012Validator(schema, registry=SCHEMAS, validate_formats=True).validate(response.json())
 
 
-def template(path: str) -> str:
-    """The path of the contract that a path is an instance of; one without a parameter goes before one with."""
-    for known in sorted(DOCUMENT["paths"], key=lambda known: known.count("{")):
-        if re.fullmatch(re.sub(r"\{[^}]*\}", "[^/]+", known), path):
-            return str(known)
-    return path
-
-
 def create(http: httpx.Client, plugin: str, version: str = "1.0.0") -> dict[str, Any]:
     """Cache a release."""
     response = http.post("/plugin_releases/", json={"plugin": plugin, "version": version})
     assert response.status_code in {200, 201}, response.text
     release: dict[str, Any] = response.json()
     return release
+
+
+def publish(
+    http: httpx.Client, registry: Path, source: str, actions: Sequence[str] = ("run",), code: str = "ocr"
+) -> dict[str, Any]:
+    """Write a plugin of one module with some actions, and cache it."""
+    write_plugin(registry, code, {"plugin.py": source}, {name: f"plugin:{name}" for name in actions})
+    return create(http, code)
+
+
+def run(
+    http: httpx.Client, action: str = "run", params: dict[str, Any] | None = None, release: int | str = 1, **fields: Any
+) -> httpx.Response:
+    """Run an action of a release."""
+    body = {"action": action, "params": params or {}, **fields}
+    return http.post(f"/plugin_releases/{release}/run/", json=body)
 
 
 def run_source(
@@ -189,11 +206,6 @@ def detail(response: httpx.Response) -> Any:
     return response.json()["detail"]
 
 
-def as_json(body: bytes) -> Any:
-    """A body of JSON."""
-    return json.loads(body)
-
-
 def until(happened: Callable[[], object], seconds: float = 120) -> None:
     """Wait until something has happened, and fail if it does not."""
     limit = time.monotonic() + seconds
@@ -204,18 +216,12 @@ def until(happened: Callable[[], object], seconds: float = 120) -> None:
 
 def is_alive(process: int) -> bool:
     """Whether a process runs; one that has ended and waits for its parent to notice does not."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return not (PROC / "self").exists() or process in running()
+    return process in running()
 
 
 def group_of(process: int) -> set[int]:
-    """The processes that run in the group that a process leads, or just the leader where there is no /proc."""
-    if (PROC / "self").exists():
-        return {number for number, group in running().items() if group == process}
-    return {process} if is_alive(process) else set()
+    """The processes that run in the group that a process leads."""
+    return {number for number, group in running().items() if group == process}
 
 
 def running() -> dict[int, int]:
@@ -239,5 +245,5 @@ def url_of(process: subprocess.Popen[str]) -> str:
     """Where an agent listens, once it says so."""
     assert process.stdout is not None
     line = process.stdout.readline()
-    assert line.startswith(LISTENING), process.communicate()
-    return line.removeprefix(LISTENING).strip()
+    assert line.startswith("Agent listening on "), process.communicate()
+    return line.split()[-1]

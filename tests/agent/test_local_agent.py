@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -19,19 +18,8 @@ import pytest
 from synapse_local_agent import DataInUseError, Limits, LocalAgent, RegistryError, TokenError
 from synapse_local_agent.executor import RequirementsError
 
-from tests.agent.helpers import (
-    client_of,
-    create,
-    detail,
-    group_of,
-    is_alive,
-    process_in,
-    result_of,
-    run_source,
-    until,
-    write_plugin,
-    write_waiting_plugin,
-)
+from tests.agent import helpers
+from tests.agent.helpers import client_of, create, group_of, is_alive, result_of, run_source, until, write_plugin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,44 +36,34 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def process_of(agent: LocalAgent) -> int:
     """The agent's process, as an action of it sees it: its worker's guard's parent."""
-    source = """
-def run(params):
-    import os, pathlib
-    stat = pathlib.Path(f"/proc/{os.getppid()}/stat").read_text()
-    return int(stat.rpartition(")")[2].split()[1])
-"""
+    source = (
+        "import os\ndef run(params): return open(f'/proc/{os.getppid()}/stat').read().rpartition(')')[2].split()[1]"
+    )
     with client_of(agent) as http:
         return int(result_of(run_source(http, source)))
 
 
 def test_start_and_stop_leave_nothing(registry: Path, temporary: Path) -> None:
-    """An agent that was stopped leaves no thread, process, open file or folder behind, and can start again."""
+    """A stopped agent leaves no thread, process, file, port or folder behind, and can start again, but not twice."""
     agent = LocalAgent(registry)
+    agent.stop()
     threads, descriptors = set(threading.enumerate()), set(os.listdir("/dev/fd"))  # noqa: PTH208 - numbers, not paths
     for _ in range(2):
+        with pytest.raises(RuntimeError, match="not running"):
+            _ = agent.url
         with agent:
             assert len(list(temporary.iterdir())) == 1
+            with pytest.raises(RuntimeError, match="is running already"):
+                agent.start()
             process = process_of(agent)
             port = int(agent.url.rpartition(":")[2])
+        agent.stop()
         assert not is_alive(process)
         assert set(threading.enumerate()) <= threads
         assert set(os.listdir("/dev/fd")) <= descriptors  # noqa: PTH208 - numbers, not paths
         assert list(temporary.iterdir()) == []
         with socket.create_server(("127.0.0.1", port)):
             pass
-
-
-def test_start_twice_is_an_error_and_stop_twice_is_none(registry: Path) -> None:
-    """A running agent cannot be started; one that was stopped, or never started, can be stopped."""
-    agent = LocalAgent(registry)
-    agent.stop()
-    with pytest.raises(RuntimeError, match="not running"):
-        _ = agent.url
-    with agent, pytest.raises(RuntimeError, match="is running already"):
-        agent.start()
-    agent.stop()
-    with pytest.raises(RuntimeError, match="not running"):
-        _ = agent.url
 
 
 def test_each_agent_has_a_token_and_data_of_its_own(registry: Path, temporary: Path) -> None:
@@ -102,31 +80,27 @@ def test_each_agent_has_a_token_and_data_of_its_own(registry: Path, temporary: P
 
 def test_stop_ends_running_actions(registry: Path, tmp_path: Path) -> None:
     """A run in progress ends with the agent, its caller gets an answer, and its process is gone."""
-    write_waiting_plugin(registry)
-    params = {"started": str(tmp_path / "started"), "go": str(tmp_path / "never")}
     agent = LocalAgent(registry).start()
-    with client_of(agent) as http, ThreadPoolExecutor() as pool:
-        create(http, "waiting")
-        run = pool.submit(http.post, "/plugin_releases/1/run/", json={"action": "wait", "params": params})
-        process = process_in(tmp_path / "started")
+    with client_of(agent) as http, helpers.waiting_run(http, registry, tmp_path) as (process, answer):
         agent.stop()
         assert group_of(process) == set()
-        response = run.result()
-    assert (response.status_code, response.json()["error_type"]) == (500, "action_crashed")
-    assert detail(response) == "The agent was stopped during the run."
+        assert answer.result().json()["error_type"] == "action_crashed"
 
 
 def test_agent_ends_when_its_owner_is_killed(registry: Path, tmp_path: Path) -> None:
-    """An agent stops and removes its folder when its owner is killed, even if a fork of the owner lives on."""
+    """An agent outlives forks of its owner that stop it or exit, but not its owner, even if a fork of that lives on."""
     (tmp_path / "temporary").mkdir()
     source = """
-import os, signal, sys, time
+import os, signal, sys
 from synapse_local_agent import LocalAgent
 agent = LocalAgent(sys.argv[1]).start()
-fork = os.fork()
-if not fork:
-    signal.pause()
-print(agent.url, fork, flush=True)
+for stop in (agent.stop, sys.exit):
+    if not (fork := os.fork()):
+        stop()
+        os._exit(0)
+    assert os.waitpid(fork, 0)[1] == 0
+if fork := os.fork():
+    print(agent.url, fork, flush=True)
 signal.pause()
 """
     environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
@@ -143,40 +117,15 @@ signal.pause()
             os.kill(int(fork), signal.SIGKILL)
 
 
-def test_fork_of_the_owner_cannot_stop_the_agent(registry: Path) -> None:
-    """A fork of the owner that stops, or exits with, its copy of the agent leaves the owner's agent running."""
-    source = """
-import os, sys, urllib.request
-from synapse_local_agent import LocalAgent
-with LocalAgent(sys.argv[1]) as agent:
-    for stop in (agent.stop, sys.exit):
-        fork = os.fork()
-        if not fork:
-            stop()
-            os._exit(0)
-        assert os.waitpid(fork, 0)[1] == 0
-        print(urllib.request.urlopen(agent.url + "/health/").status)
-"""
-    command = [sys.executable, "-X", "dev", "-c", source, str(registry)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
-    assert (ended.stdout, ended.stderr) == ("200\n200\n", "")
-
-
-def test_agent_that_is_dropped_stops(registry: Path) -> None:
-    """An agent that nobody refers to any more stops."""
+def test_agent_that_is_dropped_stops(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that nobody refers to any more stops, also while time stands still in its owner."""
+    monkeypatch.setattr("time.monotonic", lambda: 0.0)
+    monkeypatch.setattr("time.time", lambda: 0.0)
     agent = LocalAgent(registry).start()
     process = process_of(agent)
     del agent
     gc.collect()
     assert not is_alive(process)
-
-
-def test_frozen_time_of_the_owner_does_not_matter(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An agent starts, answers and stops while time stands still in its owner."""
-    monkeypatch.setattr("time.monotonic", lambda: 0.0)
-    monkeypatch.setattr("time.time", lambda: 0.0)
-    with LocalAgent(registry) as agent:
-        assert httpx.get(f"{agent.url}/health/").status_code == 200
 
 
 def fail(*_: object, **__: object) -> Any:
@@ -185,13 +134,13 @@ def fail(*_: object, **__: object) -> Any:
     raise RequirementsError(msg)
 
 
-def test_what_keeps_it_from_starting_is_raised(registry: Path, tmp_path: Path, temporary: Path) -> None:
+def test_what_keeps_it_from_starting_is_raised(
+    registry: Path, tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An agent that cannot start raises the error with its class, in one line, and leaves nothing behind."""
     data = tmp_path / "data"
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        taken = listener.getsockname()[1]
-        with pytest.raises(OSError, match="in use"):
-            LocalAgent(registry, port=taken).start()
+    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(OSError, match="in use"):
+        LocalAgent(registry, port=listener.getsockname()[1]).start()
     with pytest.raises(RegistryError, match=f"{tmp_path}/nosuch is not a folder"):
         LocalAgent(tmp_path / "nosuch", data=data).start()
     with pytest.raises(RequirementsError, match="there is no cluster"):
@@ -199,44 +148,33 @@ def test_what_keeps_it_from_starting_is_raised(registry: Path, tmp_path: Path, t
     for token in ("", "a b", "tök", "a\n", "\x7f"):
         with pytest.raises(TokenError, match="ASCII"):
             LocalAgent(registry, data=data, token=token).start()
+    with LocalAgent(registry, data=tmp_path / "a" / "data") as agent:
+        with pytest.raises(DataInUseError, match="uses the data folder"):
+            LocalAgent(registry, data=tmp_path / "a" / "data").start()
+        assert httpx.get(f"{agent.url}/health/").status_code == 200
     write_plugin(registry, "fine", {})
     (write_plugin(registry, "ocr", {}) / "config.yaml").write_text("a: b: c\n")
     with pytest.raises(RegistryError) as caught:
         LocalAgent(registry, data=data).start()
     assert str(registry / "ocr" / "config.yaml") in str(caught.value)
     assert "\n" not in str(caught.value)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if not entry.endswith("site-packages")])
+    with pytest.raises(ImportError, match=r"pip install 'synapse-agent-sdk\[agent\]'"):
+        LocalAgent(registry, data=data).start()
     assert not data.exists()
     assert list(temporary.iterdir()) == []
 
 
-def test_data_folder_has_one_agent(registry: Path, tmp_path: Path) -> None:
-    """A data folder that another agent uses is an error, and free once that one has stopped."""
-    for _ in range(2):
-        with LocalAgent(registry, data=tmp_path / "a" / "data"):
-            assert stat.S_IMODE((tmp_path / "a" / "data").stat().st_mode) == 0o700
-            with pytest.raises(DataInUseError, match="uses the data folder"):
-                LocalAgent(registry, data=tmp_path / "a" / "data").start()
-
-
-def test_missing_packages_are_named(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the packages of the agent are not installed, the error says how to install them."""
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if not entry.endswith("site-packages")])
-    with pytest.raises(ImportError, match=r"pip install 'synapse-agent-sdk\[agent\]'"):
-        LocalAgent(registry).start()
-
-
 def test_options_reach_the_agent(registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Relative folders, limits, names and token are the agent's, also when its owner changes its current folder."""
-    write_plugin(registry, "ocr", {"plugin.py": "import sys\ndef run(params): return [sys.executable, 'x' * 100]"})
     monkeypatch.chdir(tmp_path)
     limits = Limits(max_result=50)
     with LocalAgent("registry", data="data", token="chosen", limits=limits, allowed_hosts=["agent.example"]) as agent:
         monkeypatch.chdir("/")
         assert agent.token == "chosen"
         with client_of(agent) as http:
-            create(http, "ocr")
-            response = http.post("/plugin_releases/1/run/", json={"action": "run"})
-            assert response.json()["error_type"] == "action_result_too_large"
+            helpers.publish(http, registry, "def run(params): return 'x' * 100")
+            assert helpers.run(http).json()["error_type"] == "action_result_too_large"
             for name, status in (("agent.example", 200), ("other.example", 400)):
                 assert httpx.get(f"{agent.url}/health/", headers={"Host": name}).status_code == status
     assert (tmp_path / "data" / "agent.sqlite").exists()

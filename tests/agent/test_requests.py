@@ -9,7 +9,7 @@ import httpx
 import pytest
 from synapse_local_agent import app
 
-from tests.agent.helpers import DOCUMENT, as_json, detail, raw_request, run_source
+from tests.agent.helpers import DOCUMENT, detail, raw_request, run_source
 
 if TYPE_CHECKING:
     from tests.threaded_agent import ThreadedAgent
@@ -21,53 +21,39 @@ RUN = "/plugin_releases/shared@1.0.0+lite/run/"
 DEBUG = "/plugin_releases/run_debug/"
 
 
-ELSEWHERE = [
-    ("GET", "/health"),
-    ("GET", "/plugin_releases/1/"),
-    ("POST", "/plugin_releases//run/"),
-    ("GET", "//health/"),
-    ("GET", "/plugin_releases/x/../../health/"),
-    ("GET", "/plugin_releases/%2e%2e/health/"),
-    ("GET", "/%68ealth/"),
-    ("GET", "/docs/../openapi.json"),
-    ("GET", "/"),
-    ("OPTIONS", "*"),
-]
+PATHS = ["/", "/health", "//health/", "/%68ealth/", "/plugin_releases/1/", "/docs/../openapi.json"]
+PATHS += ["/plugin_releases/x/../../health/", "/plugin_releases/%2e%2e/health/"]
+ELSEWHERE = [*(("GET", path) for path in PATHS), ("POST", "/plugin_releases//run/"), ("OPTIONS", "*")]
 
 
 def test_path_that_is_not_exact_is_not_found(agent: ThreadedAgent) -> None:
-    """A path that is not exactly one of the contract is 404, with a detail, and never a redirect."""
+    """A path that is not exactly one of the contract, or a lookup of odd bytes, is 404, and never a redirect."""
     for method, target in ELSEWHERE:
         status, headers, body = raw_request(agent, method, target)
         assert (status, headers["content-type"], "location" in headers) == (404, "application/json", False), target
-        assert as_json(body).keys() == {"detail"}
-
-
-def test_odd_lookup_is_not_found(agent: ThreadedAgent) -> None:
-    """A lookup of any bytes is one segment of the path, and 404 for each operation that takes one."""
+        assert json.loads(body).keys() == {"detail"}
+    typed = {**JSON, "Content-Length": "17"}
     for lookup in ("%00", "%zz", "%ff", "9" * 30, "a@", "%F0%9F%90%99@1", "..%2f..%2fhealth"):
-        for method, target in (("GET", lookup), ("DELETE", lookup), ("POST", f"{lookup}/run/")):
-            body = b'{"action": "run"}' if method == "POST" else None
-            headers = {**JSON, "Content-Length": str(len(body or b""))}
-            status, _, _ = raw_request(agent, method, f"/plugin_releases/{target}", headers, body)
-            assert status == 404, (method, target)
+        target = f"/plugin_releases/{lookup}"
+        statuses = [raw_request(agent, method, target)[0] for method in ("GET", "DELETE")]
+        statuses.append(raw_request(agent, "POST", f"{target}/run/", typed, b'{"action": "run"}')[0])
+        assert statuses == [404] * 3, lookup
     _, _, body = raw_request(agent, "GET", "/plugin_releases/%2e%2e%2fhealth%2f")
-    assert as_json(body) == {"detail": "There is no release ../health/."}
+    assert json.loads(body) == {"detail": "There is no release ../health/."}
 
 
 def test_other_method_is_not_allowed(agent: ThreadedAgent) -> None:
     """A method that the contract does not have for a path is 405 with a detail, and all that it has are named."""
     for method, target, allowed in (
-        ("HEAD", "/health/", ["GET"]),
-        ("OPTIONS", "/plugin_releases/", ["GET", "POST"]),
-        ("PATCH", "/plugin_releases/1", ["DELETE", "GET"]),
-        ("GET", DEBUG, ["POST"]),
-        ("BREW", "/health/", ["GET"]),
+        ("HEAD", "/health/", "GET"),
+        ("OPTIONS", "/plugin_releases/", "GET, POST"),
+        ("PATCH", "/plugin_releases/1", "DELETE, GET"),
+        ("BREW", DEBUG, "POST"),
     ):
         status, headers, body = raw_request(agent, method, target)
         assert (status, headers["content-type"]) == (405, "application/json"), (method, target)
-        assert method == "HEAD" or as_json(body).keys() == {"detail"}
-        assert sorted(headers["allow"].split(", ")) == allowed
+        assert method == "HEAD" or json.loads(body).keys() == {"detail"}
+        assert ", ".join(sorted(headers["allow"].split(", "))) == allowed
 
 
 @pytest.mark.parametrize("token", [None, b"", b"wrong", b"\xff", b"Bearer {}", b"{}x", b"{}, {}"], ids=repr)
@@ -90,79 +76,52 @@ def test_wrong_token_is_unauthorized(agent: ThreadedAgent, http: httpx.Client, t
     assert response.json().keys() == {"status", "version"}
 
 
-def test_media_type_must_be_json(http: httpx.Client) -> None:
-    """A body that is not declared as application/json is 415, whatever it holds; case and parameters do not matter."""
+NOT_JSON = [
+    *(b"", b"{", b'{"action": "run"} {}', b"\xff\xfe{\x00}\x00", b'\xef\xbb\xbf{"action": "run"}'),
+    *(b'{"action": "run", "params": {"x": %b}}' % x for x in (b"NaN", b'"\\ud800"', b"9" * 5000)),
+    b'{"action": "run", "params": {"x": %b}}' % (b"[" * 100_000 + b"]" * 100_000),
+]
+
+
+def test_body_must_be_json(agent: ThreadedAgent, http: httpx.Client) -> None:
+    """A body not declared as application/json is 415, one that is no JSON 400, and a large one 413, even unsent."""
     for path in (CREATE, RUN, DEBUG):
         for media_type in (None, "", "text/plain", "application/x-www-form-urlencoded", "*/*"):
             headers = {} if media_type is None else {"Content-Type": media_type}
             assert http.post(path, content=b"{}", headers=headers).status_code == 415, (path, media_type)
     odd = {"Content-Type": "Application/JSON; charset=utf-8"}
     assert http.post(RUN, content=b'{"action": "run"}', headers=odd).status_code == 200
-
-
-NOT_JSON = {
-    "empty": b"",
-    "cut off": b"{",
-    "more than one": b'{"action": "run"} {}',
-    "UTF-16": b"\xff\xfe{\x00}\x00",
-    "byte order mark": b'\xef\xbb\xbf{"action": "run"}',
-    "NaN": b'{"action": "run", "params": {"x": NaN}}',
-    "lone surrogate": b'{"action": "run", "params": {"x": "\\ud800"}}',
-    "huge number": b'{"action": "run", "params": {"x": ' + b"9" * 5000 + b"}}",
-    "deep": b'{"action": "run", "params": {"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}",
-}
-
-
-@pytest.mark.parametrize("body", NOT_JSON.values(), ids=NOT_JSON)
-def test_body_that_is_not_json_is_a_bad_request(http: httpx.Client, body: bytes) -> None:
-    """A body that is not JSON, or that no process could be given, is 400, and the agent says why."""
-    for path in (CREATE, RUN):
-        response = http.post(path, content=body, headers=JSON)
-        assert response.status_code == 400
-        assert detail(response).startswith("The body is not JSON: ")
-
-
-def test_body_that_is_too_large_is_refused(agent: ThreadedAgent, http: httpx.Client) -> None:
-    """A body is 413 before any of it is sent where its length is over the limit, or else once it has grown so far."""
-    headers = {**JSON, "Content-Length": str(app.MAX_BODY_BYTES + 1)}
-    status, _, body = raw_request(agent, "POST", CREATE, headers)
-    assert status == 413
-    assert as_json(body) == {"detail": f"The body is larger than {app.MAX_BODY_BYTES} bytes."}
-    megabyte = b" " * 2**20
-    chunks = (megabyte for _ in range(app.MAX_BODY_BYTES // 2**20 + 1))
+    for body in NOT_JSON:
+        for path in (CREATE, RUN):
+            response = http.post(path, content=body, headers=JSON)
+            assert response.status_code == 400, body[:50]
+            assert detail(response).startswith("The body is not JSON: ")
+    declared = {**JSON, "Content-Length": str(app.MAX_BODY_BYTES + 1)}
+    status, _, answer = raw_request(agent, "POST", CREATE, declared)
+    assert (status, json.loads(answer)["detail"]) == (413, f"The body is larger than {app.MAX_BODY_BYTES} bytes.")
+    chunks = (b" " * 2**20 for _ in range(app.MAX_BODY_BYTES // 2**20 + 1))
     assert http.post(CREATE, content=chunks, headers=JSON).status_code == 413
 
 
 INVALID: list[tuple[str, Any, list[Any], str]] = [
-    (RUN, {}, ["body"], "required"),
-    (RUN, None, ["body"], "type"),
+    *((RUN, body, ["body"], kind) for body, kind in (({}, "required"), (None, "type"))),
     (RUN, {"action": "run", "params": []}, ["body", "params"], "type"),
-    (RUN, {"action": "run", "requirements": ["numpy", 1]}, ["body", "requirements", 1], "type"),
-    (RUN, {"action": 10**400}, ["body", "action"], "type"),
+    (RUN, {"action": "run", "requirements": ["numpy", 10**400]}, ["body", "requirements", 1], "type"),
     (DEBUG, {"action": "a", "modules": {"m": 1}}, ["body", "modules", "m"], "type"),
-    (DEBUG, {"action": "a", "plugin_path": 1}, ["body", "plugin_path"], "type"),
     (CREATE, {"plugin": "", "version": "1"}, ["body", "plugin"], "minLength"),
     (CREATE, {"plugin": "a", "version": "1", "x": 1}, ["body"], "additionalProperties"),
 ]
 
 
-@pytest.mark.parametrize(("path", "body", "loc", "kind"), INVALID, ids=str)
-def test_invalid_body_is_unprocessable(http: httpx.Client, path: str, body: Any, loc: list[Any], kind: str) -> None:
-    """A body that is JSON but not what the contract describes is 422 and says where and what is wrong."""
-    response = http.post(path, content=json.dumps(body), headers=JSON)
-    assert response.status_code == 422
-    (issue,) = detail(response)
-    assert (issue["loc"], issue["type"]) == (loc, kind)
-    assert 0 < len(issue["msg"]) < 300
-
-
-def test_issues_are_bounded(http: httpx.Client) -> None:
-    """A body with ten thousand faults is answered with the first hundred."""
+def test_what_the_contract_forbids_is_unprocessable(http: httpx.Client) -> None:
+    """A body, a page or a key that the contract forbids is 422 with up to a hundred faults; unknown fields pass."""
+    for path, body, loc, kind in INVALID:
+        response = http.post(path, content=json.dumps(body), headers=JSON)
+        assert response.status_code == 422, body
+        (issue,) = detail(response)
+        assert (issue["loc"], issue["type"]) == (loc, kind)
+        assert 0 < len(issue["msg"]) < 300
     assert len(detail(http.post(RUN, json={"action": "run", "requirements": [1] * 10_000}))) == 100
-
-
-def test_bad_parameters_are_unprocessable(http: httpx.Client) -> None:
-    """A page or page size that is no number in its range, or a key that is no UUID, is 422 and named; nothing runs."""
     for query in ("page=0", "page=-1", "page=x", "page=", "page=1.5", "page_size=0", "page_size=1001"):
         response = http.get(f"/plugin_releases/?{query}")
         assert response.status_code == 422, query
@@ -171,15 +130,7 @@ def test_bad_parameters_are_unprocessable(http: httpx.Client) -> None:
         response = http.post(RUN, json={"action": "run"}, headers={"Idempotency-Key": key})
         assert response.status_code == 422, key
         assert detail(response)[0]["loc"] == ["header", "Idempotency-Key"]
-
-
-def test_further_headers_and_fields_are_taken(http: httpx.Client) -> None:
-    """A run takes the contract's headers, and ignores fields that nobody knows, since callers of old send them."""
-    headers = {
-        "Idempotency-Key": "7F3F0E0A-6f1c-4c6b-9d52-2a4d8c1b7e90",
-        "SYNAPSE-User": "Token user",
-        "SYNAPSE-Tenant": "Token tenant",
-    }
+    headers = {"Idempotency-Key": "7F3F0E0A-6f1c-4c6b-9d52-2a4d8c1b7e90", "SYNAPSE-User": "x", "SYNAPSE-Tenant": "y"}
     body = {"action": "run", "params": {"a": 1}, "legacy": True}
     assert http.post(RUN, json=body, headers=headers).json() == {"a": 1}
     assert run_source(http, "def run(params): return 1", legacy={"x": 1}).status_code == 200

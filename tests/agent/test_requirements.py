@@ -12,7 +12,8 @@ from synapse_local_agent import Limits
 from synapse_local_agent.environments import is_satisfied, required
 from synapse_local_agent.executor import RequirementsError
 
-from tests.agent.helpers import client_of, create, detail, result_of, run_source, until, wheel, write_plugin
+from tests.agent import helpers
+from tests.agent.helpers import client_of, detail, publish, result_of, run, run_source, until, write_plugin
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
@@ -30,23 +31,16 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "wheels"
     folder.mkdir()
     for version in ("1.0", "2.0"):
-        wheel(folder, "washer", version)
-    wheel(folder, "dryer", "1.0", "washer<2")
-    monkeypatch.setenv("UV_FIND_LINKS", str(folder))
-    for name in ("UV_NO_INDEX", "UV_OFFLINE", "UV_NO_CONFIG"):
-        monkeypatch.setenv(name, "1")
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+        helpers.wheel(folder, "washer", version)
+    helpers.wheel(folder, "dryer", "1.0", "washer<2")
+    helpers.only_wheels(monkeypatch, folder, tmp_path / "cache")
     return folder
 
 
 @pytest.fixture
 def installing(registry: Path, tmp_path: Path) -> Iterator[httpx.Client]:
     """A client of an agent that installs those wheels, and loads debug runs from the test's folder."""
-    limits = Limits(max_running=4)
-    with (
-        ThreadedAgent(registry, data=tmp_path / "data", limits=limits, debug_roots=[tmp_path]) as agent,
-        client_of(agent) as http,
-    ):
+    with ThreadedAgent(registry, data=tmp_path / "data", debug_roots=[tmp_path]) as agent, client_of(agent) as http:
         yield http
 
 
@@ -61,25 +55,29 @@ def environments(tmp_path: Path) -> list[Path]:
 
 
 def test_requirements_of_a_request_are_there(installing: httpx.Client, tmp_path: Path) -> None:
-    """An action finds what the request requires, with what that requires in turn, in one environment for each set."""
+    """An action finds what the request requires, in one environment for each set, or in that of the agent."""
     assert look(installing, ["washer"], "washer")[1] == {"washer": "2.0"}
     same = [["washer>=1", "dryer"], ["dryer", "Washer >= 1"], ["dryer", "washer>=1", "dryer"]]
     found = [look(installing, requirements, "washer", "dryer") for requirements in same]
     assert found == [[found[0][0], {"washer": "1.0", "dryer": "1.0"}]] * 3
-    assert len(environments(tmp_path)) == 2
     source = "import shutil, sys\ndef run(params): return shutil.which('washer-tool').startswith(sys.prefix)"
     assert result_of(run_source(installing, source, requirements=["washer"])) is True
+    assert result_of(run_source(installing, "def run(params): return 1", requirements=["httpx"])) == 1
+    assert len(environments(tmp_path)) == 2
+    for requirement in ("HTTPX>=0.1", "washer; python_version < '3'", "attrs>=1,!=2"):
+        assert is_satisfied(Requirement(requirement)), requirement
+    for requirement in ("washer", "httpx<0.1", "httpx[http2]", "httpx @ https://a.example/httpx.whl"):
+        assert not is_satisfied(Requirement(requirement)), requirement
 
 
 def test_requirements_of_a_release_and_of_a_request_add_up(installing: httpx.Client, registry: Path) -> None:
     """The release's requirements.txt holds for each of its runs, and for debug runs, with what the request adds."""
-    text = "# what it needs\n\nwasher  # any\nwasher<2\n"
-    write_plugin(registry, "ocr", {"plugin.py": LOOK, "requirements.txt": text})
-    create(installing, "ocr")
+    (registry / "ocr").mkdir()
+    (registry / "ocr" / "requirements.txt").write_text("# what it needs\n\nwasher  # any\nwasher<2\n")
+    publish(installing, registry, LOOK)
     processes = []
     for further, names in (([], ["washer"]), (["dryer"], ["washer", "dryer"]), ([], [])):
-        body = {"action": "run", "params": {"names": names}, "requirements": further}
-        _, versions, process = result_of(installing.post("/plugin_releases/1/run/", json=body))
+        _, versions, process = result_of(run(installing, params={"names": names}, requirements=further))
         assert versions == dict.fromkeys(names, "1.0")
         processes.append(process)
     assert processes[0] == processes[2] != processes[1]
@@ -87,19 +85,6 @@ def test_requirements_of_a_release_and_of_a_request_add_up(installing: httpx.Cli
     debug = {"action": "run", "plugin_path": str(registry / "ocr"), "params": {"names": ["washer"]}}
     answer = installing.post("/plugin_releases/run_debug/", json=debug)
     assert result_of(answer)[1] == {"washer": "2.0"}
-
-
-def test_environment_is_used_again_without_the_wheels(
-    wheels: Path, registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was installed once serves later runs and the next agent on that data, where nothing can be reached then."""
-    for _ in range(2):
-        with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
-            assert look(http, ["washer"], "washer")[1] == {"washer": "2.0"}
-            for file in wheels.iterdir():
-                file.unlink()
-            monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
-            assert look(http, ["washer"], "washer")[1] == {"washer": "2.0"}
 
 
 def test_environment_is_made_once(registry: Path, tmp_path: Path) -> None:
@@ -119,37 +104,21 @@ def test_environment_is_made_once(registry: Path, tmp_path: Path) -> None:
     assert len(environments(tmp_path)) == 1
 
 
-def test_what_the_agent_has_is_not_installed(installing: httpx.Client, tmp_path: Path) -> None:
-    """What the agent's own environment has, or what does not apply to its Python, needs no installing."""
-    for requirement in ("HTTPX>=0.1", "washer; python_version < '3'", "attrs>=1,!=2"):
-        assert is_satisfied(Requirement(requirement)), requirement
-    for requirement in ("washer", "httpx<0.1", "httpx[http2]", "httpx @ https://a.example/httpx.whl"):
-        assert not is_satisfied(Requirement(requirement)), requirement
-    assert result_of(run_source(installing, "def run(params): return 1", requirements=["httpx"])) == 1
-    assert environments(tmp_path) == []
-
-
 @pytest.mark.contract
 def test_requirements_that_cannot_be_had(installing: httpx.Client, tmp_path: Path) -> None:
     """A set that cannot be resolved is 422 requirements_failed with the resolver's last lines, and leaves nothing."""
-    for requirements, reason in (
-        (["washer==9"], "washer==9"),
-        (["nosuch-package"], "nosuch-package"),
-        (["washer==2.0", "dryer"], "dryer"),
-        (["washer==2.0", "dryer"], "dryer"),
-    ):
+    for requirements in (["washer==9"], ["nosuch-package"], ["washer==2.0", "dryer"], ["washer==2.0", "dryer"]):
         response = run_source(installing, "def run(params): return 1", requirements=requirements)
         assert (response.status_code, response.json()["error_type"]) == (422, "requirements_failed")
-        assert reason in detail(response)
+        assert requirements[-1] in detail(response)
         assert "cannot be installed" in detail(response)
-    left = [path.name for path in (tmp_path / "data" / "environments").iterdir()]
-    assert [name for name in left if not name.endswith(".lock")] == []
+    assert {path.suffix for path in (tmp_path / "data" / "environments").iterdir()} == {".lock"}
     assert list((tmp_path / "data" / "runs").iterdir()) == []
     assert look(installing, ["washer"], "washer")[1] == {"washer": "2.0"}
 
 
-OPTIONS = ["--index-url=http://127.0.0.1:1/", "-i x", "-r other.txt", "-e .", "--"]
-NO_REQUIREMENTS = [*OPTIONS, "", "washer ==", "./washer", "washer\n--index-url x", "washer --pre"]
+NO_REQUIREMENTS = ["--index-url=http://127.0.0.1:1/", "-r other.txt", "-e .", "--", "", "washer ==", "./washer"]
+NO_REQUIREMENTS += ["washer\n--index-url x", "washer --pre"]
 
 
 def test_entry_that_is_no_requirement_is_refused(installing: httpx.Client, registry: Path, tmp_path: Path) -> None:
@@ -164,50 +133,49 @@ def test_entry_that_is_no_requirement_is_refused(installing: httpx.Client, regis
     (tmp_path / "requirements.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(RequirementsError, match=r"requirements\.txt cannot be read"):
         required(tmp_path, [])
-    write_plugin(registry, "ocr", {"plugin.py": LOOK, "requirements.txt": "washer\n--index-url x\n"})
-    create(installing, "ocr")
-    response = installing.post("/plugin_releases/1/run/", json={"action": "run"})
-    assert (response.status_code, response.json()["error_type"]) == (422, "requirements_failed")
+    write_plugin(registry, "ocr", {"requirements.txt": "washer\n--index-url x\n"})
+    publish(installing, registry, LOOK)
+    assert run(installing).json()["error_type"] == "requirements_failed"
 
 
-def test_environment_that_is_damaged(installing: httpx.Client, tmp_path: Path) -> None:
-    """A half-made environment is made again; one whose Python is gone is a 503, since nothing ran."""
-    prefix = look(installing, ["washer"])[0]
-    (environment,) = environments(tmp_path)
-    partial = environment.with_suffix(".partial")
-    environment.rename(partial)
-    (partial / "bin" / "python").unlink()
-    assert look(installing, ["washer"], "washer") == [prefix, {"washer": "2.0"}]
-    assert not partial.exists()
-    (environment / "bin" / "python").unlink()
-    response = run_source(installing, LOOK, requirements=["washer"])
-    assert response.status_code == 503
-    assert "cannot be started" in detail(response)
-    assert result_of(run_source(installing, "def run(params): return 1")) == 1
-
-
-def test_environments_that_take_too_much_are_swept(registry: Path, tmp_path: Path) -> None:
-    """Where environments take more room than they may, those go that were not used for longest."""
+def test_environment_is_reused(wheels: Path, registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment serves later runs and agents without the wheels; a half-made one is made again, or is a 503."""
     with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+        prefix = look(http, ["washer"])[0]
+        (environment,) = environments(tmp_path)
+        partial = environment.with_suffix(".partial")
+        environment.rename(partial)
+        (partial / "bin" / "python").unlink()
+        assert look(http, ["washer"], "washer") == [prefix, {"washer": "2.0"}]
+        assert not partial.exists()
+    for file in wheels.iterdir():
+        file.unlink()
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
+    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
+        assert look(http, ["washer"], "washer") == [prefix, {"washer": "2.0"}]
+        (environment / "bin" / "python").unlink()
+        response = run_source(http, LOOK, requirements=["washer"])
+        assert (response.status_code, "cannot be started" in detail(response)) == (503, True)
+        assert result_of(run_source(http, "def run(params): return 1")) == 1
+
+
+def test_environments_are_swept(registry: Path, tmp_path: Path) -> None:
+    """Those go that were unused for too long, or longest where they take too much room, but none that is in use."""
+    data = tmp_path / "data"
+    with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         first, second = (look(http, [f"washer=={version}"])[0] for version in ("1.0", "2.0"))
         size = sum(int((path / "size").read_text()) for path in environments(tmp_path))
         look(http, ["washer==1.0"])
-    with ThreadedAgent(registry, data=tmp_path / "data", limits=Limits(keep_environments_size=size - 1)):
+    with ThreadedAgent(registry, data=data, limits=Limits(keep_environments_size=size - 1)):
         until(lambda: not Path(second).exists())
         assert Path(first).exists()
-
-
-def test_unused_environment_is_swept(registry: Path, tmp_path: Path) -> None:
-    """An environment goes that was not used for too long, but stays for as long as a process of it is kept."""
+    write_plugin(registry, "ocr", {"requirements.txt": "washer"})
     limits = Limits(keep_environments=0, sweep_interval=0.02)
-    write_plugin(registry, "ocr", {"plugin.py": LOOK, "requirements.txt": "washer"})
-    with ThreadedAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
-        create(http, "ocr")
-        body = {"action": "run"}
-        first = result_of(http.post("/plugin_releases/1/run/", json=body))
-        look(http, ["washer==1.0"])
-        until(lambda: len(environments(tmp_path)) == 1)
-        assert result_of(http.post("/plugin_releases/1/run/", json=body)) == first
+    with ThreadedAgent(registry, data=data, limits=limits) as agent, client_of(agent) as http:
+        publish(http, registry, LOOK)
+        found = result_of(run(http))
+        until(lambda: [str(path) for path in environments(tmp_path)] == [found[0]])
+        assert result_of(run(http)) == found
         assert http.delete("/plugin_releases/1").status_code == 204
         until(lambda: not environments(tmp_path))
         assert look(http, ["washer"], "washer")[1] == {"washer": "2.0"}

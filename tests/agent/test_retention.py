@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from synapse_local_agent import Limits
 
-from tests.agent.helpers import client_of, create, result_of, run_source, runs_of, until, write_plugin
+from tests.agent.helpers import client_of, publish, result_of, run, run_source, runs_of, until
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
@@ -19,23 +19,30 @@ if TYPE_CHECKING:
 
 
 def test_record_of_a_run(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """A run has a row with job, times, params, outcome and result, and a folder with its log, for its owner alone."""
-    write_plugin(registry, "ocr", {"plugin.py": "def run(params):\n    print('said')\n    return [params]"})
-    create(own_http, "ocr")
-    body = {"action": "run", "params": {"a": "문서"}, "job_id": "../../job"}
-    own_http.post("/plugin_releases/1/run/", json=body)
-    (row,) = runs_of(tmp_path / "data")
+    """Each run has a row with all that it was given and came to, and a folder with its own log, for its owner alone."""
+    source = "import subprocess\ndef run(params, context):\n    print('said')\n    subprocess.run(['echo', 'child'])\n"
+    source += "    return [params, (context.work_dir.parent / 'log').read_text()]"  # which can be followed
+    publish(own_http, registry, source)
+    for _ in range(2):
+        run(own_http, params={"a": "문서"}, job_id="../../job")
+    row, second = runs_of(tmp_path / "data")
     folder = tmp_path / "data" / "runs" / row["name"]
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
-    assert stat.S_IMODE((tmp_path / "data" / "runs.sqlite").stat().st_mode) == 0o600
-    assert (folder / "log").read_text() == "said\n"
+    for path, mode in ((folder, 0o700), (folder.parent, 0o700), (tmp_path / "data" / "runs.sqlite", 0o600)):
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+    for name in (row["name"], second["name"]):
+        assert (folder.parent / name / "log").read_text() == "said\nchild\n"
     assert json.loads(row["params"]) == {"a": "문서"}
-    assert json.loads(row["result"]) == [{"a": "문서"}]
+    assert json.loads(row["result"]) == [{"a": "문서"}, "said\nchild\n"]
     assert (row["job_id"], row["plugin"], row["version"], row["action"]) == ("../../job", "ocr", "1.0.0", "run")
     assert (row["outcome"], row["exit"]) == ("succeeded", None)
     assert row["started"] <= row["finished"]
-    assert row["size"] == 512 + len("said\n") + len(row["params"]) + len(row["result"].encode())
+    for failing in ("raise ValueError('no')", "os._exit(3)", "os.abort()"):
+        run_source(own_http, f"import os\ndef run(params): {failing}")
+    failed = runs_of(tmp_path / "data")[2:]
+    expected = [("action_failed", None), ("action_crashed", 3), ("action_crashed", -6)]
+    assert [(row["outcome"], row["exit"]) for row in failed] == expected
+    assert failed[0]["detail"].startswith("ValueError: no")
+    assert row["size"] == 512 + len("said\nchild\n") + len(row["params"]) + len(row["result"].encode())
 
 
 def test_large_params_and_results_are_files(own_http: httpx.Client, tmp_path: Path) -> None:
@@ -52,68 +59,28 @@ def test_large_params_and_results_are_files(own_http: httpx.Client, tmp_path: Pa
 
 def test_run_that_printed_nothing_has_no_folder(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
     """A run without output leaves no folder, be its process kept or not, and whatever it left in its work_dir."""
-    source = (
-        "def run(params, context):\n    folder = context.work_dir / 'some' / 'deep'\n    folder.mkdir(parents=True)\n"
-    )
+    source = "def run(params, context):\n    folder = context.work_dir / 'deep'\n    folder.mkdir()\n"
     source += "    (folder / 'file').write_text('x')\n    folder.chmod(0o500)\n    return str(context.work_dir)"
-    write_plugin(registry, "ocr", {"plugin.py": source})
-    create(own_http, "ocr")
+    publish(own_http, registry, source)
     for _ in range(2):
-        own_http.post("/plugin_releases/1/run/", json={"action": "run"})
+        run(own_http)
     work_dir = Path(result_of(run_source(own_http, source)))
     assert work_dir.parent.parent == tmp_path / "data" / "runs"
     assert len(runs_of(tmp_path / "data")) == 3
     assert list((tmp_path / "data" / "runs").iterdir()) == []
 
 
-def test_records_of_an_older_agent(registry: Path, tmp_path: Path) -> None:
-    """The records of an agent that had no params in its rows are kept, and new ones come beside them."""
-    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
-        run_source(http, "def run(params): return 1")
-    with closing(sqlite3.connect(tmp_path / "data" / "runs.sqlite")) as connection, connection:
-        connection.execute("ALTER TABLE runs DROP COLUMN params")
-        connection.execute("ALTER TABLE runs DROP COLUMN result")
-    with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
-        run_source(http, "def run(params): return 2")
-    assert [row["result"] for row in runs_of(tmp_path / "data")] == [None, "2"]
-
-
-def test_record_of_a_failure(own_http: httpx.Client, tmp_path: Path) -> None:
-    """The row of a run that failed or crashed has the kind of failure, its detail, and how the process ended."""
-    for body in ("raise ValueError('no')", "os._exit(3)", "os.abort()"):
-        run_source(own_http, f"import os\ndef run(params): {body}")
-    rows = runs_of(tmp_path / "data")
-    expected = [("action_failed", None), ("action_crashed", 3), ("action_crashed", -6)]
-    assert [(row["outcome"], row["exit"]) for row in rows] == expected
-    assert rows[0]["detail"].startswith("ValueError: no")
-
-
-def test_log_can_be_followed(own_http: httpx.Client, tmp_path: Path) -> None:
-    """What an action prints is in its log line by line while it runs."""
-    source = (
-        "import pathlib\ndef run(params):\n    print('line')\n    logs = pathlib.Path(params['runs']).glob('*/log')\n"
-    )
-    source += "    return [path.read_text() for path in logs]"
-    assert result_of(run_source(own_http, source, {"runs": str(tmp_path / "data" / "runs")})) == ["line\n"]
-
-
-def test_old_runs_are_swept(registry: Path, tmp_path: Path) -> None:
-    """Records of runs go once they are older than they are kept, folder and row."""
-    limits = Limits(keep_runs=0.2, sweep_interval=0.02)
-    with ThreadedAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
-        assert result_of(run_source(http, "def run(params): print(1)")) is None
-        until(lambda: not list((tmp_path / "data" / "runs").iterdir()) and not runs_of(tmp_path / "data"))
-
-
-def test_runs_that_take_too_much_are_swept(registry: Path, tmp_path: Path) -> None:
-    """Where the records take more room than they may, the oldest go."""
+def test_runs_are_swept(registry: Path, tmp_path: Path) -> None:
+    """Where the records take more room than they may, the oldest go, and all once they are older than they are kept."""
+    data = tmp_path / "data"
     limits = Limits(keep_runs_size=25_000, sweep_interval=0.02)
-    source = "def run(params): print('x' * 9_999)"
-    with ThreadedAgent(registry, data=tmp_path / "data", limits=limits) as agent, client_of(agent) as http:
+    with ThreadedAgent(registry, data=data, limits=limits) as agent, client_of(agent) as http:
         for number in range(4):
-            run_source(http, source, job_id=str(number))
-        until(lambda: len(list((tmp_path / "data" / "runs").iterdir())) <= 2)
-        until(lambda: [row["job_id"] for row in runs_of(tmp_path / "data")] == ["2", "3"])
+            run_source(http, "def run(params): print('x' * 9_999)", job_id=str(number))
+        until(lambda: len(list((data / "runs").iterdir())) <= 2)
+        until(lambda: [row["job_id"] for row in runs_of(data)] == ["2", "3"])
+    with ThreadedAgent(registry, data=data, limits=Limits(keep_runs=0.2, sweep_interval=0.02)):
+        until(lambda: not list((data / "runs").iterdir()) and not runs_of(data))
 
 
 def test_run_that_goes_on_is_not_swept(registry: Path, tmp_path: Path) -> None:
@@ -125,8 +92,8 @@ def test_run_that_goes_on_is_not_swept(registry: Path, tmp_path: Path) -> None:
         assert result_of(run_source(http, source)) == 1
 
 
-def test_next_agent_finishes_what_was_left(registry: Path, tmp_path: Path) -> None:
-    """A run whose agent was killed is recorded as crashed by the next one, which removes its work_dir too."""
+def test_records_that_an_agent_left(registry: Path, tmp_path: Path) -> None:
+    """An agent keeps what an older one recorded, and records the runs of one that was killed as crashed."""
     data = tmp_path / "data"
     with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         run_source(http, "def run(params): print(1)")
@@ -135,7 +102,11 @@ def test_next_agent_finishes_what_was_left(registry: Path, tmp_path: Path) -> No
     work_dir.mkdir()
     with closing(sqlite3.connect(data / "runs.sqlite")) as connection, connection:
         connection.execute("UPDATE runs SET finished = NULL, outcome = NULL")  # as it stood during the run
-    with ThreadedAgent(registry, data=data):
-        (row,) = runs_of(data)
-    assert (row["outcome"], row["finished"] is not None) == ("action_crashed", True)
+        for column in ("params", "result"):  # which there were not at first
+            connection.execute(f"ALTER TABLE runs DROP COLUMN {column}")
+    with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
+        run_source(http, "def run(params): return 2")
+    left, new = runs_of(data)
+    assert (left["outcome"], left["finished"] is not None, left["result"]) == ("action_crashed", True, None)
+    assert (new["outcome"], new["result"]) == ("succeeded", "2")
     assert not work_dir.exists()

@@ -7,7 +7,7 @@ import logging
 import re
 import socket
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from synapse_local_agent import HostError, app
 from synapse_local_agent.hosts import allowed, is_allowed
 from synapse_local_agent.protocol import PatientProtocol
 
-from tests.agent.helpers import client_of, detail, raw_request, run_source, until
+from tests.agent.helpers import detail, raw_request, run_source, until
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what is tested is that it is refused
 MOMENT = 0.05
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 HEALTH = b"GET /health/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
 
@@ -41,26 +42,18 @@ def post(agent: ThreadedAgent, path: str, body: bytes, length: int | None = None
     return head.encode() + body
 
 
-def is_dropped(connection: socket.socket, part: bytes) -> bool:
-    """Whether the agent closes a connection over which a part is sent again and again."""
-    limit = time.monotonic() + 30
-    while time.monotonic() < limit:
-        try:
-            connection.sendall(part)
-        except ConnectionError:
-            return True
-        time.sleep(0.02)
-    return False
+def wait_until_dropped(connection: socket.socket, part: bytes) -> None:
+    """Send a part again and again, until the agent closes the connection."""
+    with suppress(ConnectionError):
+        until(lambda: connection.sendall(part))
 
 
 def received(connection: socket.socket) -> bytes:
     """All that arrives until the agent closes the connection, however it does."""
     content = b""
-    try:
+    with suppress(ConnectionError):
         while part := connection.recv(65536):
             content += part
-    except ConnectionError:
-        pass
     return content
 
 
@@ -73,59 +66,13 @@ def status_of(connection: socket.socket) -> int:
 
 
 @pytest.mark.contract
-@pytest.mark.parametrize("path", ["/health/", "/plugin_releases/", "/docs", "/openapi.json", "/nosuch"])
-def test_other_names_are_refused(agent: ThreadedAgent, path: str) -> None:
-    """A request that calls the agent by another name is 400 on every path, so no web page reaches it by its own."""
-    for host in ("evil.example", "localhost.evil.example:8600", "127.0.0.1.evil.example", ""):
-        response = httpx.get(f"{agent.url}{path}", headers={"Host": host, "Authorization": agent.token})
-        assert response.status_code == 400, host
-        assert "--allowed-host" in detail(response)
-
-
-def test_names_in_a_header() -> None:
-    """A name is taken with whatever port, and in whatever case; what is no name with a port is none of the agent's."""
-    names = {"127.0.0.1", "localhost", "::1", "x"}
-    for header in ("127.0.0.1", "LocalHost:1", "[::1]:8600"):
-        assert is_allowed(header, names), header
-    for header in ("", "[", 'a b"', "x:99999999", "user:secret@x", "127.0.0.1?y#z", "127.0.0.1/", "\\", "localhost:"):
-        assert not is_allowed(header, names), header
-
-
-def test_allowed_names_are_let_in(registry: Path) -> None:
-    """A name that the agent was told of is taken, in whatever case."""
-    with ThreadedAgent(registry, allowed_hosts=["Agent.Example"]) as agent, client_of(agent) as http:
-        assert http.get("/plugin_releases/", headers={"Host": "agent.example:1"}).status_code == 200
-        assert http.get("/plugin_releases/", headers={"Host": "other.example"}).status_code == 400
-
-
-def test_names_of_an_agent() -> None:
-    """An agent answers to loopback's names, to the address it listens on, and to what it is told."""
-    hosts: list[tuple[str, list[str], set[str]]] = [
-        ("localhost", [], set()),
-        ("127.8.8.8", [], {"127.8.8.8"}),
-        ("192.0.2.7", ["a.example"], {"192.0.2.7", "a.example"}),
-        (EVERYWHERE, ["a.example"], {"a.example"}),
-        ("::", ["[2001:db8::1]"], {"2001:db8::1"}),
-    ]
-    for host, further, expected in hosts:
-        assert allowed(host, further, has_token=True) == {"localhost", "127.0.0.1", "::1"} | expected, host
-
-
-def test_listening_beyond_this_machine_needs_a_token_and_a_name(registry: Path, tmp_path: Path) -> None:
-    """Where others can reach the agent it needs a token of its user's choice, and on all addresses a name."""
-    for host in (EVERYWHERE, "::", "192.0.2.7", "agent.example", ""):
-        with pytest.raises(HostError, match="choose a token"):
-            allowed(host, ["agent.example"], has_token=False)
-    for host in (EVERYWHERE, "::", ""):
-        with pytest.raises(HostError, match="--allowed-host"):
-            allowed(host, [], has_token=True)
-    with pytest.raises(HostError):
-        ThreadedAgent(registry, data=tmp_path / "data", host=EVERYWHERE).start()
-    assert not (tmp_path / "data").exists()
-
-
-def test_no_page_of_another_origin_is_let_in(agent: ThreadedAgent) -> None:
-    """A browser's question whether another origin may call is answered with no, and no answer says otherwise."""
+def test_other_names_are_refused(agent: ThreadedAgent) -> None:
+    """A request by another name is 400 on every path, and one of another origin is not let in, so no web page is."""
+    for path in ("/health/", "/plugin_releases/", "/docs", "/openapi.json", "/nosuch"):
+        for host in ("evil.example", "localhost.evil.example:8600", "127.0.0.1.evil.example", ""):
+            response = httpx.get(f"{agent.url}{path}", headers={"Host": host, "Authorization": agent.token})
+            assert response.status_code == 400, (path, host)
+            assert "--allowed-host" in detail(response)
     headers = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
     for method, expected in (("OPTIONS", 405), ("GET", 200)):
         status, answered, _ = raw_request(agent, method, "/plugin_releases/", headers)
@@ -133,8 +80,38 @@ def test_no_page_of_another_origin_is_let_in(agent: ThreadedAgent) -> None:
         assert not [name for name in answered if name.startswith("access-control-")]
 
 
-def test_slow_headers_are_given_up(agent: ThreadedAgent, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that does not finish its headers is dropped, silent or steady, at its first request or a further one."""
+def test_names_of_an_agent() -> None:
+    """An agent answers to loopback's names, its address, and what it is told, in any case and with whatever port."""
+    for header in ("127.0.0.1", "LocalHost:1", "[::1]:8600"):
+        assert is_allowed(header, LOOPBACK), header
+    for header in ("", "[", 'a b"', "localhost:99999999", "user:secret@localhost", "127.0.0.1?y#z", "127.0.0.1/", "\\"):
+        assert not is_allowed(header, LOOPBACK), header
+    hosts: list[tuple[str, list[str], set[str]]] = [
+        ("localhost", [], set()),
+        ("127.8.8.8", [], {"127.8.8.8"}),
+        ("192.0.2.7", ["A.Example"], {"192.0.2.7", "a.example"}),
+        (EVERYWHERE, ["a.example"], {"a.example"}),
+        ("::", ["[2001:db8::1]"], {"2001:db8::1"}),
+    ]
+    for host, further, expected in hosts:
+        assert allowed(host, further, has_token=True) == LOOPBACK | expected, host
+
+
+def test_listening_beyond_this_machine_needs_a_token_and_a_name(registry: Path, tmp_path: Path) -> None:
+    """Where others can reach the agent it needs a token of its user's choice, and on all addresses a name."""
+    for host in (EVERYWHERE, "::", "192.0.2.7", "agent.example", ""):
+        with pytest.raises(HostError, match="choose a token"):
+            allowed(host, ["agent.example"], has_token=False)
+        if host not in {"192.0.2.7", "agent.example"}:
+            with pytest.raises(HostError, match="--allowed-host"):
+                allowed(host, [], has_token=True)
+    with pytest.raises(HostError):
+        ThreadedAgent(registry, data=tmp_path / "data", host=EVERYWHERE).start()
+    assert not (tmp_path / "data").exists()
+
+
+def test_slow_requests_are_given_up(agent: ThreadedAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that does not finish its headers or body is dropped, silent or steady, at any request."""
     with connect(agent) as further:
         further.sendall(HEALTH + b"\r\n")
         assert status_of(further) == 200
@@ -144,24 +121,18 @@ def test_slow_headers_are_given_up(agent: ThreadedAgent, monkeypatch: pytest.Mon
         with connect(agent) as silent:
             assert received(silent) == b""
         with connect(agent) as slow:
-            assert is_dropped(slow, b"x: y\r\n")
-
-
-def test_slow_body_is_given_up(agent: ThreadedAgent, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that does not finish its body in time is dropped, however steadily it sends."""
+            wait_until_dropped(slow, b"x: y\r\n")
+    monkeypatch.undo()
     monkeypatch.setattr(PatientProtocol, "body_seconds", MOMENT)
     with connect(agent) as connection:
         connection.sendall(post(agent, "/plugin_releases/", b"", 100_000))
-        assert is_dropped(connection, b" ")
+        wait_until_dropped(connection, b" ")
 
 
 def test_patience_is_for_clients_not_for_actions(agent: ThreadedAgent, monkeypatch: pytest.MonkeyPatch) -> None:
     """An action takes the time that it takes, and a connection that is used again is not dropped in between."""
-    body = {
-        "action": "run",
-        "config": {"actions": {"run": {"entrypoint": "m:run"}}},
-        "modules": {"m": f"import time\ndef run(params): time.sleep({4 * MOMENT})"},
-    }
+    modules = {"m": f"import time\ndef run(params): time.sleep({4 * MOMENT})"}
+    body = {"action": "run", "config": {"actions": {"run": {"entrypoint": "m:run"}}}, "modules": modules}
     with connect(agent) as connection:
         connection.sendall(HEALTH + b"\r\n")
         assert status_of(connection) == 200
@@ -174,24 +145,26 @@ def test_patience_is_for_clients_not_for_actions(agent: ThreadedAgent, monkeypat
         assert status_of(connection) == 200
 
 
-@pytest.mark.parametrize(("token", "status"), [("wrong", 401), (None, 413)])
-def test_refusal_arrives_before_the_body_is_sent(
-    agent: ThreadedAgent, monkeypatch: pytest.MonkeyPatch, token: str | None, status: int
-) -> None:
-    """What is refused unread is answered at once; what is still sent is thrown away, and then the client is dropped."""
-    with connect(agent) as connection:
-        connection.sendall(post(agent, "/plugin_releases/", b" " * 2**20, app.MAX_BODY_BYTES + 1, token))
-        assert status_of(connection) == status
-        monkeypatch.setattr(PatientProtocol, "linger_seconds", MOMENT)
-        assert is_dropped(connection, b" " * 1000)
-
-
-def test_refusal_with_a_body_keeps_the_connection(agent: ThreadedAgent) -> None:
-    """A refusal whose body arrives whole leaves a connection that serves the next request."""
-    with connect(agent) as connection:
+def test_refusal_arrives_before_the_body_is_sent(agent: ThreadedAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is refused unread, or is no HTTP, is answered at once; what is still sent is thrown away for a while."""
+    for token, status in (("wrong", 401), (None, 413)):
+        with connect(agent) as connection:
+            connection.sendall(post(agent, "/plugin_releases/", b" " * 2**20, app.MAX_BODY_BYTES + 1, token))
+            assert status_of(connection) == status
+            with monkeypatch.context() as patch:
+                patch.setattr(PatientProtocol, "linger_seconds", MOMENT)
+                wait_until_dropped(connection, b" " * 1000)
+    with connect(agent) as connection:  # which stays where the body arrives whole
         connection.sendall(post(agent, "/plugin_releases/", b" " * 300_000, token="wrong"))
         connection.sendall(HEALTH + b"Connection: close\r\n\r\n")
         assert re.findall(rb"HTTP/1.1 (\d+)", received(connection)) == [b"401", b"200"]
+    for request in (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: dZ=\r\n\r\n", b"\x00\xff\r\n\r\n"):
+        with connect(agent) as connection:
+            connection.sendall(request)
+            head, _, body = received(connection).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert b"content-type: application/json" in head.lower()
+        assert json.loads(body).keys() == {"detail"}
 
 
 def test_access_log(agent: ThreadedAgent, http: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
@@ -209,14 +182,3 @@ def test_access_log(agent: ThreadedAgent, http: httpx.Client, caplog: pytest.Log
         "GET /plugin_releases/ 401 0.1 ms",
     ]
     assert agent.token not in caplog.text
-
-
-def test_what_is_no_http_is_refused_in_json(agent: ThreadedAgent) -> None:
-    """What is no HTTP is answered with 400, in the form of every other error, and the connection is closed."""
-    for request in (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: dZ=\r\n\r\n", b"\x00\xff\r\n\r\n"):
-        with connect(agent) as connection:
-            connection.sendall(request)
-            head, _, body = received(connection).partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 400 ")
-        assert b"content-type: application/json" in head.lower()
-        assert json.loads(body).keys() == {"detail"}
