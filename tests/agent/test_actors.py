@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from synapse_local_agent import Limits
-from synapse_local_agent.cluster.actor import NEW_SECONDS, PREFIX, sweep
-from synapse_local_agent.lock import Lock
+from synapse_local_agent.ray.actor import NEW_SECONDS, PREFIX, sweep
+from synapse_local_agent.releases.data_lock import Lock
 
 pytest.importorskip("ray", reason="Ray is not installed: make test-heavy installs it")
 
-from synapse_local_agent.cluster import actors
+from synapse_local_agent.ray import actors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -26,7 +26,7 @@ A: Any = ("a", (), "")
 B: Any = ("b", (), "")
 
 
-class Held(actors.Held):
+class ActorHandle(actors.ActorHandle):
     """Stands for an actor."""
 
     def __init__(self, *, is_there: bool = True) -> None:
@@ -43,11 +43,11 @@ class Held(actors.Held):
         self.ended.set()
 
 
-def making(*steps: asyncio.Future[Held]) -> Callable[[], Coroutine[Any, Any, Held]]:
+def making(*steps: asyncio.Future[ActorHandle]) -> Callable[[], Coroutine[Any, Any, ActorHandle]]:
     """Makes what each future comes to in turn, and waits for ever after the last."""
     left = list(steps)
 
-    async def make() -> Held:
+    async def make() -> ActorHandle:
         return await (left.pop(0) if left else asyncio.get_running_loop().create_future())
 
     return make
@@ -77,7 +77,7 @@ def test_one_that_fails_leaves_nobody_waiting() -> None:
         pool, make = actors.Actors(Limits()), making(first, second)
         asked = [asyncio.create_task(pool.take(A, make, room)) for _ in range(2)]
         await settle()
-        held = Held()
+        held = ActorHandle()
         second.set_result(held)
         assert await asked[0] is held
         first.set_exception(ValueError("no"))
@@ -92,7 +92,7 @@ def test_actor_of_a_run_that_was_cancelled_goes_to_the_next() -> None:
 
     async def scenario() -> None:
         made, new = (asyncio.get_running_loop().create_future() for _ in range(2))
-        pool, held, gone = actors.Actors(Limits()), Held(), Held(is_there=False)
+        pool, held, gone = actors.Actors(Limits()), ActorHandle(), ActorHandle(is_there=False)
         asked = asyncio.create_task(pool.take(A, making(made), room))
         await settle()
         pool.give(A, held)
@@ -102,7 +102,7 @@ def test_actor_of_a_run_that_was_cancelled_goes_to_the_next() -> None:
         assert made.cancelled()
         assert await pool.take(A, making(), room) is held
         pool.give(A, gone)
-        new.set_result(Held())
+        new.set_result(ActorHandle())
         assert await pool.take(A, making(new), room) is new.result()
         assert gone.ended.is_set()
 
@@ -114,7 +114,7 @@ def test_idle_actor_ends_for_want_of_room_alone(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(actors, "CROWDED_SECONDS", 0.01)
 
     async def scenario() -> None:
-        idle, pool = Held(), actors.Actors(Limits())
+        idle, pool = ActorHandle(), actors.Actors(Limits())
         answers = [True, True, False]
         seen: list[bool] = []
 
@@ -137,7 +137,7 @@ def test_busy_release_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actors, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + clock.ahead))
 
     async def scenario() -> None:
-        busy, pool = [Held(), Held()], actors.Actors(Limits())
+        busy, pool = [ActorHandle(), ActorHandle()], actors.Actors(Limits())
         waiting = [asyncio.create_task(pool.take(kind, making(), room)) for kind in (B, A, A)]
         await settle()
         clock.ahead = actors.FAIR_SECONDS + 1

@@ -11,8 +11,10 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from synapse_local_agent import RegistryError, archives, sources
-from synapse_local_agent import registry as plugins
+from synapse_local_agent import RegistryError
+from synapse_local_agent.releases import archives
+from synapse_local_agent.releases import registry as plugins
+from synapse_local_agent.releases.plugin_files import copy, digest
 
 from tests.agent.helpers import create, detail, result_of
 from tests.threaded_agent import ThreadedAgent
@@ -49,7 +51,7 @@ def write_archive(path: Path, *entries: tuple[zipfile.ZipInfo, str], folder: str
 def cache(path: Path) -> None:
     """Read and copy the plugin in an archive or a folder."""
     plugins.read_plugin(path)
-    sources.copy(path, path.with_suffix(".copy"))
+    copy(path, path.with_suffix(".copy"))
 
 
 def refusal(path: Path) -> str:
@@ -79,7 +81,7 @@ def test_archive_is_cached_and_runs(own_http: httpx.Client, registry: Path, tmp_
     assert files["link.py"].read_text() == PLUGIN["plugin.py"]
     assert stat.S_IMODE(files["tool.sh"].stat().st_mode) == 0o555
     assert stat.S_IMODE(files["plugin.py"].stat().st_mode) == 0o444
-    assert sources.digest(registry / "ocr.zip") == sources.digest(kept) == kept.name
+    assert digest(registry / "ocr.zip") == digest(kept) == kept.name
 
 
 def test_archive_that_could_do_harm_is_refused(own_http: httpx.Client, registry: Path) -> None:
@@ -188,7 +190,7 @@ def test_damaged_archive_is_refused_or_whole(tmp_path: Path, changes: list[tuple
     path.write_bytes(content)
     target = tmp_path / "target"
     try:
-        sources.copy(path, target)
+        copy(path, target)
     except RegistryError:
         pass
     finally:

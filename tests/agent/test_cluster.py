@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from synapse_local_agent import Limits
-from synapse_local_agent.cluster.executor import OnRay
+from synapse_local_agent.ray.executor import OnRay
 
 from tests.agent.helpers import (
     PROC,

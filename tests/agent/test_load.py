@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from synapse_local_agent import Limits, watch
+from synapse_local_agent import Limits
+from synapse_local_agent.processes import monitor as watch
 
 from tests.agent.helpers import client_at, client_of, create, result_of, runs_of, until, write_plugin
 from tests.agent.test_outcomes import ENDLESS, EXCESS, HEAD, SAYS_SO, Impatient

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from synapse_sdk.cli import completion
+from synapse_agent_sdk.cli import completion
 
 from tests.wire.faults import silence
 

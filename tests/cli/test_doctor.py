@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import synapse_sdk
-from synapse_sdk import _program
-from synapse_sdk.cli import doctor
-from synapse_sdk.cli.profiles import Config, Connection
+from synapse_agent_sdk import _program
+from synapse_agent_sdk.cli import doctor
+from synapse_agent_sdk.cli.profiles import Config, Connection
 
 from tests.cli.conftest import SECONDS
 from tests.wire.faults import body, page, reply
@@ -49,7 +49,7 @@ def test_wrong_token(call: Run) -> None:
     """A token that is refused is found, with where it came from."""
     found = findings(call, 1, SYNAPSE_AGENT_TOKEN="secret-1-wrong")
     assert (found["agent"]["state"], found["token"]["state"]) == ("ok", "wrong")
-    assert "SYNAPSE_AGENT_TOKEN" in found["token"]["todo"]
+    assert "SYNAPSE_AGENT_TOKEN" in found["token"]["fix"]
 
 
 @pytest.mark.parametrize(
@@ -64,15 +64,15 @@ def test_wrong_url(call: Run, url: str | None, check: str, expected: str) -> Non
     """A URL that is missing, none, or leads nowhere is found, and what leans on it is not looked at."""
     found = findings(call, 1, SYNAPSE_AGENT_URL=url)
     assert found[check]["state"] == "wrong"
-    assert expected in found[check]["todo"]
+    assert expected in found[check]["fix"]
     assert check == "url" or found[check]["found"] == "The agent cannot be reached: Connection refused"
-    assert found["token"] == {"check": "token", "state": "skipped", "found": SKIPPED, "todo": ""}
+    assert found["token"] == {"check": "token", "state": "skipped", "found": SKIPPED, "fix": ""}
 
 
 def test_page_that_is_no_agent(call: Run, open_server: OpenServer) -> None:
     """A server that is no agent is found to be none."""
     found = findings(call, 1, SYNAPSE_AGENT_URL=open_server(PAGE).url)
-    assert (found["agent"]["state"], "URL of an agent?" in found["agent"]["todo"]) == ("wrong", True)
+    assert (found["agent"]["state"], "URL of an agent?" in found["agent"]["fix"]) == ("wrong", True)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_versions_of_contracts() -> None:
     ):
         found = doctor.contract({"info": {"version": theirs}}, ours)
         assert found.state == state
-        assert said in f"{found.found} {found.todo}"
+        assert said in f"{found.found} {found.fix}"
 
 
 def test_proxies(call: Run) -> None:
@@ -115,7 +115,7 @@ def test_proxies(call: Run) -> None:
     direct: dict[str, Any] = {"NO_PROXY": None, "no_proxy": None}
     found = findings(call, 1, HTTP_PROXY="http://user:secret-1@10.0.0.1:3128", **direct)["proxy"]
     assert found["found"].startswith("http://10.0.0.1:3128 for 127.0.0.1")
-    assert found["todo"] == "export NO_PROXY=127.0.0.1"
+    assert found["fix"] == "export NO_PROXY=127.0.0.1"
     assert findings(call, 1, HTTP_PROXY="http://[::1", **direct)["proxy"]["state"] == "wrong"
     assert findings(call, 0, HTTP_PROXY="http://10.0.0.1:3128", NO_PROXY="127.0.0.1")["proxy"]["found"] == "none"
     for url in ("http://agents.example.com", "http://localhost:8600"):
@@ -130,7 +130,7 @@ def test_broken_settings(call: Run, tmp_path: Path) -> None:
     file.write_text("[profiles.local]\ntoken = 'secret-1'\n")
     file.chmod(0o644)
     found = findings(call, 1)
-    assert (found["settings"]["state"], found["settings"]["todo"]) == ("wrong", f"chmod 600 {file}")
+    assert (found["settings"]["state"], found["settings"]["fix"]) == ("wrong", f"chmod 600 {file}")
     assert found["agent"]["state"] == "skipped"
 
 
@@ -139,7 +139,7 @@ def test_what_else_is_found(tmp_path: Path) -> None:
     (tmp_path / "synapse_sdk-1.0.0.dist-info").mkdir()
     found = doctor.packages([str(tmp_path)])
     assert (found.state, str(tmp_path) in found.found) == ("wrong", True)
-    assert found.todo.startswith("pip uninstall -y synapse-sdk synapse-agent-sdk && pip install")
+    assert found.fix.startswith("pip uninstall -y synapse-sdk synapse-agent-sdk && pip install")
     states = [doctor.agent(health, 1).state for health in ({"status": "degraded"}, {"status": "up"}, {})]
     assert states == ["note", "ok", "ok"]
     config = Config(tmp_path / "config.toml", {}, is_there=True)

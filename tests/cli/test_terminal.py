@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from synapse_sdk.cli import output
-from synapse_sdk.clients.agent import AgentClient
+from synapse_agent_sdk import AgentClient
+from synapse_agent_sdk.cli import output
 
 from tests.wire.faults import page, reply
 

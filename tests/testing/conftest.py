@@ -9,4 +9,4 @@ import pytest
 def only_our_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pytest's other plugins that are installed here take seconds to import, in each project that is run."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setenv("PYTEST_PLUGINS", "synapse_sdk.testing.plugin")
+    monkeypatch.setenv("PYTEST_PLUGINS", "synapse_agent_sdk.testing.plugin")

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from synapse_sdk.testing import faults
+from synapse_agent_sdk.testing import faults
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 pytest_plugins = ["pytester"]

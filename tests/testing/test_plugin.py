@@ -31,8 +31,8 @@ import threading
 import time
 import pytest
 from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
-from synapse_sdk.testing.faults import *
+from synapse_agent_sdk import AgentClient, AsyncAgentClient
+from synapse_agent_sdk.testing.faults import *
 
 def alone(agent, **options):
     return AgentClient(agent.url, agent.token, user_token="", tenant="", trust_env=False, **options)
@@ -66,11 +66,11 @@ def imported(program: str) -> set[str]:
 
 def test_unused_it_costs_next_to_nothing() -> None:
     """What pytest imports in every project brings no client and no agent, and a client nothing that is for tests."""
-    brought = imported("import synapse_sdk.testing.plugin")
+    brought = imported("import synapse_agent_sdk.testing.plugin")
     names = ("", "._conflict", "._version", ".testing", ".testing.plugin")
-    assert brought == {f"synapse_sdk{name}" for name in names}
-    client = "from synapse_sdk.clients.agent import AgentClient; AgentClient('http://127.0.0.1:1').close()"
-    assert {name for name in imported(client) if name.startswith("synapse_sdk.testing")} == set()
+    assert brought == {f"synapse_agent_sdk{name}" for name in names}
+    client = "from synapse_agent_sdk import AgentClient; AgentClient('http://127.0.0.1:1').close()"
+    assert {name for name in imported(client) if name.startswith("synapse_agent_sdk.testing")} == set()
 
 
 STATE = """
@@ -366,7 +366,7 @@ def test_pytest_finds_it_and_lists_what_there_is(pytester: pytest.Pytester, monk
     monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     monkeypatch.delenv("PYTEST_PLUGINS")
     fixtures = pytester.runpytest_subprocess("--fixtures").stdout.str()
-    listed = fixtures.partition("synapse_sdk.testing.plugin")[2].partition("fixtures defined from")[0]
+    listed = fixtures.partition("synapse_agent_sdk.testing.plugin")[2].partition("fixtures defined from")[0]
     for name in ("local_agent [session scope]", "agent_registry [session scope]", "agent_client", "async_agent_client"):
         assert f"\n{name} -- " in listed
     for name in ("agent_environment", "agent_faults", "agent_calls"):

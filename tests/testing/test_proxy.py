@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import AgentClient, RetryPolicy
-from synapse_sdk.testing import faults
-from synapse_sdk.testing.agent import ProxiedAgent
-from synapse_sdk.testing.faults import Fault, status
+from synapse_agent_sdk import AgentClient, RetryPolicy, exceptions
+from synapse_agent_sdk.testing import faults
+from synapse_agent_sdk.testing.agent import ProxiedAgent
+from synapse_agent_sdk.testing.faults import Fault, status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

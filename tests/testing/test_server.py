@@ -7,9 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from synapse_sdk.clients.agent import AgentClient
-from synapse_sdk.testing.faults import lost_answer, reply, status
-from synapse_sdk.testing.server import FaultServer
+from synapse_agent_sdk import AgentClient
+from synapse_agent_sdk.testing.faults import lost_answer, reply, status
+from synapse_agent_sdk.testing.server import FaultServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

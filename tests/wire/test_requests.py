@@ -293,7 +293,11 @@ WRONG: list[Any] = [
     ],
     *[
         ("run_debug_plugin_release", ("train",), {wrong: value}, TypeError, f"{wrong} must be a {what}")
-        for wrong, value, what in [("config", "x", "dict"), ("modules", [1], "dict"), ("plugin_path", 5, "string or a P")]
+        for wrong, value, what in [
+            ("config", "x", "dict"),
+            ("modules", [1], "dict"),
+            ("plugin_path", 5, "string or a P"),
+        ]
     ],
 ]
 
