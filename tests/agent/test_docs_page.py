@@ -53,6 +53,7 @@ def test_page_runs_an_action(agent: ThreadedAgent) -> None:
     from selenium import webdriver
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.expected_conditions import text_to_be_present_in_element
     from selenium.webdriver.support.ui import WebDriverWait
 
     options = webdriver.ChromeOptions()
@@ -64,9 +65,8 @@ def test_page_runs_an_action(agent: ThreadedAgent) -> None:
     with webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER)) as browser:
         wait = WebDriverWait(browser, 120)
 
-        def shown(selector: str, number: int = 1) -> webdriver.remote.webelement.WebElement:
-            wait.until(lambda _: len(browser.find_elements(By.CSS_SELECTOR, selector)) >= number)
-            return browser.find_element(By.CSS_SELECTOR, selector)
+        def shown(selector: str) -> webdriver.remote.webelement.WebElement:
+            return wait.until(lambda _: next(iter(browser.find_elements(By.CSS_SELECTOR, selector)), None) or False)
 
         def click(selector: str) -> None:
             browser.execute_script("arguments[0].click()", shown(selector))
@@ -77,7 +77,7 @@ def test_page_runs_an_action(agent: ThreadedAgent) -> None:
 
         browser.get(f"{agent.url}/docs")
         assert shown("h1.title, h2.title").text.startswith(DOCUMENT["info"]["title"])
-        shown(".opblock", 7)
+        wait.until(lambda _: len(browser.find_elements(By.CSS_SELECTOR, ".opblock")) == 7)
         click(".auth-wrapper .authorize")
         fill(".auth-container input", agent.token)
         click(".auth-btn-wrapper .authorize")
@@ -87,6 +87,7 @@ def test_page_runs_an_action(agent: ThreadedAgent) -> None:
         for word in ("first", "second"):
             fill(f"{run} textarea", json.dumps({"action": "run", "params": {"seen": word}}))
             click(f"{run} .execute")
-            wait.until(lambda _, word=word: word in shown(f"{run} .live-responses-table tbody").text)
+            result = (By.CSS_SELECTOR, f"{run} .live-responses-table tbody")
+            wait.until(text_to_be_present_in_element(result, word))
         log = browser.get_log("browser")  # type: ignore[no-untyped-call]  # Selenium has no types here
         assert [entry for entry in log if entry["level"] == "SEVERE"] == []
