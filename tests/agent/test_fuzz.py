@@ -13,6 +13,7 @@ from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from schemathesis import Case
 
@@ -46,18 +47,15 @@ def schema() -> Any:
 
 
 @pytest.fixture(scope="module")
-def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedAgent]:
-    """An agent with the release of the contract's examples, whose installer can fetch nothing."""
+def fuzzed(tmp_path_factory: pytest.TempPathFactory, offline: Path) -> Iterator[ThreadedAgent]:
+    """An agent with the release of the contract's examples, whose installer can fetch next to nothing."""
+    del offline
     registry = tmp_path_factory.mktemp("registry")
     source = {"plugin.py": "def run(params): return params"}
     write_plugin(registry, "ocr_plugin", source, {"process_document": "plugin:run"}, version="2.0.0")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UV_NO_INDEX", "1")
-        patch.setenv("UV_FIND_LINKS", str(tmp_path_factory.mktemp("no_wheels")))
-        with ThreadedAgent(registry, debug_roots=[registry]) as agent:
-            with client_of(agent) as http:
-                create(http, "ocr_plugin", "2.0.0")
-            yield agent
+    with ThreadedAgent(registry, debug_roots=[registry]) as agent, client_of(agent) as http:
+        create(http, "ocr_plugin", "2.0.0")
+        yield agent
 
 
 @pytest.mark.parametrize(("mode", "path", "method"), CASES)
