@@ -121,12 +121,6 @@ def test_process_that_dies_is_repeated_as_the_config_says(ray_http: httpx.Client
     assert len((tmp_path / "file").read_text().split()) == 1
 
 
-def test_idle_actor_makes_room(ray_http: httpx.Client, base: Path) -> None:
-    """Actors that are kept for their release do not keep others from running where all nodes are taken."""
-    for number in range(5):
-        assert cached(ray_http, base, f"plugin{number}", f"def run(params): return {number}")() == number
-
-
 def test_actor_that_died_while_it_was_idle(ray_http: httpx.Client, base: Path) -> None:
     """A run whose actor died before it began is carried out by another one."""
     run = cached(ray_http, base, "idle", "import os\ndef run(params): return os.getpid()")

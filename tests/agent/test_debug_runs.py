@@ -52,15 +52,6 @@ def run_at(entrypoint: Any) -> dict[str, Any]:
     return {"actions": {"run": {"entrypoint": entrypoint}}}
 
 
-def test_runs_from_a_folder(debugger: httpx.Client, sources: Path) -> None:
-    """An action runs from the sources in a folder, as they are now, and no release comes of it."""
-    for value in ("AAA", "BBB"):  # were it the same second and the same length
-        (sources / "ocr" / "helper.py").write_text(f"VALUE = '{value}'")
-        assert result_of(debug(debugger, plugin_path=str(sources), params={"a": 1})) == ["sources", value, {"a": 1}]
-    assert not (sources / "ocr" / "__pycache__").exists()
-    assert debugger.get("/plugin_releases/").json()["count"] == 0
-
-
 def test_failure_shows_own_paths_and_lines(debugger: httpx.Client, sources: Path) -> None:
     """A traceback has paths within the plugin, not those of the machine, and quotes modules that were sent as files."""
     (sources / "ocr" / "main.py").write_text("def run(params):\n    raise ValueError('no')")
@@ -135,7 +126,7 @@ def test_names_of_no_form_are_unprocessable(debugger: httpx.Client) -> None:
 
 
 def test_modules_are_laid_over_the_sources(debugger: httpx.Client, sources: Path) -> None:
-    """What is sent takes the place of the sources' own or joins its package; the rest stays, and no file is changed."""
+    """What is sent takes the place of the sources' own or joins its package; no file is changed, none is new."""
     package, module = {"ocr": "NAME = 'sent'"}, {"ocr.helper": "VALUE = 'sent too'"}
     new = {"ocr.extra": "from .helper import VALUE\ndef run(params): return VALUE"}
     cases: list[tuple[dict[str, str], str, Any]] = [
@@ -148,10 +139,9 @@ def test_modules_are_laid_over_the_sources(debugger: httpx.Client, sources: Path
         answer = debug(debugger, plugin_path=str(sources), config=run_at(entrypoint), modules=modules)
         assert result_of(answer) == result, modules
     assert {name: (sources / name).read_text() for name in SOURCES} == SOURCES
-
-
-def test_modules_run_alone(debugger: httpx.Client) -> None:
-    """With modules and a config alone no folder is needed; packages between them need not be sent."""
+    assert not (sources / "ocr" / "__pycache__").exists()
+    assert debugger.get("/plugin_releases/").json()["count"] == 0
+    # Alone they need no folder, and no packages between them.
     main = "from deep.er import tools\nfrom .. import other\ndef run(params): return [tools.A, other.B, __name__]"
     modules = {"deep.er.main": main, "deep.er.tools": "A = 1", "deep.other": "B = 2"}
     assert result_of(debug(debugger, config=run_at("deep.er.main:run"), modules=modules)) == [1, 2, "deep.er.main"]

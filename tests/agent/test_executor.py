@@ -135,38 +135,24 @@ def test_executor_that_cannot_start(registry: Path) -> None:
         ThreadedAgent(registry, executor=Broken()).start()
 
 
-def test_no_more_run_than_may(registry: Path) -> None:
-    """With --max-running 2, a third run starts only once one of the two has ended, and each gets its own result."""
+def test_runs_beyond_the_limit_wait_or_are_refused(registry: Path) -> None:
+    """Two run at a time, one waits for its turn, and a further one is 429 with Retry-After and is not remembered."""
     echo = Echo()
-    with agent_on(echo, registry, max_running=2) as (_, http, pool):
-        runs = [pool.submit(wait, http, job) for job in "ab"]
+    with agent_on(echo, registry, max_running=2, max_queue=1) as (_, http, pool):
+        first = [pool.submit(wait, http, job) for job in "ab"]
         until(lambda: echo.started() == ["a", "b"])
-        runs.append(pool.submit(wait, http, "c"))
+        keys = {"c": str(uuid4()), "d": str(uuid4())}
+        runs = {pool.submit(wait, http, job, key): job for job, key in keys.items()}
+        refused = next(as_completed(runs))  # so the other one waits by now
+        (other,) = set(runs) - {refused}
+        assert (refused.result().status_code, "--max-queue" in detail(refused.result())) == (429, True)
+        assert int(refused.result().headers["Retry-After"]) > 0
         assert http.get("/health/").status_code == 200
         assert echo.started() == ["a", "b"]
         echo.free.add("b")
-        until(lambda: echo.started() == ["a", "b", "c"])
-        echo.free.update("ac")
-        assert [result_of(run.result())["job"] for run in runs] == ["a", "b", "c"]
-
-
-def test_run_beyond_the_queue_is_refused(registry: Path) -> None:
-    """Where the queue is full, a run is 429 with Retry-After and nothing of it was carried out; those before go on."""
-    echo = Echo()
-    with agent_on(echo, registry, max_running=1, max_queue=1) as (_, http, pool):
-        first = pool.submit(wait, http, "a")
-        until(echo.started)
-        keys = {"b": str(uuid4()), "c": str(uuid4())}
-        runs = {pool.submit(wait, http, job, key): job for job, key in keys.items()}
-        refused = next(as_completed(runs))
-        assert (refused.result().status_code, "--max-queue" in detail(refused.result())) == (429, True)
-        assert int(refused.result().headers["Retry-After"]) > 0
-        echo.free.update("abc")
-        (other,) = set(runs) - {refused}
-        assert result_of(first.result()) == {"job": "a"}
-        assert result_of(other.result()) == {"job": runs[other]}
-        assert echo.started() == ["a", runs[other]]
-        # The refusal was not remembered.
+        until(lambda: echo.started() == ["a", "b", runs[other]])
+        echo.free.update("acd")
+        assert [result_of(run.result())["job"] for run in (*first, other)] == ["a", "b", runs[other]]
         assert result_of(wait(http, runs[refused], keys[runs[refused]])) == {"job": runs[refused]}
 
 

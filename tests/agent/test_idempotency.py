@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
 import pytest
-from synapse_local_agent import Limits
+from synapse_local_agent import Limits, watch
 
 from tests.agent.helpers import client_at, client_of, create, detail, result_of, run_source, until, url_of, write_plugin
 from tests.threaded_agent import ThreadedAgent
@@ -54,13 +55,8 @@ def run(http: httpx.Client, key: str | None, file: Path, then: str = "") -> http
     return http.post(RUN, json=body_of(file, then), headers={} if key is None else {"Idempotency-Key": key})
 
 
-def until_let_go(file: Path) -> str:
-    """Python that waits for a file."""
-    return f"while not os.path.exists({str(file)!r}): time.sleep(0.01)"
-
-
 def test_repeat_has_the_first_answer(counting: httpx.Client, tmp_path: Path) -> None:
-    """The same key and JSON, however they are written, run the action once, even if it fails; others run."""
+    """The same key and JSON, however they are written, run or debug an action once, even if it fails; others run."""
     key = str(uuid4())
     first, second = (run(counting, key, tmp_path / "calls") for _ in range(2))
     assert (first.status_code, first.json()) == (200, {"calls": 1})
@@ -76,6 +72,10 @@ def test_repeat_has_the_first_answer(counting: httpx.Client, tmp_path: Path) -> 
         first, second = (run(counting, key, tmp_path / "calls", then) for _ in range(2))
         assert (first.status_code, second.status_code, second.json()) == (500, 500, first.json())
         assert (tmp_path / "calls").read_text() == "x" * number
+    config, headers = {"actions": {"run": {"entrypoint": "plugin:run"}}}, {"Idempotency-Key": str(uuid4())}
+    body = {**body_of(tmp_path / "debugged"), "config": config, "modules": {"plugin": COUNTING}}
+    for _ in range(2):
+        assert result_of(counting.post(DEBUG, json=body, headers=headers)) == {"calls": 1}
 
 
 def test_key_of_another_call_is_refused(counting: httpx.Client, registry: Path, tmp_path: Path) -> None:
@@ -90,32 +90,25 @@ def test_key_of_another_call_is_refused(counting: httpx.Client, registry: Path, 
     assert (tmp_path / "calls").read_text() == "x"
 
 
-def test_repeat_waits_while_the_first_runs(counting: httpx.Client, tmp_path: Path) -> None:
-    """A repeat that comes while the first call runs waits for it, another body is refused, and one run it is."""
-    key, then = str(uuid4()), until_let_go(tmp_path / "go")
-    with ThreadPoolExecutor() as pool:
-        calls = [pool.submit(run, counting, key, tmp_path / "calls", then) for _ in range(4)]
-        until((tmp_path / "calls").exists)
-        assert run(counting, key, tmp_path / "calls").status_code == 422
-        assert not any(call.done() for call in calls)
-        (tmp_path / "go").touch()
-        assert [result_of(call.result()) for call in calls] == [{"calls": 1}] * 4
-
-
-def test_client_that_went_away_gets_its_answer_later(
+def test_repeats_wait_for_a_run_whose_caller_went_away(
     own_agent: ThreadedAgent, counting: httpx.Client, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A caller that leaves during its run, or halfway through its body, troubles nobody, and asks again by its key."""
-    key, calls, then = str(uuid4()), tmp_path / "calls", until_let_go(tmp_path / "go")
+    """Callers that leave, during the run or halfway through a body, trouble nobody; repeats wait for the one run."""
+    key, calls = str(uuid4()), tmp_path / "calls"
+    then = f"while not os.path.exists('{tmp_path}/go'): time.sleep(0.01)"
     content = json.dumps(body_of(calls, then)).encode()
     headers = {"Idempotency-Key": key, "Authorization": own_agent.token, "Content-Type": "application/json"}
-    for sent in (content, content[:9]):
+    for sent in (content, content, content[:9]):
         with closing(HTTPConnection(own_agent.url.removeprefix("http://"))) as leaving:
             leaving.request("POST", RUN, sent, {**headers, "Content-Length": str(len(content))})
             until(calls.exists)
     assert result_of(run_source(counting, "def run(params): return 1")) == 1
-    (tmp_path / "go").touch()
-    assert result_of(run(counting, key, calls, then)) == {"calls": 1}
+    with ThreadPoolExecutor() as pool:
+        repeats = [pool.submit(run, counting, key, calls, then) for _ in range(3)]
+        assert run(counting, key, calls).status_code == 422  # another body
+        assert not any(repeat.done() for repeat in repeats)
+        (tmp_path / "go").touch()
+        assert [result_of(repeat.result()) for repeat in repeats] == [{"calls": 1}] * 3
     assert capfd.readouterr() == ("", "")
 
 
@@ -130,16 +123,6 @@ def test_what_was_refused_before_the_run_is_not_remembered(
     assert result_of(run(own_http, key, tmp_path / "calls")) == {"calls": 1}
     assert own_http.delete("/plugin_releases/1").status_code == 204
     assert result_of(run(own_http, key, tmp_path / "calls")) == {"calls": 1}
-
-
-def test_debug_runs_honour_keys_too(http: httpx.Client) -> None:
-    """A debug run with a key is carried out once, and a result of some megabytes is answered again whole."""
-    config = {"actions": {"run": {"entrypoint": "plugin:run"}}}
-    source = "import os\ndef run(params): return os.urandom(2_000_000).hex()"
-    body = {"action": "run", "config": config, "modules": {"plugin": source}}
-    headers = {"Idempotency-Key": str(uuid4())}
-    first, second = (http.post(DEBUG, json=body, headers=headers).content for _ in range(2))
-    assert (len(first), first == second) == (4_000_002, True)
 
 
 def test_answer_is_kept_for_its_time(registry: Path, tmp_path: Path) -> None:
@@ -188,3 +171,27 @@ def test_keys_of_an_agent_that_was_killed(serve: Serve, registry: Path, tmp_path
         assert run(http, begun, tmp_path / begun).status_code == 422  # another body
         assert result_of(run(http, calls[waiting], tmp_path / calls[waiting])) == {"calls": 1}
     assert (tmp_path / begun).read_text() == "x"
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(600)
+def test_five_thousand_runs_of_two_hundred_clients(registry: Path, tmp_path: Path) -> None:
+    """Of 5,000 runs by 200 clients, a third of them sent twice with one key, none is lost, none runs twice."""
+    write_plugin(registry, "ocr", {"plugin.py": COUNTING})
+    memory = []
+
+    def results(http: httpx.Client, number: int) -> list[Any]:
+        key, then = str(uuid4()), f"open(params['file'], 'a').write('x' * {number})"
+        return [result_of(run(http, key, tmp_path / str(number), then)) for _ in range(1 if number % 3 else 2)]
+
+    with ThreadedAgent(registry) as agent, ExitStack() as stack, ThreadPoolExecutor(200) as pool:
+        clients = [stack.enter_context(client_of(agent)) for _ in range(200)]
+        create(clients[0], "ocr")
+        for client in clients:
+            client.event_hooks = {}
+        for first in range(0, 5000, 1000):
+            numbers = range(first, first + 1000)
+            for number, answers in zip(numbers, pool.map(results, clients * 5, numbers), strict=True):
+                assert answers == [{"calls": 1 + number}] * len(answers)
+            memory.append(watch.processes()[os.getpid()].memory)  # of this process, which has the agent in it
+    assert memory[-1] - memory[1] < 20 * 2**20, memory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,17 @@ from synapse_local_agent import Limits, local, watch
 from synapse_local_agent.executor import Job, Outcome
 from synapse_local_agent.local import LocalExecutor
 
-from tests.agent.helpers import client_at, client_of, is_alive, process_in, result_of, run_source, until, url_of
+from tests.agent.helpers import (
+    client_at,
+    client_of,
+    is_alive,
+    process_in,
+    result_of,
+    run_source,
+    runs_of,
+    until,
+    url_of,
+)
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
@@ -35,6 +46,16 @@ ONE = "def run(params): return 1"
 def has_said_so(file: str | None) -> bool:
     """Whether something is in a file."""
     return file is not None and Path(file).exists() and Path(file).stat().st_size > 0
+
+
+def below() -> set[int]:
+    """The processes below this one."""
+    return set(watch.tree(watch.processes(), os.getpid())) - {os.getpid()}
+
+
+def open_files() -> int:
+    """How many files this process has open, which has the agent in it."""
+    return len(os.listdir("/dev/fd"))  # noqa: PTH208 - these are numbers, not paths
 
 
 class Impatient(LocalExecutor):
@@ -195,3 +216,28 @@ def test_killed_agent_leaves_nothing_of_a_stuck_action(serve: Serve, tmp_path: P
         process.kill()
         assert isinstance(run.exception(), httpx.TransportError)
     until(lambda: not is_alive(daemon) and not is_alive(worker))
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(600)
+def test_misbehaving_actions_at_length(tmp_path: Path) -> None:
+    """Of 200 actions, four at a time, the good ones work among those that misbehave; no process or file is left."""
+    others, open_before = below(), open_files()
+    bad = [SAYS_SO + source for source in ENDLESS.values()]
+    bad += [f"{HEAD}{source}\n    time.sleep(60)" for source in EXCESS]
+    bad += [f"{HEAD}subprocess.Popen(['sleep', '60'], start_new_session=True)\n    {end}" for end in ENDS.values()]
+
+    def run(http: httpx.Client, number: int) -> bool:
+        if number % 4 == 0:
+            return bool(result_of(run_source(http, "def run(params): return params", {"n": number})) == {"n": number})
+        response = run_source(http, bad[number % len(bad)], {"until": str(tmp_path / str(number))})
+        return response.content == b"1" or response.json()["error_type"].startswith("action_")
+
+    limits = Limits(max_memory=150 * MIB, max_processes=12, max_log=MIB, max_running=4)
+    agent = ThreadedAgent(tmp_path, data=tmp_path / "data", limits=limits, executor=Impatient)
+    with agent, client_of(agent) as http, ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(lambda number: run(http, number), range(200)))
+        until(lambda: below() <= others)
+    assert open_files() <= open_before
+    assert len(runs_of(tmp_path / "data")) == 200
+    assert not list(tmp_path.glob("data/*/*/work"))
