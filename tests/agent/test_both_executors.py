@@ -121,7 +121,7 @@ ENDINGS = [
 
 
 @pytest.mark.contract
-@pytest.mark.parametrize(("status", "error_type", "says"), ENDINGS)
+@pytest.mark.parametrize(("status", "error_type", "says"), ENDINGS, ids=["timeout", "stop"])
 def test_action_that_is_ended(
     executor: MakeExecutor, base: Path, tmp_path: Path, status: int, error_type: str, says: str
 ) -> None:
