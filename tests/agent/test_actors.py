@@ -21,13 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.anyio]
 A: Any = ("a", (), "")
 B: Any = ("b", (), "")
 
 
-class ActorHandle(actors.ActorHandle):
-    """Stands for an actor."""
+@pytest.fixture
+def anyio_backend() -> str:
+    """Gateways run on asyncio."""
+    return "asyncio"
+
+
+class Held(actors.Held):
+    """Stands for an actor, without Ray."""
 
     def __init__(self, *, is_there: bool = True) -> None:
         super().__init__(None)
@@ -47,8 +53,8 @@ def making(*steps: asyncio.Future[ActorHandle]) -> Callable[[], Coroutine[Any, A
     """Makes what each future comes to in turn, and waits for ever after the last."""
     left = list(steps)
 
-    async def make() -> ActorHandle:
-        return await (left.pop(0) if left else asyncio.get_running_loop().create_future())
+    async def make() -> Held:
+        return await (left.pop(0) if left else asyncio.Future())
 
     return make
 
@@ -64,92 +70,70 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a scenario, which must not hang."""
-    asyncio.run(asyncio.wait_for(scenario(), 120))
-
-
-def test_one_that_fails_leaves_nobody_waiting() -> None:
+async def test_one_that_fails_leaves_nobody_waiting() -> None:
     """A run whose actor went to an earlier run hears of the failure of the one that was made for that."""
-
-    async def scenario() -> None:
-        first, second = (asyncio.get_running_loop().create_future() for _ in range(2))
-        pool, make = actors.Actors(Limits()), making(first, second)
-        asked = [asyncio.create_task(pool.take(A, make, room)) for _ in range(2)]
-        await settle()
-        held = ActorHandle()
-        second.set_result(held)
-        assert await asked[0] is held
-        first.set_exception(ValueError("no"))
-        with pytest.raises(ValueError, match="no"):
-            await asked[1]
-
-    run(scenario)
+    first, second, held = asyncio.Future[Held](), asyncio.Future[Held](), Held()
+    pool, make = actors.Actors(Limits()), making(first, second)
+    asked = [asyncio.create_task(pool.take(A, make, room)) for _ in range(2)]
+    await settle()
+    second.set_result(held)
+    assert await asked[0] is held
+    first.set_exception(ValueError("no"))
+    with pytest.raises(ValueError, match="no"):
+        await asked[1]
 
 
-def test_actor_of_a_run_that_was_cancelled_goes_to_the_next() -> None:
+async def test_actor_of_a_run_that_was_cancelled_goes_to_the_next() -> None:
     """What comes when a run is cancelled is not lost, and one that is gone when it is asked for is not given out."""
-
-    async def scenario() -> None:
-        made, new = (asyncio.get_running_loop().create_future() for _ in range(2))
-        pool, held, gone = actors.Actors(Limits()), ActorHandle(), ActorHandle(is_there=False)
-        asked = asyncio.create_task(pool.take(A, making(made), room))
-        await settle()
-        pool.give(A, held)
-        asked.cancel()
-        await asyncio.gather(asked, return_exceptions=True)
-        await settle()
-        assert made.cancelled()
-        assert await pool.take(A, making(), room) is held
-        pool.give(A, gone)
-        new.set_result(ActorHandle())
-        assert await pool.take(A, making(new), room) is new.result()
-        assert gone.ended.is_set()
-
-    run(scenario)
+    made, new = asyncio.Future[Held](), asyncio.Future[Held]()
+    pool, held, gone = actors.Actors(Limits()), Held(), Held(is_there=False)
+    asked = asyncio.create_task(pool.take(A, making(made), room))
+    await settle()
+    pool.give(A, held)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    await settle()
+    assert made.cancelled()
+    assert await pool.take(A, making(), room) is held
+    pool.give(A, gone)
+    new.set_result(Held())
+    assert await pool.take(A, making(new), room) is new.result()
+    assert gone.ended.is_set()
 
 
-def test_idle_actor_ends_for_want_of_room_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_actor_ends_for_want_of_room_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """An idle actor of another release ends where the cluster is full, and not where a new actor takes its time."""
     monkeypatch.setattr(actors, "CROWDED_SECONDS", 0.01)
+    idle, pool = Held(), actors.Actors(Limits())
+    answers = [True, True, False]
+    seen: list[bool] = []
 
-    async def scenario() -> None:
-        idle, pool = ActorHandle(), actors.Actors(Limits())
-        answers = [True, True, False]
-        seen: list[bool] = []
+    async def has_room() -> bool:
+        seen.append(idle.ended.is_set())
+        return answers.pop(0) if answers else True
 
-        async def has_room() -> bool:
-            seen.append(idle.ended.is_set())
-            return answers.pop(0) if answers else True
-
-        pool.give(A, idle)
-        asked = asyncio.create_task(pool.take(B, making(), has_room))
-        await idle.ended.wait()
-        assert seen[:3] == [False] * 3
-        asked.cancel()
-
-    run(scenario)
+    pool.give(A, idle)
+    asked = asyncio.create_task(pool.take(B, making(), has_room))
+    await idle.ended.wait()
+    assert seen[:3] == [False] * 3
+    asked.cancel()
 
 
-def test_busy_release_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_busy_release_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """One actor of a release whose runs follow each other ends for another release that has waited for long."""
-    clock = SimpleNamespace(ahead=0.0)
-    monkeypatch.setattr(actors, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + clock.ahead))
-
-    async def scenario() -> None:
-        busy, pool = [ActorHandle(), ActorHandle()], actors.Actors(Limits())
-        waiting = [asyncio.create_task(pool.take(kind, making(), room)) for kind in (B, A, A)]
-        await settle()
-        clock.ahead = actors.FAIR_SECONDS + 1
-        for held in busy:
-            pool.give(A, held)
-        await settle()
-        assert [held.ended.is_set() for held in busy] == [True, False]
-        assert await waiting[1] is busy[1]
-        for task in waiting:
-            task.cancel()
-
-    run(scenario)
+    ahead = [0.0]
+    monkeypatch.setattr(actors, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead[-1]))
+    busy, pool = [Held(), Held()], actors.Actors(Limits())
+    waiting = [asyncio.create_task(pool.take(kind, making(), room)) for kind in (B, A, A)]
+    await settle()
+    ahead.append(actors.FAIR_SECONDS + 1)
+    for held in busy:
+        pool.give(A, held)
+    await settle()
+    assert [held.ended.is_set() for held in busy] == [True, False]
+    assert await waiting[1] is busy[1]
+    for task in waiting:
+        task.cancel()
 
 
 def test_folders_of_killed_actors_are_removed(tmp_path: Path) -> None:

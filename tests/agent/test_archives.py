@@ -5,18 +5,17 @@ from __future__ import annotations
 import shutil
 import stat
 import zipfile
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from synapse_local_agent import RegistryError
-from synapse_local_agent.releases import archives
-from synapse_local_agent.releases import registry as plugins
-from synapse_local_agent.releases.plugin_files import copy, digest
+from synapse_local_agent import RegistryError, archives, sources
+from synapse_local_agent.registry import read_plugin
 
-from tests.agent.helpers import create, detail, result_of
+from tests.agent.helpers import create, detail, result_of, write_plugin
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
@@ -29,42 +28,33 @@ PLUGIN = {"config.yaml": CONFIG, "plugin.py": "def run(params): return 'from an 
 LINK = stat.S_IFLNK | 0o777
 
 
-def entry(name: str, mode: int = stat.S_IFREG | 0o644) -> zipfile.ZipInfo:
-    """An entry as archivers on Unix write it."""
+def entry(name: str, mode: int = stat.S_IFREG | 0o644, **fields: int) -> zipfile.ZipInfo:
+    """An entry as archivers on Unix write it, with further fields."""
     info = zipfile.ZipInfo(name)
-    info.create_system = 3
-    info.external_attr = mode << 16
-    info.compress_type = zipfile.ZIP_DEFLATED
+    for field, value in {"create_system": 3, "external_attr": mode << 16, **fields}.items():
+        setattr(info, field, value)
     return info
 
 
-def write_archive(path: Path, *entries: tuple[zipfile.ZipInfo, str], folder: str = "") -> Path:
+def write_archive(path: Path, *entries: tuple[zipfile.ZipInfo, str | bytes], folder: str = "") -> Path:
     """Write the plugin `ocr` as an archive, with further entries."""
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in PLUGIN.items():
-            archive.writestr(entry(folder + name), content)
-        for info, content in entries:
-            archive.writestr(info, content)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for info, content in [*((entry(folder + name), content) for name, content in PLUGIN.items()), *entries]:
+            archive.writestr(info, content, zipfile.ZIP_DEFLATED)
     return path
 
 
-def cache(path: Path) -> None:
-    """Read and copy the plugin in an archive or a folder."""
-    plugins.read_plugin(path)
-    copy(path, path.with_suffix(".copy"))
-
-
 def refusal(path: Path) -> str:
-    """Why that is refused."""
+    """Why the plugin that is there cannot be read or copied."""
     with pytest.raises(RegistryError) as caught:
-        cache(path)
+        sources.copy(read_plugin(path).path, path.with_suffix(".copy"))
     return str(caught.value)
 
 
 @pytest.mark.parametrize("folder", ["", "ocr-1.0.0/"])
 def test_archive_is_cached_and_runs(own_http: httpx.Client, registry: Path, tmp_path: Path, folder: str) -> None:
     """A .zip is a plugin as a folder is, also where all of it is in one folder; caches in it are left out."""
-    further = [
+    further: list[tuple[zipfile.ZipInfo, str]] = [
         (entry(f"{folder}tool.sh", stat.S_IFREG | 0o755), "#!/bin/sh\n"),
         (entry(f"{folder}link.py", LINK), "plugin.py"),
         (entry(f"{folder}data/"), ""),
@@ -95,69 +85,51 @@ def test_archive_that_could_do_harm_is_refused(own_http: httpx.Client, registry:
 
 
 FAULTS = {
-    "a/../../outside.txt": "leads out",
-    "a/..": "leads out",
-    "/etc/outside.txt": "absolute",
-    "C:/outside.txt": "absolute",
-    "a\\..\\outside.txt": "character",
-    "a//b": "plain",
-    "./a": "plain",
-    "x" * 256: "too long",
-    "Plugin.py": "falls on 'plugin.py'",
-    "plugin.py/inner.txt": "falls on 'plugin.py'",
-    "plugin.py/": "falls on 'plugin.py'",
+    "leads out": [entry("a/../../outside.txt"), entry("a/..")],
+    "absolute": [entry("/etc/outside.txt"), entry("C:/outside.txt")],
+    "character": [entry("a\\..\\outside.txt")],
+    "plain": [entry("a//b"), entry("./a")],
+    "too long": [entry("x" * 256)],
+    "falls on 'plugin.py'": [entry("Plugin.py"), entry("plugin.py/inner.txt"), entry("plugin.py/")],
+    "is neither": [entry("odd", stat.S_IFIFO)],
+    "is packed in a way": [entry("odd", compress_type=zipfile.ZIP_BZIP2)],
+    "is encrypted": [entry("odd", flag_bits=1)],
+    "brings the archive to more than": [entry("odd", file_size=archives.MAX_BYTES + 1)],
 }
 ALIKE = [("Lib/a.py", "lib/b.py"), ("\u00e9.txt", "e\u0301.txt"), ("a/b", "a"), ("straße", "STRASSE")]
 
 
-def test_names_that_could_do_harm() -> None:
-    """A name that leads elsewhere, or falls on another one where case or form is not told apart, is a fault."""
-    for name, fault in FAULTS.items():
-        found = archives.fault_of([entry("plugin.py"), entry(name)])
-        assert found is not None, name
-        assert found.startswith(f"{name!r} ")
-        assert fault in found
+def test_entries_that_could_do_harm() -> None:
+    """An entry is a fault that leads elsewhere, falls on another one, is no plain file, or is too large or too many."""
+    for fault, infos in FAULTS.items():
+        for info in infos:
+            found = str(archives.fault_of([entry("plugin.py"), info]))
+            assert (found.startswith(f"{info.filename!r} "), fault in found) == (True, True), found
     for first, second in ALIKE:
         assert repr(second) in str(archives.fault_of([entry(first), entry(second)]))
     assert archives.fault_of([entry("plugin.py"), entry("a/b"), entry("a/c")]) is None
+    more = [entry(f"{number}.txt") for number in range(archives.MAX_FILES + 1)]
+    assert archives.fault_of(more[:-1]) is None
+    assert f"'{archives.MAX_FILES}.txt' is one file more" in str(archives.fault_of(more))
 
 
 def test_link_elsewhere_is_refused(tmp_path: Path) -> None:
     """A link that leads out of the archive, nowhere, in a circle or to a folder is named."""
-    for target in ("/etc/hosts", "../outside.txt", "nosuch", "odd", ".", "data", "\udcff"):
-        content = target.encode(errors="surrogateescape").decode("latin-1")
-        path = write_archive(tmp_path / "ocr.zip", (entry("data/x.txt"), "x"), (entry("odd", LINK), content))
+    for target in (b"/etc/hosts", b"../outside.txt", b"nosuch", b"odd", b".", b"data", b"\xff"):
+        path = write_archive(tmp_path / "ocr.zip", (entry("data/x.txt"), "x"), (entry("odd", LINK), target))
         assert "'odd' is a link" in refusal(path), target
 
 
-def test_entries_that_are_not_unpacked(tmp_path: Path) -> None:
-    """A special file, an encrypted entry, one in another packing, and one file more than the limit are named."""
-    path = tmp_path / "ocr.zip"
-    assert "'odd' is neither" in refusal(write_archive(path, (entry("odd", stat.S_IFIFO | 0o644), "")))
-    packed = entry("packed.txt")
-    packed.compress_type = zipfile.ZIP_BZIP2
-    assert "'packed.txt' is packed in a way" in refusal(write_archive(path, (packed, "x")))
-    content = bytearray(write_archive(path, (entry("secret.txt"), "x")).read_bytes())
-    content[content.rindex(b"PK\x01\x02") + 8] |= 1  # the flag of the last entry in the archive's directory
-    path.write_bytes(content)
-    assert "'secret.txt' is encrypted" in refusal(path)
-    more = [entry(f"{number}.txt") for number in range(archives.MAX_FILES + 1)]
-    limit = f"{more[-1].filename!r} is one file more than the {archives.MAX_FILES}"
-    assert limit in str(archives.fault_of(more))
-
-
 def test_bomb_is_refused(tmp_path: Path) -> None:
-    """An archive that would unpack to more than the limit is refused, and no entry unpacks to more than it says."""
-    for says, fault in ((archives.MAX_BYTES, "'large.bin' brings the archive to more than"), (10, "large.bin")):
-        with zipfile.ZipFile(write_archive(tmp_path / "ocr.zip"), "a", zipfile.ZIP_DEFLATED) as archive:
-            with archive.open(zipfile.ZipInfo("large.bin"), "w", force_zip64=True) as file:
-                file.write(b"\0" * 10_000_000)
-            archive.filelist[-1].file_size = says  # as the archive's own directory will say
-        assert fault in refusal(tmp_path / "ocr.zip")
+    """No entry unpacks to more than the archive's own directory says."""
+    with zipfile.ZipFile(write_archive(tmp_path / "ocr.zip"), "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("large.bin", b"\0" * 10_000_000)
+        archive.filelist[-1].file_size = 10
+    assert "large.bin" in refusal(tmp_path / "ocr.zip")
 
 
-def test_what_is_no_archive_is_named(tmp_path: Path) -> None:
-    """A .zip that is none, or holds no config.yaml, is an error with its path in one line, and stops a start."""
+def test_what_is_no_plugin_is_named(tmp_path: Path) -> None:
+    """A .zip that is none, or has no config.yaml or a huge one, is refused by its path in a line, and stops a start."""
     path = tmp_path / "ocr.zip"
     for content in (b"", b"no archive", b"PK\x05\x06" + b"\0" * 18):
         path.write_bytes(content)
@@ -166,17 +138,12 @@ def test_what_is_no_archive_is_named(tmp_path: Path) -> None:
         assert "\n" not in message
     with pytest.raises(RegistryError, match=r"ocr\.zip"):
         ThreadedAgent(tmp_path).start()
-
-
-def test_huge_config_is_refused(tmp_path: Path) -> None:
-    """A config.yaml that is far larger than one can be is not read whole, in a folder and in an archive."""
     huge = "#" * 2**21 + "\n" + CONFIG
-    (tmp_path / "ocr").mkdir()
-    (tmp_path / "ocr" / "config.yaml").write_text(huge)
-    assert "ocr/config.yaml is larger than" in refusal(tmp_path / "ocr")
-    with zipfile.ZipFile(tmp_path / "ocr.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.yaml", huge)
-    assert "ocr.zip/config.yaml is larger than" in refusal(tmp_path / "ocr.zip")
+    assert "ocr.zip/config.yaml is larger than" in refusal(path)
+    write_plugin(tmp_path, "ocr", {"config.yaml": huge})
+    assert "ocr/config.yaml is larger than" in refusal(tmp_path / "ocr")
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -188,11 +155,7 @@ def test_damaged_archive_is_refused_or_whole(tmp_path: Path, changes: list[tuple
     for place, value in changes:
         content[place % len(content)] = value
     path.write_bytes(content)
-    target = tmp_path / "target"
-    try:
-        copy(path, target)
-    except RegistryError:
-        pass
-    finally:
-        shutil.rmtree(target, ignore_errors=True)
+    with suppress(RegistryError):
+        sources.copy(path, tmp_path / "target")
+    shutil.rmtree(tmp_path / "target", ignore_errors=True)
     assert [file.name for file in tmp_path.iterdir()] == ["ocr.zip"]

@@ -13,8 +13,6 @@ import pytest
 from tests.agent.helpers import DOCUMENT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.threaded_agent import ThreadedAgent
 
 pytestmark = pytest.mark.contract
@@ -33,8 +31,6 @@ def test_page_takes_nothing_from_elsewhere(agent: ThreadedAgent) -> None:
     """The page and all that it loads come from the agent, and the browser is told to take nothing else."""
     page = httpx.get(f"{agent.url}/docs")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert '<meta charset="utf-8">' in page.text
-    assert f"<title>{DOCUMENT['info']['title']}</title>" in page.text
     loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert len(loaded) == 4
     for path in loaded:
@@ -52,7 +48,7 @@ def test_page_takes_nothing_from_elsewhere(agent: ThreadedAgent) -> None:
 
 @pytest.mark.heavy
 @pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs Chromium and its driver, which this machine does not have")
-def test_page_runs_an_action(agent: ThreadedAgent, tmp_path: Path) -> None:
+def test_page_runs_an_action(agent: ThreadedAgent) -> None:
     """In Chromium the page renders without an error, authorises with the token, and shows the results of two runs."""
     from selenium import webdriver
     from selenium.webdriver.common.by import By
@@ -65,8 +61,8 @@ def test_page_runs_an_action(agent: ThreadedAgent, tmp_path: Path) -> None:
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1600"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    try:
+    run = "[id$=-run_plugin_release]"
+    with webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER)) as browser:
         wait = WebDriverWait(browser, 120)
 
         def shown(selector: str) -> webdriver.remote.webelement.WebElement:
@@ -83,18 +79,15 @@ def test_page_runs_an_action(agent: ThreadedAgent, tmp_path: Path) -> None:
         assert shown("h1.title, h2.title").text.startswith(DOCUMENT["info"]["title"])
         wait.until(lambda _: len(browser.find_elements(By.CSS_SELECTOR, ".opblock")) == 7)
         click(".auth-wrapper .authorize")
-        shown(".auth-container input").send_keys(agent.token)
+        fill(".auth-container input", agent.token)
         click(".auth-btn-wrapper .authorize")
         click(".auth-btn-wrapper .btn-done")
-        click("[id$=-run_plugin_release] .opblock-summary-control")
-        fill("[id$=-run_plugin_release] tr[data-param-name=lookup] input", "shared@1.0.0+lite")
+        click(f"{run} .opblock-summary-control")
+        fill(f"{run} tr[data-param-name=lookup] input", "shared@1.0.0+lite")
         for word in ("first", "second"):
-            fill("[id$=-run_plugin_release] textarea", json.dumps({"action": "run", "params": {"seen": word}}))
-            click("[id$=-run_plugin_release] .execute")
-            result = (By.CSS_SELECTOR, "[id$=-run_plugin_release] .live-responses-table tbody")
+            fill(f"{run} textarea", json.dumps({"action": "run", "params": {"seen": word}}))
+            click(f"{run} .execute")
+            result = (By.CSS_SELECTOR, f"{run} .live-responses-table tbody")
             wait.until(text_to_be_present_in_element(result, word))
         log = browser.get_log("browser")  # type: ignore[no-untyped-call]  # Selenium has no types here
         assert [entry for entry in log if entry["level"] == "SEVERE"] == []
-    finally:
-        browser.save_screenshot(tmp_path / "page.png")
-        browser.quit()

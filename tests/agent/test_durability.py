@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
 import signal
 import sqlite3
-import threading
 import time
 import uuid
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from synapse_local_agent import DataInUseError
-from synapse_local_agent.releases import database
-from synapse_local_agent.releases import plugin_files as sources
-from synapse_local_agent.releases.registry import Registry
-from synapse_local_agent.web import tokens
+from synapse_local_agent import DataInUseError, database, sources, tokens
 
-from tests.agent.helpers import PROC, client_at, client_of, create, result_of, until, url_of, write_plugin
+from tests.agent.helpers import PROC, client_at, client_of, create, result_of, running, until, url_of, write_plugin
 from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
@@ -36,13 +28,6 @@ if TYPE_CHECKING:
 
 SOURCE = {"plugin.py": "def run(params): return params"}
 KILLS = 100
-CALLERS = 4
-FIRST_FORM = """
-CREATE TABLE releases (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, plugin TEXT NOT NULL, version TEXT NOT NULL, digest TEXT NOT NULL,
-    config TEXT NOT NULL, created TEXT NOT NULL, size INTEGER NOT NULL, UNIQUE (plugin, version)
-)
-"""
 
 
 def test_data_folder_is_one_agent_s(registry: Path, tmp_path: Path) -> None:
@@ -77,36 +62,21 @@ def test_leftovers_are_removed_at_the_start(registry: Path, tmp_path: Path, capl
         assert create(http, "ocr")["id"] == 2
 
 
-def test_data_of_the_first_form_is_read(registry: Path, tmp_path: Path) -> None:
-    """A data folder of the agents before there were migrations is read, and its releases run."""
-    data = tmp_path / "data"
-    folder = write_plugin(registry, "ocr", SOURCE)
-    digest = sources.digest(folder)
-    shutil.copytree(folder, data / "releases" / digest)
-    plugin = Registry(registry).find("ocr", "1.0.0")
-    assert plugin is not None
-    with closing(sqlite3.connect(data / "agent.sqlite")) as connection, connection:
-        connection.execute(FIRST_FORM)
-        row = (7, "ocr", "1.0.0", digest, json.dumps(plugin.config), "2026-11-22T09:30:00.000Z", 10)
-        connection.execute("INSERT INTO releases VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-    with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
-        assert result_of(http.post("/plugin_releases/7/run/", json={"action": "run"})) == {}
-        write_plugin(registry, "new", SOURCE)
-        assert create(http, "new")["id"] == 8
-
-
-def test_migration_goes_on_where_it_was_cut(tmp_path: Path) -> None:
-    """After any number of the migrations, the next start carries out the rest and keeps what is there."""
-    for done in range(len(database.MIGRATIONS) + 1):
-        folder = tmp_path / str(done)
+def test_older_data_is_migrated(tmp_path: Path) -> None:
+    """From the form before there were migrations, or after any number of them, the rest is done, and rows are kept."""
+    every = database.MIGRATIONS
+    for number, (done, version) in enumerate([(1, 0), *((done, done) for done in range(len(every) + 1))]):
+        folder = tmp_path / str(number)
         folder.mkdir()
         with closing(sqlite3.connect(folder / database.FILE)) as connection, connection:
-            for statement in database.MIGRATIONS[:done]:
+            for statement in every[:done]:
                 connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {done}")
+            if done:
+                connection.execute("INSERT INTO releases VALUES (7, 'ocr', '1.0.0', 'digest', '{}', 'today', 10)")
+            connection.execute(f"PRAGMA user_version = {version}")
         with closing(database.connect(folder)) as connection:
-            assert connection.execute("PRAGMA user_version").fetchone()[0] == len(database.MIGRATIONS)
-            assert connection.execute("SELECT count(*) FROM releases").fetchone()[0] == 0
+            assert connection.execute("PRAGMA user_version").fetchone()[0] == len(every)
+            assert connection.execute("SELECT count(*) FROM releases").fetchone()[0] == (1 if done else 0)
 
 
 def test_data_of_a_newer_agent_is_left_alone(tmp_path: Path) -> None:
@@ -133,41 +103,33 @@ class Model:
 
     is_cached: dict[tuple[str, str], bool | None]
     chance: random.Random
-    answers: int = 0
-    results: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    answers: list[str] = field(default_factory=list)
 
     def call(self, http: httpx.Client, releases: list[tuple[str, str]]) -> None:
         """Create, run and delete releases that no other caller uses, until the agent is gone."""
         with suppress(httpx.TransportError):
             while True:
-                with self.lock:
-                    plugin, version = self.chance.choice(releases)
-                    kind = self.chance.choice(["create", "create", "run", "run", "delete"])
+                plugin, version = release = self.chance.choice(releases)
+                kind = self.chance.choice(["create", "create", "run", "run", "delete"])
+                before, body = self.is_cached[release], {"plugin": plugin, "version": version}
                 path = f"/plugin_releases/{plugin}@{version}"
-                before = self.is_cached[plugin, version]
                 if kind == "run":
-                    response = http.post(f"{path}/run/", json={"action": "run", "params": {"version": version}})
-                    self.answers += 1
-                    if response.status_code == 200:
-                        assert (response.json(), before) == ({"version": version}, True)
-                        self.results += 1
-                    elif response.status_code == 404:
-                        assert before is False
-                    continue
-                self.is_cached[plugin, version] = None
-                if kind == "create":
-                    response = http.post("/plugin_releases/", json={"plugin": plugin, "version": version})
-                    assert response.status_code == (200 if before else 201), (before, response.text)
+                    response = http.post(f"{path}/run/", json={"action": "run", "params": body})
+                    assert response.status_code == (200 if before else 404), (before, response.text)
+                    assert not before or response.json() == body
                 else:
-                    response = http.delete(path)
-                    assert response.status_code == (204 if before else 404), (before, response.text)
-                self.is_cached[plugin, version] = kind == "create"
-                self.answers += 1
+                    self.is_cached[release] = None
+                    is_new = kind == "create"
+                    response = http.post("/plugin_releases/", json=body) if is_new else http.delete(path)
+                    expected = (200 if before else 201) if is_new else (204 if before else 404)
+                    assert response.status_code == expected, (before, response.text)
+                    self.is_cached[release] = is_new
+                self.answers.append(f"{kind} {response.status_code}")
 
-    def has_answered(self, number: int) -> bool:
-        """Whether there were so many answers."""
-        return self.answers >= number
+    def answer(self, more: int) -> None:
+        """Wait for further answers."""
+        number = len(self.answers) + more
+        until(lambda: len(self.answers) >= number)
 
     def agree(self, http: httpx.Client) -> None:
         """Assert that the agent has what it said it has, and take from it what it did not come to say."""
@@ -178,64 +140,57 @@ class Model:
         self.is_cached = {release: release in found for release in self.is_cached}
 
 
-def marked(mark: str) -> list[int]:
-    """The processes with a mark in their environment."""
-    found = []
-    for environ in PROC.glob("[0-9]*/environ"):
-        with suppress(OSError):  # it may end at any time
-            if mark.encode() in environ.read_bytes():
-                found.append(int(environ.parent.name))
-    return found
+def is_marked(process: int, mark: bytes) -> bool:
+    """Whether a process has a mark in its environment."""
+    with suppress(OSError):  # it may end at any time
+        return mark in (PROC / str(process) / "environ").read_bytes()
+    return False
 
 
 def check_folder(data: Path) -> None:
     """Assert that a data folder which no agent uses has a sound database, and every release of it whole."""
     with suppress(FileNotFoundError):
         assert (data / "token").read_text() != ""
-    if not (data / database.FILE).exists():
-        return
-    with closing(sqlite3.connect(data / database.FILE)) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        if connection.execute("SELECT name FROM sqlite_schema WHERE name = 'releases'").fetchone():
-            for (digest,) in connection.execute("SELECT digest FROM releases"):
-                assert sources.digest(data / "releases" / digest) == digest
+    if (data / database.FILE).exists():
+        with closing(sqlite3.connect(data / database.FILE)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            if connection.execute("SELECT name FROM sqlite_schema WHERE name = 'releases'").fetchone():
+                for (digest,) in connection.execute("SELECT digest FROM releases"):
+                    assert sources.digest(data / "releases" / digest) == digest
 
 
 @pytest.mark.heavy
 @pytest.mark.timeout(1200)
 def test_hundred_kills_lose_nothing(serve: Serve, registry: Path, tmp_path: Path) -> None:
     """Killed 100 times, the agent keeps all that it answered, has no half release, and leaves no process."""
-    releases = [(f"plugin{number}", f"1.{version}") for number in range(CALLERS) for version in range(5)]
+    releases = [(f"plugin{number}", f"1.{version}") for number in range(4) for version in range(5)]
     for number, (plugin, version) in enumerate(releases):
         files = {**SOURCE, **{f"data/{name}.txt": f"{plugin} {version} {name}" * 200 for name in range(20)}}
         folder = write_plugin(registry, plugin, files, version=version, folder=f"{plugin}-{version}")
         if number % 2:
-            with zipfile.ZipFile(registry / f"{plugin}-{version}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-                for path in folder.rglob("*"):
-                    archive.write(path, path.relative_to(folder))
+            shutil.make_archive(str(folder), "zip", folder)
             shutil.rmtree(folder)
-    data, mark = tmp_path / "data", f"MARK={uuid.uuid4()}"
+    data, mark = tmp_path / "data", str(uuid.uuid4())
     chance = random.Random(mark)  # noqa: S311 - moments of a test are no secrets
     model = Model(dict.fromkeys(releases, False), chance)
     cut = 0
     for number in range(KILLS):
-        process = serve("--data", data, "--token", "token", MARK=mark.removeprefix("MARK="))
+        process = serve("--data", data, "--token", "token", MARK=mark)
         if number % 5 == 0:  # while it starts
             time.sleep(chance.uniform(0, 0.6))
             process.kill()
         else:
-            with client_at(url_of(process), "token") as http, ThreadPoolExecutor(CALLERS) as pool:
+            with client_at(url_of(process), "token") as http, ThreadPoolExecutor(4) as pool:
                 model.agree(http)
-                shares = [[(f"plugin{share}", f"1.{version}") for version in range(5)] for share in range(CALLERS)]
-                callers = [pool.submit(model.call, http, share) for share in shares]
-                until(partial(model.has_answered, model.answers + chance.randrange(40)))
+                callers = [pool.submit(model.call, http, releases[first : first + 5]) for first in range(0, 20, 5)]
+                model.answer(chance.randrange(40))
                 process.kill()
                 for caller in callers:
                     caller.result()
                 cut += sum(is_cached is None for is_cached in model.is_cached.values())
         process.communicate()
         assert process.returncode == -signal.SIGKILL
-        until(lambda: not marked(mark))
+        until(lambda: not any(is_marked(process, mark.encode()) for process in running()))
         check_folder(data)
     with client_at(url_of(serve("--data", data, "--token", "token")), "token") as http:
         model.agree(http)
@@ -247,4 +202,4 @@ def test_hundred_kills_lose_nothing(serve: Serve, registry: Path, tmp_path: Path
             create(http, plugin, version)
             answer = http.post(f"/plugin_releases/{plugin}@{version}/run/", json={"action": "run"})
             assert result_of(answer) == {}
-    assert min(model.results, cut) > KILLS / 5  # or the kills met an idle agent
+    assert min(model.answers.count("run 200"), cut) > KILLS / 5  # or the kills met an idle agent

@@ -13,8 +13,7 @@ from tests.threaded_agent import ThreadedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from schemathesis import Case
+    from pathlib import Path
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
 CASES = [
@@ -28,52 +27,37 @@ CONTRADICTED = [
     "positive_data_acceptance",  # a valid body may name a plugin, a release or an action that there is not
     "not_a_server_error",  # an action may be made to fail, which is 500 by the contract; other 500s are told apart here
 ]
-BUDGET = settings(
-    deadline=None,
-    database=None,
-    derandomize=True,
-    phases=[Phase.explicit, Phase.generate],  # no shrinking: it takes longer than all the rest
-    suppress_health_check=list(HealthCheck),
-)
+PHASES = [Phase.explicit, Phase.generate]  # no shrinking: it takes longer than all the rest
+BUDGET = settings(deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")
-def schema() -> Any:
-    """The contract as schemathesis has it, which takes long to import."""
-    schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed: make setup installs it")
-    schemathesis.checks.load_all_checks()
-    return schemathesis.openapi.from_dict(copy.deepcopy(DOCUMENT))  # which it fills in
-
-
-@pytest.fixture(scope="module")
-def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedAgent]:
-    """An agent with the release of the contract's examples, whose installer can fetch nothing."""
+def fuzzed(tmp_path_factory: pytest.TempPathFactory, offline: Path) -> Iterator[ThreadedAgent]:
+    """An agent with the release of the contract's examples, whose installer can fetch next to nothing."""
+    del offline
     registry = tmp_path_factory.mktemp("registry")
     source = {"plugin.py": "def run(params): return params"}
     write_plugin(registry, "ocr_plugin", source, {"process_document": "plugin:run"}, version="2.0.0")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UV_NO_INDEX", "1")
-        patch.setenv("UV_FIND_LINKS", str(tmp_path_factory.mktemp("no_wheels")))
-        with ThreadedAgent(registry, debug_roots=[registry]) as agent:
-            with client_of(agent) as http:
-                create(http, "ocr_plugin", "2.0.0")
-            yield agent
+    with ThreadedAgent(registry, debug_roots=[registry]) as agent, client_of(agent) as http:
+        create(http, "ocr_plugin", "2.0.0")
+        yield agent
 
 
 @pytest.mark.parametrize(("mode", "path", "method"), CASES)
-def test_made_up_requests(schema: Any, fuzzed: ThreadedAgent, mode: str, path: str, method: str) -> None:
+def test_made_up_requests(fuzzed: ThreadedAgent, mode: str, path: str, method: str) -> None:
     """Whatever a request holds, valid or not, its answer is one that the contract has, and no fault of the agent."""
-    from schemathesis import GenerationMode
-    from schemathesis.checks import CHECKS
+    import schemathesis  # which takes long
 
+    schemathesis.checks.load_all_checks()
+    schema = schemathesis.openapi.from_dict(copy.deepcopy(DOCUMENT))  # which it fills in
     # The list takes any further parameter as a filter, which schemathesis holds for invalid.
     further = ["negative_data_rejection"] if (path, method) == ("/plugin_releases/", "get") else []
-    left_out: Any = CHECKS.get_by_names([*CONTRADICTED, *further])
+    left_out: Any = schemathesis.checks.CHECKS.get_by_names([*CONTRADICTED, *further])
     headers = {"Authorization": fuzzed.token}
 
-    @given(case=schema[path][method].as_strategy(generation_mode=GenerationMode(mode)))
-    @settings(BUDGET, max_examples=400)
-    def send(case: Case[Any]) -> None:
+    @given(case=schema[path][method].as_strategy(generation_mode=schemathesis.GenerationMode(mode)))
+    @settings(BUDGET, max_examples=400, phases=PHASES)
+    def send(case: schemathesis.Case[Any]) -> None:
         response = case.call(base_url=fuzzed.url, headers=headers)
         case.validate_response(response, headers=headers, excluded_checks=left_out)
         if response.status_code >= 500:
