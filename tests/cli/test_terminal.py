@@ -122,42 +122,35 @@ def test_what_an_agent_sends_does_nothing_to_the_terminal(show: Show, open_serve
             assert sequence not in screen.raw
 
 
-@pytest.fixture
 def many(open_server: OpenServer) -> FaultServer:
     """An agent that lists `MANY`, each on a page of its own."""
-    links = [f"?cursor={number}" for number in range(11)]
-    pages = [page([release], 12, following=link) for release, link in zip(MANY, [*links, None], strict=True)]
-    return open_server(*map(reply, pages))
+    links = [*(f"?cursor={number}" for number in range(11)), None]
+    return open_server(*(reply(page([one], 12, following=link)) for one, link in zip(MANY, links, strict=True)))
 
 
-@pytest.mark.parametrize("limit", [3, 12])
-def test_bar_while_listing_many(show: Show, many: FaultServer, limit: int) -> None:
+def test_bar_while_listing_many(show: Show, open_server: OpenServer, tmp_path: Path) -> None:
     """While many pages are read a bar shows how many of how many, and the rate; then the table alone stays."""
-    screen = show("list", "--limit", str(limit), columns=60, at=many)
-    assert re.search(r"\d+/12 releases [1-9][\d,]*/s", "\n".join(lines_of(screen)))
-    rows = screen.text.splitlines()[1:]
-    assert (screen.code, [row.split()[2] for row in rows]) == (0, [f"1.0.{number}" for number in range(limit)])
-    assert has_cursor(screen)
-    assert screen.raw.rfind(b"\x1b[?25h") < screen.raw.rfind(b"1.0.0")
-
-
-def test_bar_beside_a_file(show: Show, many: FaultServer, tmp_path: Path) -> None:
-    """Where stdout is a file, the bar is on the terminal, and the file has the whole list."""
+    for limit in (3, 12):
+        screen = show("list", "--limit", str(limit), columns=60, at=many(open_server))
+        assert re.search(r"\d+/12 releases [1-9][\d,]*/s", "\n".join(lines_of(screen)))
+        rows = screen.text.splitlines()[1:]
+        assert (screen.code, [row.split()[2] for row in rows]) == (0, [f"1.0.{number}" for number in range(limit)])
+        assert has_cursor(screen)
+        assert screen.raw.rfind(b"\x1b[?25h") < screen.raw.rfind(b"1.0.0")
     with (tmp_path / "list.json").open("w+b") as file:
-        screen = show("list", columns=60, stdout=file.fileno(), at=many)
+        screen = show("list", columns=60, stdout=file.fileno(), at=many(open_server))
         assert (screen.code, screen.text) == (0, "")
         assert b"/12 releases" in ESCAPES.sub(b"", screen.raw)
         file.seek(0)
         assert json.load(file) == MANY
 
 
-def test_no_bar_where_it_would_be_in_the_way(show: Show, many: FaultServer, open_server: OpenServer) -> None:
+def test_no_bar_where_it_would_be_in_the_way(show: Show, open_server: OpenServer) -> None:
     """A pipe gets the whole list and the terminal nothing; JSON is on a terminal what it is in a pipe."""
-    listed, screen = piped(show, "list", "-q", at=many)
+    listed, screen = piped(show, "list", "-q", at=many(open_server))
     assert listed.split() == [f"ocr@1.0.{number}" for number in range(12)]
     assert (screen.code, screen.raw) == (0, b"")
-    pages = (page(MANY[:6], 12, following="?page=2"), page(MANY[6:], 12))
-    screen = show("list", "--json", columns=60, at=open_server(*map(reply, pages)))
+    screen = show("list", "--json", columns=60, at=many(open_server))
     assert (screen.code, json.loads(screen.raw)) == (0, MANY)
 
 
@@ -187,7 +180,7 @@ def test_spinner_during_a_run(show: Show, waiting: list[str], tmp_path: Path, mo
 
 
 def test_interrupted_run(terminal: Callable[..., Terminal], waiting: list[str], tmp_path: Path) -> None:
-    """Ctrl-C ends a run with 130, says that the action may go on and under which job id, and how to wait for it."""
+    """Ctrl-C and SIGTERM end a run and restore the cursor; Ctrl-C says how to wait for the action, which may go on."""
     screen = terminal(*waiting, "--job-id", "j1")
     screen.until("Running wait of tool@1.0.0")
     while not (tmp_path / "started").exists():
@@ -198,28 +191,12 @@ def test_interrupted_run(terminal: Callable[..., Terminal], waiting: list[str], 
     assert ("Traceback" in said, has_cursor(screen)) == (False, True)
     key = re.search(r"--idempotency-key ([0-9a-f-]{36})", said)
     assert key is not None
-    again = terminal(*waiting, "--job-id", "j1", "--idempotency-key", key[1])
+    again = terminal(*waiting, "--idempotency-key", key[1])
+    again.until("Running wait of tool@1.0.0")
+    again.process.terminate()
+    assert (again.wait(), "Traceback" in again.text, has_cursor(again)) == (143, False, True)
+    again = terminal(*waiting, "--idempotency-key", key[1])
     (tmp_path / "started").unlink()
     (tmp_path / "go").touch()
     assert (again.wait(), again.text) == (0, "done")
     assert not (tmp_path / "started").exists()  # the same run, not another one
-
-
-def test_terminated_run(terminal: Callable[..., Terminal], waiting: list[str], tmp_path: Path) -> None:
-    """A command that is told to end gives the terminal its cursor back."""
-    screen = terminal(*waiting)
-    screen.until("Running wait of tool@1.0.0")
-    screen.process.terminate()
-    assert screen.wait() == 143
-    (tmp_path / "go").touch()
-    assert ("Traceback" in screen.text, has_cursor(screen)) == (False, True)
-
-
-def test_interrupted_question(terminal: Callable[..., Terminal], agent: ThreadedAgent) -> None:
-    """Ctrl-C at the question of `prune` ends it with 130, and deletes nothing."""
-    screen = terminal("prune", "--keep", "1")
-    screen.until("Delete 1 release? [y/N]:")
-    assert screen.interrupt() == 130
-    assert ("Interrupted." in screen.text, "Traceback" in screen.text) == (True, False)
-    with AgentClient(agent.url, agent.token) as client:
-        assert client.list_plugin_releases()["count"] == 2

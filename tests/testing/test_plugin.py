@@ -280,18 +280,3 @@ def test_workers_and_a_conftest_that_makes_the_registry(run: Run, pytester: pyte
     urls = [set((pytester.path / worker).read_text(encoding="utf-8").split()) for worker in ("gw0", "gw1")]
     assert [len(each) for each in urls] == [1, 1]
     assert urls[0] != urls[1]
-
-
-@pytest.mark.heavy
-def test_pytest_finds_it_and_lists_what_there_is(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the entry point, `pytest --fixtures` and `--markers` say what there is, each with its sentence."""
-    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
-    monkeypatch.delenv("PYTEST_PLUGINS")
-    pytester.runpytest_subprocess("--markers").stdout.fnmatch_lines(["@pytest.mark.agent_registry(folder): have the *"])
-    fixtures = pytester.runpytest_subprocess("--fixtures").stdout.str()
-    listed = fixtures.partition("synapse_sdk.testing.plugin")[2].partition("fixtures defined from")[0]
-    for name in ("local_agent [session scope]", "agent_registry [session scope]", "agent_client", "async_agent_client"):
-        assert f"\n{name} -- " in listed
-    for name in ("agent_environment", "agent_faults", "agent_calls"):
-        assert f"\n{name} -- " in listed
-    assert "no docstring available" not in listed
