@@ -64,8 +64,8 @@ def test_what_is_wrong(call: Run, open_server: OpenServer) -> None:
         assert todo in found[check]["todo"]
     assert findings(call, 0, HTTP_PROXY="http://10.0.0.1:3128", NO_PROXY="127.0.0.1")["proxy"]["found"] == "none"
     for url in ("http://agents.example.com", "http://localhost:8600"):  # a proxy that may be
-        found = findings(call, 1, HTTP_PROXY="http://127.0.0.1:1", SYNAPSE_AGENT_URL=url, **direct)["proxy"]
-        assert (found["state"], found["found"]) == ("ok", "http://127.0.0.1:1 (from the environment)")
+        proxy = findings(call, 1, HTTP_PROXY="http://127.0.0.1:1", SYNAPSE_AGENT_URL=url, **direct)["proxy"]
+        assert (proxy["state"], proxy["found"]) == ("ok", "http://127.0.0.1:1 (from the environment)")
 
 
 def test_contract_of_the_agent(call: Run, open_server: OpenServer) -> None:

@@ -191,11 +191,12 @@ def test_interrupted_run(terminal: Callable[..., Terminal], waiting: list[str], 
     assert ("Traceback" in said, has_cursor(screen)) == (False, True)
     key = re.search(r"--idempotency-key ([0-9a-f-]{36})", said)
     assert key is not None
-    again = terminal(*waiting, "--idempotency-key", key[1])
+    waiting += ["--job-id", "j1", "--idempotency-key", key[1]]
+    again = terminal(*waiting)
     again.until("Running wait of tool@1.0.0")
     again.process.terminate()
     assert (again.wait(), "Traceback" in again.text, has_cursor(again)) == (143, False, True)
-    again = terminal(*waiting, "--idempotency-key", key[1])
+    again = terminal(*waiting)
     (tmp_path / "started").unlink()
     (tmp_path / "go").touch()
     assert (again.wait(), again.text) == (0, "done")

@@ -50,13 +50,6 @@ def test_value() -> None:
     assert {text: parse([text], read) for text in expected} == expected
 
 
-def test_values_over_those_of_a_file() -> None:
-    """What is given is laid over what a file has, and the rest of it stays as it is."""
-    base = {"top": 3, "options": {"lang": "ko", "fast": True}}
-    assert parse(["top=5", "options.lang=en"], read, base) == {"top": 5, "options": {"lang": "en", "fast": True}}
-    assert base == {"top": 3, "options": {"lang": "ko", "fast": True}}
-
-
 def test_what_makes_no_sense() -> None:
     """What cannot be used is refused by name, with no value, which may be secret; of a file, by where it stands."""
     for texts, expected in (
