@@ -18,7 +18,7 @@ from synapse_sdk.cli import app, completion, status
 from synapse_sdk.clients.agent import AgentClient
 
 from tests.agent.helpers import write_plugin
-from tests.cli.terminal import Screen, Terminal
+from tests.cli.terminal import Screen
 from tests.threaded_agent import ThreadedAgent
 from tests.wire.faults import FaultServer
 
@@ -32,7 +32,6 @@ Run = Callable[..., Ended]
 Show = Callable[..., Screen]
 """Runs the program in this process and in a terminal of some `columns`; the rest as `Run` and `Screen.attached`."""
 OpenServer = Callable[..., FaultServer]
-WriteConfig = Callable[[str], Path]
 
 PROGRAM = str(Path(sys.executable).with_name("synapse-agent"))
 SECONDS = 120
@@ -162,24 +161,3 @@ def open_server() -> Iterator[OpenServer]:
     """Starts servers that give some answers, the last one for ever, and stops them after the test."""
     with contextlib.ExitStack() as stack:
         yield lambda *answers: stack.enter_context(FaultServer(list(answers)))
-
-
-@pytest.fixture
-def write_config(tmp_path: Path) -> WriteConfig:
-    """Writes the profiles of the user, for them alone, and returns the file."""
-
-    def write_config(text: str) -> Path:
-        file = tmp_path / "home" / ".config" / "synapse-agent" / "config.toml"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
-        file.chmod(0o600)
-        return file
-
-    return write_config
-
-
-@pytest.fixture
-def terminal(environment: Environment) -> Iterator[Callable[..., Terminal]]:
-    """Runs the program in a process of its own and in a terminal, which is closed at the end of the test."""
-    with contextlib.ExitStack() as stack:
-        yield lambda *arguments: stack.enter_context(Terminal([PROGRAM, *arguments], environment()))

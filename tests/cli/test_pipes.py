@@ -14,7 +14,7 @@ from synapse_sdk.cli import completion
 from tests.wire.faults import RELEASE, hang_up, page, reply, silence
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Ended, OpenServer, Run, WriteConfig
+    from tests.cli.conftest import Ended, OpenServer, Run
     from tests.threaded_agent import ThreadedAgent
 
 NO_VARIABLES: dict[str, Any] = {"SYNAPSE_AGENT_URL": None, "SYNAPSE_AGENT_TOKEN": None}
@@ -34,6 +34,15 @@ def failure_of(ended: Ended, code: int) -> str:
     first, *more = ended.stderr.splitlines()
     assert [first[:7], *(line[:6] for line in more)] in (["Error: "], ["Error: ", "Hint: "])
     return ended.stderr
+
+
+def write_config(folder: Path, text: str) -> Path:
+    """Write the profiles of the user, for them alone, and return the file."""
+    file = folder / "home" / ".config" / "synapse-agent" / "config.toml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    file.chmod(0o600)
+    return file
 
 
 def test_releases_from_creation_to_deletion(call: Run) -> None:
@@ -178,12 +187,13 @@ def test_output_in_any_encoding(run: Run, call: Run) -> None:
     assert LETTERS in ended.stdout
 
 
-def test_tokens(call: Run, agent: ThreadedAgent, open_server: OpenServer, write_config: WriteConfig) -> None:
+def test_tokens(call: Run, agent: ThreadedAgent, open_server: OpenServer, tmp_path: Path) -> None:
     """Tokens come from profiles, files, stdin and variables; a profile's go to its URL alone; a refusal says whose."""
     away, other = open_server(REFUSED), open_server(REFUSED)
     file = write_config(
+        tmp_path,
         f'default_profile = "away"\n[profiles.here]\nurl = "{agent.url}"\ntoken_file = "agent-token"\n'
-        f'[profiles.away]\nurl = "{away.url}"\ntoken = "secret-1-away"\nuser_token = "away-user"\n'
+        f'[profiles.away]\nurl = "{away.url}"\ntoken = "secret-1-away"\nuser_token = "away-user"\n',
     ).with_name("agent-token")
     file.write_text(agent.token + "\n")
     file.chmod(0o600)
@@ -224,11 +234,9 @@ def completed(call: Run, line: str, **variables: Any) -> list[str]:
     return ended.stdout.split()
 
 
-def test_bash_completes(
-    call: Run, open_server: OpenServer, write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bash_completes(call: Run, open_server: OpenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands, options, cached releases and profiles are completed; what cannot be had completes nothing."""
-    write_config("[profiles.staging]\n[profiles.stable]\n[profiles.local]\n")
+    write_config(tmp_path, "[profiles.staging]\n[profiles.stable]\n[profiles.local]\n")
     for line, expected in {
         "synapse-agent pr": ["prune"],
         "synapse-agent prune --old": ["--older-than"],
@@ -239,7 +247,7 @@ def test_bash_completes(
         "synapse-agent list --profile sta": ["staging", "stable"],
     }.items():
         assert completed(call, line) == expected, line
-    write_config("[profiles")
+    write_config(tmp_path, "[profiles")
     assert completed(call, "synapse-agent list --profile sta") == []
     monkeypatch.setattr(completion, "SECONDS", 0.05)
     assert completed(call, "synapse-agent get to", at=open_server(silence)) == []

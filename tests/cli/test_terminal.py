@@ -12,14 +12,15 @@ import pytest
 from synapse_sdk.cli import output
 from synapse_sdk.clients.agent import AgentClient
 
+from tests.cli.conftest import PROGRAM
+from tests.cli.terminal import Terminal
 from tests.wire.faults import page, reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from tests.cli.conftest import OpenServer, Show
-    from tests.cli.terminal import Screen, Terminal
+    from tests.cli.conftest import Environment, OpenServer, Show
+    from tests.cli.terminal import Screen
     from tests.threaded_agent import ThreadedAgent
     from tests.wire.faults import FaultServer
 
@@ -179,25 +180,25 @@ def test_spinner_during_a_run(show: Show, waiting: list[str], tmp_path: Path, mo
     assert (result, screen.text) == ('"done"\n', "")
 
 
-def test_interrupted_run(terminal: Callable[..., Terminal], waiting: list[str], tmp_path: Path) -> None:
+def test_interrupted_run(environment: Environment, waiting: list[str], tmp_path: Path) -> None:
     """Ctrl-C and SIGTERM end a run and restore the cursor; Ctrl-C says how to wait for the action, which may go on."""
-    screen = terminal(*waiting, "--job-id", "j1")
-    screen.until("Running wait of tool@1.0.0")
-    while not (tmp_path / "started").exists():
-        time.sleep(0.01)
-    assert screen.interrupt() == 130
+    command = [PROGRAM, *waiting, "--job-id", "j1"]
+    with Terminal(command, environment()) as screen:
+        screen.until("Running wait of tool@1.0.0")
+        while not (tmp_path / "started").exists():
+            time.sleep(0.01)
+        assert (screen.interrupt(), has_cursor(screen)) == (130, True)
     said = " ".join(screen.text.split())
     assert "Interrupted. wait of tool@1.0.0 may go on on the agent (job id j1)." in said
-    assert ("Traceback" in said, has_cursor(screen)) == (False, True)
-    key = re.search(r"--idempotency-key ([0-9a-f-]{36})", said)
-    assert key is not None
-    waiting += ["--job-id", "j1", "--idempotency-key", key[1]]
-    again = terminal(*waiting)
-    again.until("Running wait of tool@1.0.0")
-    again.process.terminate()
-    assert (again.wait(), "Traceback" in again.text, has_cursor(again)) == (143, False, True)
-    again = terminal(*waiting)
+    assert "Traceback" not in said
+    (key,) = re.findall(r"--idempotency-key [0-9a-f-]{36}", said)
+    command += key.split()
+    with Terminal(command, environment()) as screen:
+        screen.until("Running wait of tool@1.0.0")
+        screen.process.terminate()
+        assert (screen.wait(), "Traceback" in screen.text, has_cursor(screen)) == (143, False, True)
     (tmp_path / "started").unlink()
     (tmp_path / "go").touch()
-    assert (again.wait(), again.text) == (0, "done")
+    with Terminal(command, environment()) as screen:
+        assert (screen.wait(), screen.text) == (0, "done")
     assert not (tmp_path / "started").exists()  # the same run, not another one

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
-from typing import Any
 
 import pytest
 from synapse_sdk.cli import profiles
@@ -15,25 +14,16 @@ LOCAL = {"url": "http://127.0.0.1:8600", "token": "local-token"}
 STAGING = {"url": "https://staging.example.com", "token": "staging-token", "user_token": "staging-user", "timeout": 30}
 CONFIG = Config(Path("config.toml"), {"local": LOCAL, "staging": STAGING, "bare": {"timeout": 5}}, "local", True)
 EMPTY = Config(Path("config.toml"))
+OTHER = "http://other.example.com"
+TOKEN_FILE = Config(Path("config.toml"), {"staging": {"url": OTHER, "token_file": "token"}}, None, True)
 ENVIRONMENT = {"SYNAPSE_AGENT_URL": "http://variable.example.com", "SYNAPSE_AGENT_TOKEN": "variable-token"}
 SECRETS = {"token", "user_token", "tenant"}
-OTHER = "http://other.example.com"
-
-
-def resolve(
-    options: Options = Options(),  # noqa: B008 - it is frozen
-    environment: dict[str, str] | None = None,
-    config: Config = CONFIG,
-    token: str | None = None,
-) -> dict[str, Any]:
-    """The values that are settled on."""
-    return dict(profiles.resolve(options, environment or {}, config, token).values)
 
 
 def test_which_setting_counts() -> None:
     """Flags count, then a profile that a flag names, then variables, then another profile; what is empty is none."""
     variables = {"url": "http://variable.example.com", "token": "variable-token"}
-    named = {"SYNAPSE_PROFILE": "staging"}
+    named, own_token = {"SYNAPSE_PROFILE": "staging"}, {"SYNAPSE_AGENT_TOKEN": "variable-token"}
     for options, environment, config, expected in (
         (Options(), {}, CONFIG, LOCAL),
         (Options(), ENVIRONMENT, CONFIG, variables),
@@ -41,10 +31,13 @@ def test_which_setting_counts() -> None:
         (Options(profile="staging"), ENVIRONMENT, CONFIG, STAGING),
         (Options(), named, CONFIG, STAGING),
         (Options(), {**ENVIRONMENT, **named}, CONFIG, {**variables, "timeout": 30}),
-        (Options(url="http://flag.example.com"), ENVIRONMENT, EMPTY, {**variables, "url": "http://flag.example.com"}),
+        (Options(url=OTHER), ENVIRONMENT, EMPTY, {**variables, "url": OTHER}),
+        (Options(profile="staging"), ENVIRONMENT, TOKEN_FILE, {"url": OTHER, "token_file": "token"}),
+        (Options(), {**own_token, **named}, TOKEN_FILE, {"url": OTHER, "token": "variable-token"}),
     ):
-        assert resolve(options, environment, config) == expected
-    assert resolve(Options(timeout=7), token="flag-token") == {**LOCAL, "token": "flag-token", "timeout": 7}
+        assert profiles.resolve(options, environment, config, None).values == expected
+    flags = profiles.resolve(Options(timeout=7), {}, CONFIG, "flag-token").values
+    assert flags == {**LOCAL, "token": "flag-token", "timeout": 7}
 
 
 def test_tokens_of_a_profile_go_to_its_url_alone() -> None:
@@ -58,18 +51,9 @@ def test_tokens_of_a_profile_go_to_its_url_alone() -> None:
         connection = profiles.resolve(options, environment, CONFIG, None)
         assert SECRETS.isdisjoint(connection.values)
         assert connection.withheld == (options.profile or "local")
-    assert resolve(Options(url="http://127.0.0.1:8600/"))["token"] == "local-token"  # the same URL
-    tokens = Config(Path("config.toml"), {"tokens": {"token": "any-token"}}, "tokens", True)
-    assert resolve(Options(url=OTHER), config=tokens)["token"] == "any-token"  # it has none
-
-
-def test_token_file_of_a_named_profile_comes_before_a_variable() -> None:
-    """A profile's file of a token counts as its token: a variable does not come between."""
-    named = {"staging": {"url": "https://s.example.com", "token_file": "token"}}
-    config = Config(Path("config.toml"), named, None, True)
-    assert resolve(Options(profile="staging"), ENVIRONMENT, config) == config.profiles["staging"]
-    own_url = {"SYNAPSE_AGENT_TOKEN": "variable-token", "SYNAPSE_PROFILE": "staging"}
-    assert resolve(environment=own_url, config=config) == {"url": "https://s.example.com", "token": "variable-token"}
+    tokens = Config(Path("config.toml"), {"tokens": {"token": "local-token"}}, "tokens", True)  # with no URL
+    for config, url in ((CONFIG, "http://127.0.0.1:8600/"), (tokens, OTHER)):
+        assert profiles.resolve(Options(url=url), {}, config, None).values["token"] == "local-token"
 
 
 def test_sources_are_known_and_secrets_do_not_show() -> None:
@@ -123,7 +107,7 @@ def test_files_are_read(tmp_path: Path) -> None:
             profiles.read_secret(path)
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+@pytest.mark.parametrize("mode", [0o640, 0o602])
 def test_file_with_a_token_that_others_may_read(tmp_path: Path, mode: int) -> None:
     """A file with a token that others may open is refused, with the command that mends it; no token is shown."""
     for name, text, load in (
