@@ -28,17 +28,22 @@ def deleted(server: FaultServer) -> list[str]:
 
 
 def test_without_asking(call: Run, open_server: OpenServer) -> None:
-    """A release goes only where all criteria say so, oldest first and by id; with --dry-run it would go."""
-    for arguments, releases, ids in (
-        ("--keep 1 --yes", [OLD, MIDDLE], [1, 2]),
-        ("--older-than 2026-01-02 --keep 1 --plugin ocr -y", [OLD], [1]),
-        ("--keep 2 --dry-run", [OLD], []),
+    """A release goes only where all criteria say so, by id and oldest first; a failure says how far it came."""
+    gone_already = reply({"detail": "There is no release 1."}, 404)
+    for arguments, answer, releases, ids in (
+        ("--keep 1 --yes", GONE, [OLD, MIDDLE], [1, 2]),
+        ("--keep 1 --yes", gone_already, [MIDDLE], [1, 2]),
+        ("--older-than 2026-01-02 --keep 1 --plugin ocr -y", GONE, [OLD], [1]),
+        ("--keep 2 --dry-run", GONE, [OLD], []),
     ):
-        server = open_server(LIST, GONE)
+        server = open_server(LIST, answer, GONE)
         ended = call("prune", *arguments.split(), at=server)
         assert (ended.returncode, json.loads(ended.stdout), ended.stderr) == (0, releases, ""), arguments
         assert deleted(server) == [f"/plugin_releases/{number}" for number in ids]
         assert (("plugin", "ocr") in server.requests[0].query) == ("--plugin" in arguments)
+    ended = call("prune", "--keep", "1", "--yes", at=open_server(LIST, GONE, reply({"detail": "in use"}, 409)))
+    assert (ended.returncode, ended.stdout) == (4, "")
+    assert "1 of 2 releases were deleted." in ended.stderr
 
 
 def test_refused(call: Run, open_server: OpenServer) -> None:
@@ -86,13 +91,3 @@ def test_answer_no(show: Show, open_server: OpenServer) -> None:
         assert (screen.code, said in screen.text, "Traceback" in screen.text) == (code, True, False)
         assert deleted(server) == []
     assert show("prune", "--keep", "3", at=open_server(LIST)).text == "0 releases deleted."
-
-
-def test_deletion_that_fails(call: Run, open_server: OpenServer) -> None:
-    """A release that is gone by then is no failure; where a deletion fails it ends, and says how far it came."""
-    server = open_server(LIST, reply({"detail": "There is no release 1."}, 404), GONE)
-    ended = call("prune", "--keep", "1", "--yes", at=server)
-    assert (ended.returncode, json.loads(ended.stdout)) == (0, [MIDDLE])
-    ended = call("prune", "--keep", "1", "--yes", at=open_server(LIST, GONE, reply({"detail": "in use"}, 409)))
-    assert (ended.returncode, ended.stdout) == (4, "")
-    assert "1 of 2 releases were deleted." in ended.stderr

@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from synapse_sdk.testing import faults
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 pytest_plugins = ["pytester"]
@@ -51,12 +50,3 @@ def test_every_block_of_the_page_runs(pytester: pytest.Pytester) -> None:
         assert not (pytester.path / name[1]).exists()
         (pytester.path / name[1]).write_text(source, encoding="utf-8")
     assert passing(pytester.runpytest_subprocess(), "".join(sources))
-
-
-def test_the_page_has_every_fault() -> None:
-    """The page and the module's own table name every function of the module that makes a fault."""
-    made = [
-        name for name, each in vars(faults).items() if getattr(each, "__annotations__", {}).get("return") == "Fault"
-    ]
-    assert "cut_body" in made
-    assert [name for name in made if f"`{name}(" not in PAGE or f"`{name}(" not in str(faults.__doc__)] == []

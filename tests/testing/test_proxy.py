@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import sys
 import threading
@@ -142,15 +143,10 @@ def test_whether_the_agent_has_carried_it_out(agent: ProxiedAgent, client: Agent
             run(client, touch=str(ran), timeout=0.1 if (fault, error) in ENDLESS else SECONDS)
         assert ran.exists() == ((fault, error) in DAMAGES), fault
         ran.unlink(missing_ok=True)
-
-
-def test_a_cut_body_is_half_of_the_answer(agent: ProxiedAgent) -> None:
-    """Of an answer with a body, the whole head and the first half of the body arrive."""
-    agent.faults.next(faults.cut_body())
+    agent.faults.next(faults.cut_body())  # of which half arrives
     with connect(agent) as connection:
         connection.sendall(b"GET /health/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-        received = b"".join(iter(lambda: connection.recv(65536), b""))
-    head, _, body = received.partition(b"\r\n\r\n")
+        head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
     assert any(f"content-length: {2 * len(body) + odd}".encode() in head for odd in (0, 1))
 
 
@@ -261,15 +257,12 @@ def test_an_agent_that_is_not_running_says_so(tmp_path: Path) -> None:
     assert set(threading.enumerate()) - before == set()
 
 
-def test_a_server_closes_while_connections_come_in() -> None:
+def test_a_server_closes_while_connections_come_in(request: pytest.FixtureRequest) -> None:
     """A connection that comes while the server closes is closed with it, and nothing is raised."""
-    before = sys.getswitchinterval()
+    request.addfinalizer(functools.partial(sys.setswitchinterval, sys.getswitchinterval()))
     sys.setswitchinterval(1e-6)  # threads take turns as often as they can
-    try:
-        for _ in range(2000):  # that is four times as many as it took to see it fail
-            with FaultServer([reply({})]) as server:
-                connection = socket.create_connection(("127.0.0.1", server.port))
-            connection.close()
-            assert server.open_connections == set()
-    finally:
-        sys.setswitchinterval(before)
+    for _ in range(2000):  # that is four times as many as it took to see it fail
+        with FaultServer([reply({})]) as server:
+            connection = socket.create_connection(("127.0.0.1", server.port))
+        connection.close()
+        assert server.open_connections == set()

@@ -129,7 +129,6 @@ def test_file_that_is_not_as_it_should_be(tmp_path: Path) -> None:
         ("[profiles.local]\nurl = hunter22\n", "line 2"),
         ("[profiles.local]\ntokn = 'hunter22'\n", "'tokn' of profile local is no setting"),
         ("[profiles.local]\ntoken = 5\n", "'token' of profile local must be a text"),
-        ("[profiles.local]\ntimeout = '5'\n", "'timeout' of profile local must be a number"),
         ("[profiles.local]\ntimeout = -1\n", "'timeout' of profile local must be a number"),
         ("[profiles.local]\ntoken = 'hunter22'\ntoken_file = 'x'\n", "has token and token_file"),
         ("url = 'x'\n", "has 'url', which is no setting"),
