@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from synapse_local_agent import Limits
-from synapse_local_agent.ray.actor import NEW_SECONDS, PREFIX, sweep
-from synapse_local_agent.releases.data_lock import Lock
+from synapse_local_agent.cluster.actor import NEW_SECONDS, PREFIX, sweep
+from synapse_local_agent.lock import Lock
 
 pytest.importorskip("ray", reason="Ray is not installed: make test-heavy installs it")
 
-from synapse_local_agent.ray import actors
+from synapse_local_agent.cluster import actors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -49,7 +49,7 @@ class Held(actors.Held):
         self.ended.set()
 
 
-def making(*steps: asyncio.Future[ActorHandle]) -> Callable[[], Coroutine[Any, Any, ActorHandle]]:
+def making(*steps: asyncio.Future[Held]) -> Callable[[], Coroutine[Any, Any, Held]]:
     """Makes what each future comes to in turn, and waits for ever after the last."""
     left = list(steps)
 

@@ -71,7 +71,7 @@ def test_archive_is_cached_and_runs(own_http: httpx.Client, registry: Path, tmp_
     assert files["link.py"].read_text() == PLUGIN["plugin.py"]
     assert stat.S_IMODE(files["tool.sh"].stat().st_mode) == 0o555
     assert stat.S_IMODE(files["plugin.py"].stat().st_mode) == 0o444
-    assert digest(registry / "ocr.zip") == digest(kept) == kept.name
+    assert sources.digest(registry / "ocr.zip") == sources.digest(kept) == kept.name
 
 
 def test_archive_that_could_do_harm_is_refused(own_http: httpx.Client, registry: Path) -> None:

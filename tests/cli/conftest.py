@@ -11,13 +11,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
-from synapse_agent_sdk import AgentClient
-from synapse_agent_sdk.cli import app, completion, status
+from synapse_sdk.cli import app, completion, status
+from synapse_sdk.clients.agent import AgentClient
 
 from tests.agent.helpers import write_plugin
-from tests.cli.terminal import Screen, Terminal
+from tests.cli.terminal import Screen
 from tests.threaded_agent import ThreadedAgent
 from tests.wire.faults import FaultServer
 
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Environment = Callable[..., dict[str, str]]
-Run = Callable[..., subprocess.CompletedProcess[str]]
-"""Runs the program with arguments, `stdin`, and variables of the environment; one that is None is left out."""
+Ended = subprocess.CompletedProcess[str]
+Run = Callable[..., Ended]
+"""Runs the program with arguments, `stdin`, and variables (None removes one); `at` is a server in the agent's place."""
 Show = Callable[..., Screen]
 """Runs the program in this process and in a terminal of some `columns`; the rest as `Run` and `Screen.attached`."""
 OpenServer = Callable[..., FaultServer]
-"""Starts a server that gives some answers, and the last one for ever."""
 
 PROGRAM = str(Path(sys.executable).with_name("synapse-agent"))
 SECONDS = 120
@@ -51,15 +52,16 @@ def wait(params):
     return "done"
 """
 ACTIONS = {name: f"plugin:{name}" for name in ("echo", "fail", "wait")}
+FOREIGN = ("SYNAPSE_", "PYTHON", "XDG_", "NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR")
 
 
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedAgent]:
     """A local agent with the releases tool@1.0.0 and tool@1.1.0 cached; tests that share it leave them there."""
     registry = tmp_path_factory.mktemp("registry")
+    write_plugin(registry, "other", {"plugin.py": PLUGIN}, ACTIONS)
     for version in ("1.0.0", "1.1.0"):
         write_plugin(registry, "tool", {"plugin.py": PLUGIN}, ACTIONS, version, folder=f"tool-{version}")
-    write_plugin(registry, "other", {"plugin.py": PLUGIN}, ACTIONS)
     with ThreadedAgent(registry, debug_roots=[registry]) as agent:
         with AgentClient(agent.url, agent.token) as client:
             for version in ("1.0.0", "1.1.0"):
@@ -71,13 +73,12 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedAgent]:
 def environment(agent: ThreadedAgent, tmp_path: Path) -> Environment:
     """The environment of someone whose variables lead to the agent, with further ones laid over it."""
 
-    def environment(**given: str | None) -> dict[str, str]:
-        foreign = ("SYNAPSE_", "PYTHON", "XDG_", "NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR")
+    def environment(*, at: FaultServer | None = None, **given: str | None) -> dict[str, str]:
         merged: dict[str, str | None] = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(foreign)},
+            **{name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)},
             "HOME": str(tmp_path / "home"),
             "TERM": "xterm-256color",
-            "SYNAPSE_AGENT_URL": agent.url,
+            "SYNAPSE_AGENT_URL": agent.url if at is None else at.url,
             "SYNAPSE_AGENT_TOKEN": agent.token,
             "PYTHONWARNINGS": "error",
             **given,
@@ -91,11 +92,9 @@ def environment(agent: ThreadedAgent, tmp_path: Path) -> Environment:
 def run(environment: Environment, tmp_path: Path) -> Run:
     """Runs the program in a process of its own, in pipes and in a folder of its own; `stdout` may be a file."""
 
-    def run(
-        *arguments: str | Path, stdin: str = "", stdout: int = subprocess.PIPE, **given: str | None
-    ) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, stdin: str = "", stdout: int = subprocess.PIPE, **given: Any) -> Ended:
         return subprocess.run(  # noqa: S603 - our own program
-            [PROGRAM, *map(str, arguments)],
+            [PROGRAM, *arguments],
             input=stdin,
             env=environment(**given),
             cwd=tmp_path,
@@ -115,13 +114,9 @@ def main(environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(completion, "SECONDS", SECONDS)
     monkeypatch.setattr(status, "SECONDS", SECONDS)
 
-    def main(arguments: tuple[str | Path, ...], given: dict[str, str | None]) -> int:
-        with monkeypatch.context() as patch:
-            variables = environment(**given)
-            for name in set(os.environ) - set(variables):
-                patch.delenv(name)
-            for name, value in variables.items():
-                patch.setenv(name, value)
+    def main(arguments: tuple[str | Path, ...], given: dict[str, Any]) -> int:
+        variables = mock.patch.dict(os.environ, environment(**given), clear=True)
+        with variables, monkeypatch.context() as patch:
             patch.chdir(tmp_path)
             patch.setattr("sys.argv", [PROGRAM, *map(str, arguments)])
             handler = signal.getsignal(signal.SIGTERM)
@@ -139,7 +134,7 @@ def main(environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def call(main: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     """The same as `run` in this process."""
 
-    def call(*arguments: str | Path, stdin: str = "", **given: str | None) -> subprocess.CompletedProcess[str]:
+    def call(*arguments: str | Path, stdin: str = "", **given: Any) -> Ended:
         with monkeypatch.context() as patch:
             patch.setattr("sys.stdin", io.StringIO(stdin))
             code = main(arguments, given)
@@ -152,9 +147,9 @@ def call(main: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capfd: pytes
 def show(main: Callable[..., int]) -> Show:
     """Runs the program in this process, in a terminal."""
 
-    def show(*arguments: str | Path, columns: int = 100, stdout: int | None = None, **given: Any) -> Screen:
+    def show(*arguments: str, columns: int = 100, stdout: int | None = None, when: Any = None, **given: Any) -> Screen:
         screen = Screen(columns)
-        with screen.attached(stdout, given.pop("when", None)):
+        with screen.attached(stdout, when):
             screen.code = main(arguments, given)
         return screen
 
@@ -163,13 +158,6 @@ def show(main: Callable[..., int]) -> Show:
 
 @pytest.fixture
 def open_server() -> Iterator[OpenServer]:
-    """Starts servers that answer as they are told, and stops them after the test."""
+    """Starts servers that give some answers, the last one for ever, and stops them after the test."""
     with contextlib.ExitStack() as stack:
         yield lambda *answers: stack.enter_context(FaultServer(list(answers)))
-
-
-@pytest.fixture
-def terminal(environment: Environment) -> Iterator[Callable[..., Terminal]]:
-    """Runs the program in a process of its own and in a terminal, which is closed at the end of the test."""
-    with contextlib.ExitStack() as stack:
-        yield lambda *arguments: stack.enter_context(Terminal([PROGRAM, *arguments], environment()))

@@ -28,22 +28,15 @@ SECONDS = 120
 
 
 class Screen:
-    """A terminal, and what a program has written to it.
+    """A terminal of some columns and 40 lines, and what a program writes to it."""
 
-    Args:
-        columns: How wide the terminal is.
-        lines: How high it is.
-    """
-
-    code = -1
-    """The exit code of what ran in `attached`."""
-
-    def __init__(self, columns: int = 100, lines: int = 40) -> None:
-        self.screen = pyte.Screen(columns, lines)
+    def __init__(self, columns: int = 100) -> None:
+        self.screen = pyte.Screen(columns, 40)
         self.raw = b""
+        self.code = -1  # of what ran in `attached`
         self._stream = pyte.ByteStream(self.screen)
         self._master, self._slave = pty.openpty()
-        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
 
     @property
     def text(self) -> str:
@@ -71,12 +64,7 @@ class Screen:
     def attached(
         self, stdout: int | None = None, when: Mapping[str, Callable[[Self], object]] | None = None
     ) -> Iterator[None]:
-        """Have the standard streams of this process be the terminal for a block.
-
-        Args:
-            stdout: A file descriptor for standard output, where that is not the terminal.
-            when: What is done once the screen shows a text.
-        """
+        """Connect this process to the terminal for a block; `when` maps a text to what is done once it is shown."""
         waiting = dict(when or {})
 
         def watch() -> None:
@@ -105,43 +93,37 @@ class Screen:
 
 
 class Terminal(Screen):
-    """A program in a terminal of its own; a context manager that leaves nothing running.
+    """A program in a terminal of its own; a context manager that leaves nothing running."""
 
-    Args:
-        command: The program, by its path, and its arguments.
-        environment: Its environment variables.
-        columns: How wide the terminal is.
-        stdout: A file descriptor for its standard output, where that is not the terminal.
-    """
-
-    def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], *, columns: int = 100, stdout: int | None = None
-    ) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], *, columns: int = 100) -> None:
         super().__init__(columns)
         self.process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-c", START, *command],
             stdin=self._slave,
-            stdout=self._slave if stdout is None else stdout,
+            stdout=self._slave,
             stderr=self._slave,
             env={"TERM": "xterm-256color", **environment},
             start_new_session=True,
         )
         os.close(self._slave)
 
-    def until(self, shown: Callable[[str], bool] | str) -> str:
-        """Wait until the screen shows something, and return all that it shows then."""
+    def until(self, shown: str) -> None:
+        """Wait until the screen shows a text."""
         end = time.monotonic() + SECONDS
-        is_shown = (lambda text: shown in text) if isinstance(shown, str) else shown
-        while not is_shown(self.text):
+        while shown not in self.text:
             assert self._read(end), f"never shown: {shown!r}\n{self.text}"
-        return self.text
 
     def wait(self) -> int:
         """Wait for the program's end, and return its exit code."""
-        end = time.monotonic() + SECONDS
+        self._drain(SECONDS)
+        return self.process.wait(timeout=SECONDS)
+
+    def _drain(self, seconds: float) -> bool:
+        """Read to the program's end; False where it does not end in time."""
+        end = time.monotonic() + seconds
         while self._read(end):
             pass
-        return self.process.wait(timeout=SECONDS)
+        return time.monotonic() < end
 
     def interrupt(self) -> int:
         """Press Ctrl-C, wait for the program's end, and return its exit code.
@@ -149,13 +131,10 @@ class Terminal(Screen):
         It is pressed again after a while: a signal that comes between Python's last look for one and the system call
         that waits does not end that call.
         """
-        while True:
+        self.type("\x03")
+        while not self._drain(SECONDS / 6):
             self.type("\x03")
-            end = time.monotonic() + SECONDS / 6
-            while self._read(end):
-                pass
-            if time.monotonic() < end:
-                return self.process.wait(timeout=SECONDS)
+        return self.process.wait(timeout=SECONDS)
 
     def __enter__(self) -> Self:
         return self

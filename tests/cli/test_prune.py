@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.wire.faults import page, reply
 
 if TYPE_CHECKING:
-    from synapse_agent_sdk.testing.server import FaultServer
+    from synapse_sdk.testing.server import FaultServer
 
     from tests.cli.conftest import OpenServer, Run, Show
     from tests.cli.terminal import Screen
@@ -29,29 +27,23 @@ def deleted(server: FaultServer) -> list[str]:
     return [request.path for request in server.requests if request.method == "DELETE"]
 
 
-def test_yes(call: Run, open_server: OpenServer) -> None:
-    """With --yes the old releases are deleted by id, oldest first, and are the result."""
-    server = open_server(LIST, GONE)
-    ended = call("prune", "--keep", "1", "--yes", SYNAPSE_AGENT_URL=server.url)
-    assert (ended.returncode, json.loads(ended.stdout), ended.stderr) == (0, [OLD, MIDDLE], "")
-    assert deleted(server) == ["/plugin_releases/1", "/plugin_releases/2"]
-
-
-def test_criteria(call: Run, open_server: OpenServer) -> None:
-    """A release goes only where age, number and plugin all say so, whatever the agent lists."""
-    server = open_server(LIST, GONE)
-    criteria = ["--older-than", "2026-01-02", "--keep", "1", "--plugin", "ocr"]
-    ended = call("prune", *criteria, "-y", SYNAPSE_AGENT_URL=server.url)
-    assert json.loads(ended.stdout) == [OLD]
-    assert ("plugin", "ocr") in server.requests[0].query
-
-
-def test_dry_run(call: Run, open_server: OpenServer) -> None:
-    """--dry-run gives what would be deleted, and deletes nothing; it asks for no --yes."""
-    server = open_server(LIST, GONE)
-    ended = call("prune", "--keep", "2", "--dry-run", SYNAPSE_AGENT_URL=server.url)
-    assert (ended.returncode, json.loads(ended.stdout), ended.stderr) == (0, [OLD], "")
-    assert deleted(server) == []
+def test_without_asking(call: Run, open_server: OpenServer) -> None:
+    """A release goes only where all criteria say so, by id and oldest first; a failure says how far it came."""
+    gone_already = reply({"detail": "There is no release 1."}, 404)
+    for arguments, answer, releases, ids in (
+        ("--keep 1 --yes", GONE, [OLD, MIDDLE], [1, 2]),
+        ("--keep 1 --yes", gone_already, [MIDDLE], [1, 2]),
+        ("--older-than 2026-01-02 --keep 1 --plugin ocr -y", GONE, [OLD], [1]),
+        ("--keep 2 --dry-run", GONE, [OLD], []),
+    ):
+        server = open_server(LIST, answer, GONE)
+        ended = call("prune", *arguments.split(), at=server)
+        assert (ended.returncode, json.loads(ended.stdout), ended.stderr) == (0, releases, ""), arguments
+        assert deleted(server) == [f"/plugin_releases/{number}" for number in ids]
+        assert (("plugin", "ocr") in server.requests[0].query) == ("--plugin" in arguments)
+    ended = call("prune", "--keep", "1", "--yes", at=open_server(LIST, GONE, reply({"detail": "in use"}, 409)))
+    assert (ended.returncode, ended.stdout) == (4, "")
+    assert "1 of 2 releases were deleted." in ended.stderr
 
 
 def test_refused(call: Run, open_server: OpenServer) -> None:
@@ -65,7 +57,7 @@ def test_refused(call: Run, open_server: OpenServer) -> None:
         "--older-than= --yes": "--older-than",
         "--older-than 2999-01-01 --yes": "does not lie in the past",
     }.items():
-        ended = call("prune", *arguments.split(), SYNAPSE_AGENT_URL=server.url)
+        ended = call("prune", *arguments.split(), at=server)
         assert (ended.returncode, ended.stdout, expected in ended.stderr) == (2, "", True), arguments
     assert server.requests == []
 
@@ -79,47 +71,23 @@ def test_answer_yes(show: Show, open_server: OpenServer) -> None:
         arrived.extend(request.method for request in server.requests)
         screen.type("y\r")
 
-    screen = show("prune", "--keep", "1", columns=60, SYNAPSE_AGENT_URL=server.url, when={QUESTION: answer})
-    assert screen.code == 0
+    screen = show("prune", "--keep", "1", columns=60, at=server, when={QUESTION: answer})
     lines = screen.text.splitlines()
+    assert (screen.code, arrived, lines[-1].strip()) == (0, ["GET"], "2 releases deleted.")
     assert [line.split()[2] for line in lines[1:3]] == ["1.1.0", "1.2.0"]
-    assert (arrived, lines[-1].strip()) == (["GET"], "2 releases deleted.")
     assert deleted(server) == ["/plugin_releases/1", "/plugin_releases/2"]
     assert len(server.requests) == 3  # the list is read once
 
 
-@pytest.mark.parametrize(
-    ("keys", "code", "said"),
-    [("\r", 0, "Nothing was deleted."), ("n\r", 0, "Nothing was deleted."), ("\x04", 130, "Interrupted.")],
-    ids=["Enter", "no", "Ctrl-D"],
-)
-def test_answer_no(show: Show, open_server: OpenServer, keys: str, code: int, said: str) -> None:
-    """Any other answer deletes nothing."""
-    server = open_server(LIST, GONE)
-    answer = {QUESTION: lambda screen: screen.type(keys)}
-    screen = show("prune", "--keep", "1", SYNAPSE_AGENT_URL=server.url, when=answer)
-    assert screen.code == code
-    assert said in screen.text
-    assert "Traceback" not in screen.text
-    assert deleted(server) == []
-
-
-def test_nothing_to_delete(show: Show, open_server: OpenServer) -> None:
-    """Where nothing is old it does not ask, and says so."""
-    screen = show("prune", "--keep", "3", SYNAPSE_AGENT_URL=open_server(LIST).url)
-    assert (screen.code, screen.text) == (0, "0 releases deleted.")
-
-
-def test_somebody_else_deleted_one(call: Run, open_server: OpenServer) -> None:
-    """A release that is gone by then is no failure, and not among what was deleted."""
-    server = open_server(LIST, reply({"detail": "There is no release 1."}, 404), GONE)
-    ended = call("prune", "--keep", "1", "--yes", SYNAPSE_AGENT_URL=server.url)
-    assert (ended.returncode, json.loads(ended.stdout)) == (0, [MIDDLE])
-
-
-def test_deletion_that_fails(call: Run, open_server: OpenServer) -> None:
-    """Where a deletion fails it ends, and says how many were deleted by then."""
-    server = open_server(LIST, GONE, reply({"detail": "in use"}, 409))
-    ended = call("prune", "--keep", "1", "--yes", SYNAPSE_AGENT_URL=server.url)
-    assert (ended.returncode, ended.stdout) == (4, "")
-    assert "1 of 2 releases were deleted." in ended.stderr
+def test_answer_no(show: Show, open_server: OpenServer) -> None:
+    """Any other answer deletes nothing; where nothing is old it does not ask."""
+    for keys, code, said in (
+        ("\r", 0, "Nothing was deleted."),
+        ("n\r", 0, "Nothing was deleted."),
+        ("\x04", 130, "Interrupted."),
+    ):
+        server = open_server(LIST, GONE)
+        screen = show("prune", "--keep", "1", at=server, when={QUESTION: lambda screen, keys=keys: screen.type(keys)})
+        assert (screen.code, said in screen.text, "Traceback" in screen.text) == (code, True, False)
+        assert deleted(server) == []
+    assert show("prune", "--keep", "3", at=open_server(LIST)).text == "0 releases deleted."

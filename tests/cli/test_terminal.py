@@ -9,27 +9,25 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from synapse_agent_sdk import AgentClient
-from synapse_agent_sdk.cli import output
+from synapse_sdk.cli import output
 
+from tests.cli.conftest import PROGRAM
+from tests.cli.terminal import Terminal
 from tests.wire.faults import page, reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from tests.cli.conftest import OpenServer, Show
-    from tests.cli.terminal import Screen, Terminal
-    from tests.threaded_agent import ThreadedAgent
+    from tests.cli.conftest import Environment, OpenServer, Show
+    from tests.cli.terminal import Screen
+    from tests.wire.faults import FaultServer
 
-WIDTHS = pytest.mark.parametrize("columns", [60, 100])
 ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 EVIL = {"id": 7, "plugin": "\x1b[2J\x1b[31m[red]evil", "version": "1\r2\u202e", "created": "\x9b2J", "size": "x"}
 MANY: list[dict[str, Any]] = [
     {"id": number, "plugin": "ocr", "version": f"1.0.{number}", "size": None, "note": "in words of their own " * 3}
     for number in range(12)
 ]
-CHECKS = ["versions", "packages", "settings", "url", "proxy", "agent", "contract", "token"]
 
 
 def lines_of(screen: Screen) -> list[str]:
@@ -44,130 +42,107 @@ def has_cursor(screen: Screen) -> bool:
     return screen.raw.rfind(b"\x1b[?25h") > screen.raw.rfind(b"\x1b[?25l") >= 0
 
 
-@WIDTHS
-def test_list_is_a_table(show: Show, columns: int) -> None:
-    """Releases are rows of a table that fits the terminal; its actions show where there is room."""
-    screen = show("list", columns=columns)
-    assert screen.code == 0
-    header, *rows = lines_of(screen)
-    assert header.split() == ["ID", "PLUGIN", "VERSION", "CREATED", "SIZE"] + ["ACTIONS"] * (columns == 100)
-    assert [row.split()[1:3] for row in rows] == [["tool", "1.1.0"], ["tool", "1.0.0"]]
-    assert " ago " in rows[0][header.index("CREATED") :] or "just now" in rows[0]
-    assert ("echo, fail, wait" in rows[0]) == (columns == 100)
+def piped(show: Show, *arguments: str, **given: Any) -> tuple[str, Screen]:
+    """What a command writes into a pipe, and its terminal."""
+    reading, writing = os.pipe()
+    screen = show(*arguments, stdout=writing, **given)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        return pipe.read(), screen
 
 
-def test_get_shows_all_that_is_known(show: Show) -> None:
-    """A release is shown field by field, its configuration too."""
+def test_results_fit_the_terminal(show: Show) -> None:
+    """Releases are a table, with their actions where there is room; the rest is folded, an error at its words."""
+    for columns in (60, 100):
+        header, *rows = lines_of(show("list", columns=columns))
+        assert header.split() == ["ID", "PLUGIN", "VERSION", "CREATED", "SIZE"] + ["ACTIONS"] * (columns == 100)
+        assert [row.split()[1:3] for row in rows] == [["tool", "1.1.0"], ["tool", "1.0.0"]]
+        assert " ago " in rows[0][header.index("CREATED") :] or "just now" in rows[0]
+        assert ("echo, fail, wait" in rows[0]) == (columns == 100)
     screen = show("get", "tool@1.0.0", columns=60)
-    assert screen.code == 0
     names = [line.split()[0] for line in lines_of(screen) if not line.startswith(" ")]
-    assert names == ["id", "plugin", "version", "created", "size", "actions", "config"]
+    assert (screen.code, names) == (0, ["id", "plugin", "version", "created", "size", "actions", "config"])
     assert '"entrypoint": "plugin:echo"' in re.sub(r"\s+", " ", screen.text)
+    screen = show("get", "tool@9.9.9", columns=60)
+    hint = "Hint: `synapse-agent list` shows what is cached, `synapse-agent create` caches more."
+    assert (screen.code, " ".join(lines_of(screen)).endswith(hint)) == (3, True)
+    screen = show("doctor", columns=60)
+    marks = [line.split()[:2] for line in lines_of(screen) if not line.startswith(" ")]
+    checks = ["versions", "packages", "settings", "url", "proxy", "agent", "contract", "token"]
+    assert (screen.code, marks) == (0, [["\u2713", name] for name in checks])
 
 
-@pytest.mark.parametrize("setting", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {}], ids=str)
-def test_colour(show: Show, setting: dict[str, Any]) -> None:
+def test_results_on_a_terminal(show: Show, open_server: OpenServer) -> None:
+    """A creation is shown field by field, a deletion in a line, an empty list on stderr, and JSON as in a pipe."""
+    assert re.search(r"^plugin +other$", show("create", "other@1.0.0").text, re.MULTILINE)
+    assert show("delete", "other@1.0.0").text == "Deleted other@1.0.0."
+    assert "status" in show("health").text
+    empty = open_server(reply(page([], 0)))
+    assert [show("list", *option, at=empty).text for option in ([], ["-q"])] == ["No releases.", ""]
+    screen = show("run", "tool@1.0.0", "echo", "-p", 'a={"b": [1, null, "\u2713"]}', "--json")
+    assert json.loads(screen.text) == {"a": {"b": [1, None, "\u2713"]}}
+
+
+def test_colour(show: Show) -> None:
     """With NO_COLOR there is no colour, a dumb terminal gets plain text alone, and any other one has colours."""
     commands = {"list": 0, "get tool@9.9.9": 3, "run tool@1.0.0 echo -p a=1": 0, "doctor": 0}
-    screens = {command: show(*command.split(), **setting) for command in commands}
-    assert {command: screen.code for command, screen in screens.items()} == commands
-    raw = b"".join(screen.raw for screen in screens.values())
-    assert bool(re.search(rb"\x1b\[[0-9;]*3[0-9][0-9;]*m", raw)) == (not setting)
-    assert (b"\x1b" in raw) == ("TERM" not in setting)
+    for setting in ({"NO_COLOR": "1"}, {"TERM": "dumb"}, {}):
+        screens = {command: show(*command.split(), **setting) for command in commands}
+        assert {command: screen.code for command, screen in screens.items()} == commands
+        raw = b"".join(screen.raw for screen in screens.values())
+        assert bool(re.search(rb"\x1b\[[0-9;]*3[0-9][0-9;]*m", raw)) == (not setting)
+        assert (b"\x1b" in raw) == ("TERM" not in setting)
 
 
 def test_what_an_agent_sends_does_nothing_to_the_terminal(show: Show, open_server: OpenServer) -> None:
     """Control characters, colours and markup in what an agent sends are shown, and not acted on."""
     evil = reply(page([EVIL], 1))
-    one, run = reply(EVIL), reply("\x1b[2Jcleared\x1b]0;title\x07")
-    error = reply({"detail": "\x1b[2Jgone\x9b"}, 404)
+    run = reply("\x1b[2Jcleared\x1b]0;title\x07")
     for arguments, answer, expected in (
-        (["list"], evil, r"\x1b[2J\x1b[31m[red]evil"),
-        (["list", "-q"], evil, r"\x1b[2J\x1b[31m[red]evil@1"),
-        (["list", "--json"], evil, r"\u001b[2J\u001b[31m[red]evil"),
-        (["get", "7"], one, r"\x1b[2J\x1b[31m[red]evil"),
-        (["run", "7", "train"], run, r"\x1b[2Jcleared\x1b]0;title\x07"),
-        (["run", "7", "train", "--json"], run, r"\u001b[2Jcleared"),
-        (["get", "7"], error, "gone"),
+        ("list", evil, r"\x1b[2J\x1b[31m[red]evil"),
+        ("list -q", evil, r"\x1b[2J\x1b[31m[red]evil@1"),
+        ("list --json", evil, r"\u001b[2J\u001b[31m[red]evil"),
+        ("get 7", reply(EVIL), r"\x1b[2J\x1b[31m[red]evil"),
+        ("run 7 train", run, r"\x1b[2Jcleared\x1b]0;title\x07"),
+        ("run 7 train --json", run, r"\u001b[2Jcleared"),
+        ("get 7", reply({"detail": "\x1b[2Jgone\x9b"}, 404), "gone"),
     ):
-        screen = show(*arguments, columns=200, SYNAPSE_AGENT_URL=open_server(answer).url)
+        screen = show(*arguments.split(), columns=200, at=open_server(answer))
         assert expected in screen.text
         for sequence in (b"\x1b[2J", b"\x1b]", b"\x9b", b"\r2", "\u202e".encode()):
             assert sequence not in screen.raw
 
 
-@pytest.fixture
-def many(open_server: OpenServer) -> str:
-    """The URL of an agent that lists `MANY`, each on a page of its own."""
-    links = [f"?cursor={number}" for number in range(11)]
-    pages = [page([release], 12, following=link) for release, link in zip(MANY, [*links, None], strict=True)]
-    return open_server(*map(reply, pages)).url
+def many(open_server: OpenServer) -> FaultServer:
+    """An agent that lists `MANY`, each on a page of its own."""
+    links = [*(f"?cursor={number}" for number in range(11)), None]
+    return open_server(*(reply(page([one], 12, following=link)) for one, link in zip(MANY, links, strict=True)))
 
 
-@pytest.mark.parametrize("limit", [3, 12])
-def test_bar_while_listing_many(show: Show, many: str, limit: int) -> None:
+def test_bar_while_listing_many(show: Show, open_server: OpenServer, tmp_path: Path) -> None:
     """While many pages are read a bar shows how many of how many, and the rate; then the table alone stays."""
-    screen = show("list", "--limit", str(limit), columns=60, SYNAPSE_AGENT_URL=many)
-    assert re.search(r"\d+/12 releases [1-9][\d,]*/s", "\n".join(lines_of(screen)))
-    rows = screen.text.splitlines()[1:]
-    assert (screen.code, [row.split()[2] for row in rows]) == (0, [f"1.0.{number}" for number in range(limit)])
-    assert has_cursor(screen)
-    assert screen.raw.rfind(b"\x1b[?25h") < screen.raw.rfind(b"1.0.0")
-
-
-def test_bar_beside_a_file(show: Show, many: str, tmp_path: Path) -> None:
-    """Where stdout is a file, the bar is on the terminal, and the file has the whole list."""
+    for limit in (3, 12):
+        screen = show("list", "--limit", str(limit), columns=60, at=many(open_server))
+        assert re.search(r"\d+/12 releases [1-9][\d,]*/s", "\n".join(lines_of(screen)))
+        rows = screen.text.splitlines()[1:]
+        assert (screen.code, [row.split()[2] for row in rows]) == (0, [f"1.0.{number}" for number in range(limit)])
+        assert has_cursor(screen)
+        assert screen.raw.rfind(b"\x1b[?25h") < screen.raw.rfind(b"1.0.0")
     with (tmp_path / "list.json").open("w+b") as file:
-        screen = show("list", columns=60, stdout=file.fileno(), SYNAPSE_AGENT_URL=many)
+        screen = show("list", columns=60, stdout=file.fileno(), at=many(open_server))
         assert (screen.code, screen.text) == (0, "")
         assert b"/12 releases" in ESCAPES.sub(b"", screen.raw)
         file.seek(0)
         assert json.load(file) == MANY
 
 
-def test_no_bar_where_it_would_be_in_the_way(show: Show, many: str, open_server: OpenServer) -> None:
+def test_no_bar_where_it_would_be_in_the_way(show: Show, open_server: OpenServer) -> None:
     """A pipe gets the whole list and the terminal nothing; JSON is on a terminal what it is in a pipe."""
-    reading, writing = os.pipe()
-    screen = show("list", "-q", stdout=writing, SYNAPSE_AGENT_URL=many)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        assert pipe.read().split() == [f"ocr@1.0.{number}" for number in range(12)]
+    listed, screen = piped(show, "list", "-q", at=many(open_server))
+    assert listed.split() == [f"ocr@1.0.{number}" for number in range(12)]
     assert (screen.code, screen.raw) == (0, b"")
-    pages = (page(MANY[:6], 12, following="?page=2"), page(MANY[6:], 12))
-    screen = show("list", "--json", columns=60, SYNAPSE_AGENT_URL=open_server(*map(reply, pages)).url)
+    screen = show("list", "--json", columns=60, at=many(open_server))
     assert (screen.code, json.loads(screen.raw)) == (0, MANY)
-
-
-def test_error_is_wrapped_at_words(show: Show) -> None:
-    """An error and its hint fit the terminal in whole words."""
-    screen = show("get", "tool@9.9.9", columns=60)
-    assert screen.code == 3
-    lines = lines_of(screen)
-    assert len(lines) > 2
-    hint = "Hint: `synapse-agent list` shows what is cached, `synapse-agent create` caches more."
-    assert " ".join(lines).endswith(hint)
-
-
-def test_doctor_that_finds_nothing(show: Show) -> None:
-    """Where all is well each check has its mark, and the exit code is 0."""
-    screen = show("doctor", columns=60)
-    assert screen.code == 0
-    marks = [line.split()[:2] for line in lines_of(screen) if not line.startswith(" ")]
-    assert marks == [["\u2713", name] for name in CHECKS]
-
-
-def test_results_on_a_terminal(show: Show, agent: ThreadedAgent, open_server: OpenServer) -> None:
-    """A release is shown field by field, a deletion in a line, an empty list on stderr, and JSON as in a pipe."""
-    assert re.search(r"^plugin +other$", show("create", "other@1.0.0").text, re.MULTILINE)
-    assert show("delete", "other@1.0.0").text == "Deleted other@1.0.0."
-    with AgentClient(agent.url, agent.token) as client:
-        assert client.list_plugin_releases({"plugin": "other"})["count"] == 0
-    assert "status" in show("health").text
-    empty = open_server(reply(page([], 0))).url
-    assert show("list", SYNAPSE_AGENT_URL=empty).text == "No releases."
-    assert show("list", "-q", SYNAPSE_AGENT_URL=empty).text == ""
-    screen = show("run", "tool@1.0.0", "echo", "-p", 'a={"b": [1, null, "\u2713"]}', "--json")
-    assert json.loads(screen.text) == {"a": {"b": [1, None, "\u2713"]}}
 
 
 @pytest.fixture
@@ -186,55 +161,34 @@ def test_spinner_during_a_run(show: Show, waiting: list[str], tmp_path: Path, mo
         shown.append(screen.text)
         (tmp_path / "go").touch()
 
-    screen = show(*waiting, columns=60, when={"Running wait of tool@1.0.0": go})
-    assert (screen.code, screen.text) == (0, "done")
+    when = {"Running wait of tool@1.0.0": go}
+    screen = show(*waiting, columns=60, when=when)
+    assert (screen.code, screen.text, has_cursor(screen)) == (0, "done", True)
     assert re.search(r"Running wait of tool@1.0.0 0:00:\d\d", shown[0])
-    assert has_cursor(screen)
-    reading, writing = os.pipe()
     (tmp_path / "go").unlink()
-    screen = show(*waiting, stdout=writing, when={"Running wait of tool@1.0.0": go})
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        assert (pipe.read(), screen.text) == ('"done"\n', "")
+    result, screen = piped(show, *waiting, when=when)
+    assert (result, screen.text) == ('"done"\n', "")
 
 
-def test_interrupted_run(terminal: Callable[..., Terminal], waiting: list[str], tmp_path: Path) -> None:
-    """Ctrl-C ends a run with 130, says that the action may go on and under which job id, and how to wait for it."""
-    screen = terminal(*waiting, "--job-id", "j1")
-    screen.until("0:00:0")
-    while not (tmp_path / "started").exists():
-        time.sleep(0.01)
-    assert screen.interrupt() == 130
+def test_interrupted_run(environment: Environment, waiting: list[str], tmp_path: Path) -> None:
+    """Ctrl-C and SIGTERM end a run and restore the cursor; Ctrl-C says how to wait for the action, which may go on."""
+    command = [PROGRAM, *waiting, "--job-id", "j1"]
+    with Terminal(command, environment()) as screen:
+        screen.until("Running wait of tool@1.0.0")
+        while not (tmp_path / "started").exists():
+            time.sleep(0.01)
+        assert (screen.interrupt(), has_cursor(screen)) == (130, True)
     said = " ".join(screen.text.split())
     assert "Interrupted. wait of tool@1.0.0 may go on on the agent (job id j1)." in said
     assert "Traceback" not in said
-    assert has_cursor(screen)
-    key = re.search(r"--idempotency-key ([0-9a-f-]{36})", said)
-    assert key is not None
-    again = terminal(*waiting, "--job-id", "j1", "--idempotency-key", key[1])
+    (key,) = re.findall(r"--idempotency-key [0-9a-f-]{36}", said)
+    command += key.split()
+    with Terminal(command, environment()) as screen:
+        screen.until("Running wait of tool@1.0.0")
+        screen.process.terminate()
+        assert (screen.wait(), "Traceback" in screen.text, has_cursor(screen)) == (143, False, True)
     (tmp_path / "started").unlink()
     (tmp_path / "go").touch()
-    assert (again.wait(), again.text) == (0, "done")
+    with Terminal(command, environment()) as screen:
+        assert (screen.wait(), screen.text) == (0, "done")
     assert not (tmp_path / "started").exists()  # the same run, not another one
-
-
-def test_terminated_run(terminal: Callable[..., Terminal], waiting: list[str], tmp_path: Path) -> None:
-    """A command that is told to end gives the terminal its cursor back."""
-    screen = terminal(*waiting)
-    screen.until("0:00:0")
-    screen.process.terminate()
-    assert screen.wait() == 143
-    (tmp_path / "go").touch()
-    assert has_cursor(screen)
-    assert "Traceback" not in screen.text
-
-
-def test_interrupted_question(terminal: Callable[..., Terminal], agent: ThreadedAgent) -> None:
-    """Ctrl-C at the question of `prune` ends it with 130, and deletes nothing."""
-    screen = terminal("prune", "--keep", "1")
-    screen.until("Delete 1 release? [y/N]:")
-    assert screen.interrupt() == 130
-    assert "Interrupted." in screen.text
-    assert "Traceback" not in screen.text
-    with AgentClient(agent.url, agent.token) as client:
-        assert client.list_plugin_releases()["count"] == 2

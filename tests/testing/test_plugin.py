@@ -24,15 +24,11 @@ filterwarnings = error
 addopts = -p no:cacheprovider --strict-markers --strict-config
 """
 IMPORTS = """
-import asyncio
-import gc
-import os
-import threading
-import time
+import asyncio, gc, os, threading, time
 import pytest
 from synapse_sdk import exceptions
-from synapse_agent_sdk import AgentClient, AsyncAgentClient
-from synapse_agent_sdk.testing.faults import *
+from synapse_sdk.clients.agent import AgentClient
+from synapse_sdk.testing.faults import *
 
 def alone(agent, **options):
     return AgentClient(agent.url, agent.token, user_token="", tenant="", trust_env=False, **options)
@@ -43,8 +39,10 @@ def codes(client):
 
 
 @pytest.fixture
-def run(pytester: pytest.Pytester) -> Run:
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a user's project: plugins in `plugins`, one of them in `others`, and every warning an error."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # other plugins that are installed here take seconds
+    monkeypatch.setenv("PYTEST_PLUGINS", "synapse_sdk.testing.plugin")
     shutil.copytree(PLUGINS, pytester.path / "plugins")
     shutil.copytree(PLUGINS / "csv_summary", pytester.path / "others" / "csv_summary")
     pytester.makefile(".ini", pytest=INI)
@@ -57,70 +55,58 @@ def run(pytester: pytest.Pytester) -> Run:
     return run
 
 
-def imported(program: str) -> set[str]:
-    """The modules that a program brings in a process of its own, beside those of pytest."""
-    code = f"import sys, pytest; before = set(sys.modules); {program}; print(*(set(sys.modules) - before))"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - ours
-    return set(ended.stdout.split())
-
-
 def test_unused_it_costs_next_to_nothing() -> None:
-    """What pytest imports in every project brings no client and no agent, and a client nothing that is for tests."""
-    brought = imported("import synapse_agent_sdk.testing.plugin")
-    names = ("", "._conflict", "._version", ".testing", ".testing.plugin")
-    assert brought == {f"synapse_agent_sdk{name}" for name in names}
-    client = "from synapse_agent_sdk import AgentClient; AgentClient('http://127.0.0.1:1').close()"
-    assert {name for name in imported(client) if name.startswith("synapse_agent_sdk.testing")} == set()
+    """What pytest imports in every project brings no client and no agent."""
+    plugin = "synapse_sdk.testing.plugin"
+    code = f"import sys, pytest; before = set(sys.modules); import {plugin}; print(*(set(sys.modules) - before))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    others = {"synapse_sdk", "synapse_sdk._conflict", "synapse_sdk._version", "synapse_sdk.testing"}
+    assert set(ended.stdout.split()) == {plugin, *others}
 
 
 STATE = """
 @pytest.fixture(scope="session")
 def cached(local_agent):
     with alone(local_agent) as client:
-        return client.create_plugin_release("text_stats", "1.0.0")
+        try:
+            return client.create_plugin_release("text_stats", "1.0.0")["plugin"]
+        except exceptions.NotFoundError:
+            return None
 
-def test_creates(agent_client, cached):
+def test_creates(agent_client, cached, agent_registry, local_agent):
+    assert (agent_registry.name, local_agent.registry) == ("plugins", agent_registry)
     agent_client.create_plugin_release("csv_summary", "1.0.0")
     assert codes(agent_client) == ["csv_summary", "text_stats"]
 
-def test_has_what_the_session_has(agent_client):
-    assert codes(agent_client) == ["text_stats"]
+@pytest.mark.agent_registry("others")
+class TestOthers:
+    def test_marked(self, cached, agent_registry, local_agent, agent_client):
+        assert (cached, agent_registry.name, local_agent.registry) == (None, "others", agent_registry)
+        agent_client.create_plugin_release("csv_summary", "1.0.0")
 
-def test_creates_by_a_client_of_its_own_and_deletes_itself(agent_client, agent_environment):
+    @pytest.mark.agent_registry("plugins")
+    def test_closest(self, cached):
+        assert cached == "text_stats"
+
+def test_environment(agent_client, cached, agent_environment, agent_calls):
+    assert codes(agent_client) == ["text_stats"]
+    assert not {"SYNAPSE_USER_TOKEN", "SYNAPSE_TENANT"} & os.environ.keys()
     with AgentClient() as client:
         client.create_plugin_release("csv_summary", "1.0.0")
+    assert agent_calls.operations == ["list_plugin_releases", "create_plugin_release"]
+    assert agent_calls[1].headers["authorization"] == os.environ["SYNAPSE_AGENT_TOKEN"]
     agent_client.delete_plugin_release("csv_summary@1.0.0")
     agent_client.create_plugin_release("csv_summary", "1.0.0")
 
-def test_still_has_what_the_session_has(agent_client):
-    assert codes(agent_client) == ["text_stats"]
-
-def test_runs(agent_client, cached, tmp_path):
-    file = tmp_path / "text"
-    file.write_text("a b", encoding="utf-8")
-    assert agent_client.run_plugin_release(cached, "analyze", {"path": str(file)})["words"] == 2
-    sources = tmp_path / "sources"
-    sources.mkdir()
-    (sources / "plugin.py").write_text("def run(params): return 'debug'")
-    config = {"actions": {"run": {"entrypoint": "plugin:run"}}}
-    assert agent_client.run_debug_plugin_release("run", plugin_path=sources, config=config) == "debug"
-"""
-ENVIRONMENT = """
-def test_clients(agent_client, async_agent_client, agent_calls):
-    agent_client.create_plugin_release("csv_summary", "1.0.0")
-    asyncio.run(async_agent_client.health_check())
-    assert not {"synapse-user", "synapse-tenant"} & (agent_calls[0].headers.keys() | agent_calls[1].headers.keys())
-
-def test_environment(agent_environment, agent_calls):
-    assert not {"SYNAPSE_USER_TOKEN", "SYNAPSE_TENANT"} & os.environ.keys()
-    with AgentClient() as client:
-        client.list_plugin_releases()
-    assert agent_calls.operations == ["list_plugin_releases"]
-    assert agent_calls[0].headers["authorization"] == os.environ["SYNAPSE_AGENT_TOKEN"]
-
-def test_after():
+def test_after(agent_client, local_agent):
+    assert (codes(agent_client), len(local_agent.calls)) == (["text_stats"], 0)
     assert (os.environ["SYNAPSE_AGENT_URL"], os.environ["SYNAPSE_TENANT"]) == ("http://agent.example", "mine")
     assert "NO_PROXY" not in os.environ
+
+def test_debug_run_from_a_temporary_folder(agent_client, tmp_path):
+    (tmp_path / "plugin.py").write_text("def run(params): return 'debug'")
+    config = {"actions": {"run": {"entrypoint": "plugin:run"}}}
+    assert agent_client.run_debug_plugin_release("run", plugin_path=tmp_path, config=config) == "debug"
 """
 FAULTS = """
 def test_leaves_two(agent_client, agent_faults):
@@ -137,50 +123,12 @@ def test_meets_none(agent_client, agent_calls):
     assert agent_client.health_check()["status"] == "ok"
     assert agent_calls.operations == ["health_check"]
 
-def test_clears(agent_faults):
+def test_clears(agent_faults, agent_calls):
     agent_faults.next(status(503))
     agent_faults.clear()
-"""
-CALLS = """
-def test_first(agent_client, agent_calls):
-    assert len(agent_calls) == 0
-    agent_client.create_plugin_release("text_stats", "1.0.0")
-    assert agent_calls.operations == ["create_plugin_release"]
-
-def test_unrecorded(agent_client, local_agent):
-    agent_client.health_check()
-    assert len(local_agent.calls) == 0
-
-def test_second(agent_calls):
     assert list(agent_calls) == []
-"""
-ASYNC = """
-async def ask(client):
-    return (await client.health_check())["status"]
 
-def test_two_loops(async_agent_client, agent_faults):
-    agent_faults.next(disconnect(), status(503))
-    assert asyncio.run(ask(async_agent_client)) == "ok"
-    assert asyncio.run(ask(async_agent_client)) == "ok"
-
-    async def many():
-        async with async_agent_client:
-            return await asyncio.gather(*[ask(async_agent_client) for _ in range(20)])
-
-    gc.collect()
-    assert asyncio.run(many()) == ["ok"] * 20
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_anyio(async_agent_client, anyio_backend):
-    assert await ask(async_agent_client) == "ok"
-"""
-LEFT = """
 left = []
-
-def test_leaves_a_client(local_agent):
-    left.append(alone(local_agent))
-    left[0].health_check()
 
 def test_leaves_a_call_waiting(local_agent, agent_faults, agent_calls):
     agent_faults.next(no_answer())
@@ -188,46 +136,32 @@ def test_leaves_a_call_waiting(local_agent, agent_faults, agent_calls):
 
     def call():
         with pytest.raises(exceptions.ClientError):
-            left[1].health_check()
+            left[0].health_check()
 
     left.append(threading.Thread(target=call))
-    left[2].start()
+    left[1].start()
     while not agent_calls:
         time.sleep(0.01)
 
 def test_the_next_one_goes_on(agent_client):
     assert agent_client.health_check()["status"] == "ok"
 """
-MARKER = """
-@pytest.fixture(scope="session")
-def cached(local_agent):
-    with alone(local_agent) as client:
-        try:
-            return {client.create_plugin_release("text_stats", "1.0.0")["plugin"]}
-        except exceptions.NotFoundError:
-            return set()
+ASYNC = """
+async def ask(client):
+    return (await client.health_check())["status"]
 
-def test_before(cached, agent_registry, local_agent):
-    assert (cached, agent_registry.name, local_agent.registry) == ({"text_stats"}, "plugins", agent_registry)
+def test_two_loops(async_agent_client, agent_faults, agent_calls):
+    agent_faults.next(disconnect(), status(503))
+    assert [asyncio.run(ask(async_agent_client)) for _ in range(2)] == ["ok", "ok"]
+    assert not {"synapse-user", "synapse-tenant"} & agent_calls[0].headers.keys()
 
-@pytest.mark.agent_registry("others")
-class TestOthers:
-    def test_marked(self, cached, agent_registry, local_agent, agent_client):
-        assert (cached, agent_registry.name, local_agent.registry) == (set(), "others", agent_registry)
-        agent_client.create_plugin_release("csv_summary", "1.0.0")
+    async def many():
+        async with async_agent_client:
+            return await asyncio.gather(*[ask(async_agent_client) for _ in range(20)])
 
-    @pytest.mark.agent_registry("plugins")
-    def test_closest(self, cached):
-        assert cached == {"text_stats"}
-
-    def test_without_the_agent(self):
-        pass
-
-def test_after(cached, agent_client):
-    assert cached == {"text_stats"}
+    gc.collect()
+    assert asyncio.run(many()) == ["ok"] * 20
 """
-
-
 BELOW = """
 import pytest
 
@@ -240,35 +174,33 @@ def test_below(agent_client):
 """
 
 
-def test_what_the_fixtures_promise(run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test finds its agent as it was, and no fault, call, token or proxy of anything else; the session ends.
+DEVELOPERS = {
+    "HTTP_PROXY": "http://127.0.0.1:9",  # nobody listens there
+    "http_proxy": "http://127.0.0.1:9",
+    "SYNAPSE_AGENT_URL": "http://agent.example",
+    "SYNAPSE_TENANT": "mine",
+    "SYNAPSE_USER_TOKEN": "not a token: it has spaces",
+}
 
-    The developer's shell names another agent, tokens that would be refused, and a proxy that nobody listens at.
-    """
-    for name in ("HTTP_PROXY", "http_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+def test_what_the_fixtures_promise(run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test finds its agent as it was, and no fault, call, token or proxy of anything else; the session ends."""
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SYNAPSE_AGENT_URL", "http://agent.example")
-    monkeypatch.setenv("SYNAPSE_TENANT", "mine")
-    monkeypatch.setenv("SYNAPSE_USER_TOKEN", "not a token: it has spaces")
-    modules = {"test_environment": ENVIRONMENT, "test_faults": FAULTS, "test_calls": CALLS, "test_left": LEFT}
+    for name, value in DEVELOPERS.items():
+        monkeypatch.setenv(name, value)
     (pytester.mkpydir("below") / "test_below.py").write_text(BELOW, encoding="utf-8")
-    modules |= {"test_state": STATE, "test_async": ASYNC, "test_marker": MARKER}
-    files = [*(f"{name}.py" for name in modules), "below"]  # which would else decide for all tests after it
-    result = run("-p", "anyio.pytest_plugin", "-v", "-rEf", *files, **modules)
-    result.assert_outcomes(passed=24, failed=1, errors=3)
-    result.stdout.fnmatch_lines(
-        [
-            "*ERROR at teardown of test_leaves_two*",
-            "Faults that no call has met: next(garbage(), times=3, operation='get_plugin_release'), always(reset(), *",
-        ]
-    )
-    result.stdout.fnmatch_lines(["agent_registry is */others here, but the session's local_agent serves */plugins*"])
+    files = ["test_state.py", "test_faults.py", "test_async.py", "below"]  # which would else decide for all after it
+    modules = {"test_state": STATE, "test_faults": FAULTS, "test_async": ASYNC}
+    result = run("-v", "-rEf", *files, **modules)
+    result.assert_outcomes(passed=12, failed=1, errors=3)
     said = result.stdout.str()
+    unmet = "next(garbage(), times=3, operation='get_plugin_release'), always(reset(), "
+    assert f"Faults that no call has met: {unmet}" in said
+    result.stdout.fnmatch_lines(["agent_registry is */others here, but the session's local_agent serves */plugins*"])
     assert "plugin.py" not in said  # a message, and no traceback of ours
-    for name in ("test_before", "TestOthers::test_marked", "TestOthers::test_closest", "test_after"):
-        assert f"test_marker.py::{name} PASSED" in said  # the marker leaves the names as they are
+    for name in ("test_creates", "TestOthers::test_marked", "TestOthers::test_closest", "test_after"):
+        assert f"test_state.py::{name} PASSED" in said  # the marker leaves the names as they are
 
 
 def test_what_cannot_be_used_is_a_clear_error(run: Run, pytester: pytest.Pytester) -> None:
@@ -276,21 +208,18 @@ def test_what_cannot_be_used_is_a_clear_error(run: Run, pytester: pytest.Pyteste
     pytester.makefile(".ini", pytest="[pytest]\n")
     (pytester.path / "broken" / "plugin").mkdir(parents=True)
     (pytester.path / "broken" / "plugin" / "config.yaml").write_text("code: [", encoding="utf-8")
-    modules = {
-        f"test_{number}": f"{marker}\ndef test_it(agent_client): pass\n"
-        for number, marker in enumerate(
-            ["", *(f"@pytest.mark.agent_registry({given})" for given in ("'gone'", "'broken'", "", "'a', 'b'"))]
-        )
-    }
+    marked = [f"@pytest.mark.agent_registry({given})" for given in ("'gone'", "'broken'", "", "'a', 'b'")]
+    tests = [f"{marker}\ndef test_it(agent_client): pass\n" for marker in ("", *marked)]
+    modules = {f"test_{number}": text for number, text in enumerate(tests)}
     result = run("--continue-on-collection-errors", **modules)
     result.assert_outcomes(errors=5)
     for says in (
-        "local_agent has no plugins to serve: set agent_registry in the ini file to their folder, *",
-        "agent_registry: there is no folder */gone (folders are relative to *",
-        "local_agent cannot serve the plugins of */broken: *",
+        ["local_agent has no plugins to serve: set agent_registry in the ini file to their folder, *"],
+        ["agent_registry: there is no folder */gone (folders are relative to *"],
+        ["local_agent cannot serve the plugins of */broken: *"],
+        ["The marker agent_registry takes one folder, such as *"] * 2,
     ):
-        result.stdout.fnmatch_lines([says])
-    result.stdout.fnmatch_lines(["The marker agent_registry takes one folder, such as *"] * 2)
+        result.stdout.fnmatch_lines(says)
     assert "Traceback" not in result.stdout.str()
 
 
@@ -303,72 +232,37 @@ def test_without_the_extra_it_says_what_to_install(run: Run, pytester: pytest.Py
     result.stdout.fnmatch_lines(["The local agent needs further packages: pip install 'synapse-agent-sdk?agent?' (*"])
 
 
-@pytest.mark.heavy
-def test_a_conftest_makes_the_registry(run: Run, pytester: pytest.Pytester) -> None:
-    """agent_registry may be overridden at the top, where the marker still wins."""
-    pytester.makeconftest(
-        """
-        import pytest, shutil
+MADE = """
+import pytest, shutil
 
-        @pytest.fixture(scope="session")
-        def agent_registry(tmp_path_factory, pytestconfig):
-            folder = tmp_path_factory.mktemp("made")
-            shutil.copytree(pytestconfig.rootpath / "plugins" / "text_stats", folder / "text_stats")
-            return folder
-        """
-    )
-    result = run(
-        test_it="""
-def test_made(agent_client, local_agent):
+@pytest.fixture(scope="session")
+def agent_registry(tmp_path_factory, pytestconfig):
+    folder = tmp_path_factory.mktemp("made")
+    shutil.copytree(pytestconfig.rootpath / "plugins" / "text_stats", folder / "text_stats")
+    return folder
+"""
+WORKERS = """
+@pytest.mark.parametrize("number", range(6))
+def test_number(number, local_agent, agent_client, agent_faults, agent_calls, worker_id, pytestconfig):
     assert "made" in str(local_agent.registry)
+    agent_faults.next(status(503), times=2)
     agent_client.create_plugin_release("text_stats", "1.0.0")
-    with pytest.raises(exceptions.NotFoundError):
-        agent_client.create_plugin_release("csv_summary", "1.0.0")
+    assert codes(agent_client) == ["text_stats"]
+    assert agent_calls.operations == ["create_plugin_release"] * 3 + ["list_plugin_releases"]
+    with open(pytestconfig.rootpath / worker_id, "a") as file:
+        print(local_agent.url, file=file)
 
 @pytest.mark.agent_registry("others")
 def test_marked(agent_client):
     agent_client.create_plugin_release("csv_summary", "1.0.0")
-""",
-    )
-    result.assert_outcomes(passed=2)
+"""
 
 
 @pytest.mark.heavy
-def test_each_worker_of_xdist_has_an_agent_of_its_own(run: Run, pytester: pytest.Pytester) -> None:
-    """With pytest-xdist every worker starts one agent for all of its tests, and no fault crosses over."""
-    result = run(
-        "-p",
-        "xdist.plugin",
-        "-n2",
-        test_it="""
-@pytest.mark.parametrize("number", range(6))
-def test_number(number, local_agent, agent_client, agent_faults, agent_calls, worker_id, pytestconfig):
-    agent_faults.next(status(503), times=2)
-    agent_client.create_plugin_release("text_stats", "1.0.0")
-    assert agent_client.list_plugin_releases()["count"] == 1
-    assert agent_calls.operations == ["create_plugin_release"] * 3 + ["list_plugin_releases"]
-    with open(pytestconfig.rootpath / worker_id, "a") as file:
-        print(local_agent.url, file=file)
-""",
-    )
-    result.assert_outcomes(passed=6)
+def test_workers_and_a_conftest_that_makes_the_registry(run: Run, pytester: pytest.Pytester) -> None:
+    """Every worker of pytest-xdist starts an agent of its own; agent_registry may be overridden at the top."""
+    pytester.makeconftest(MADE)
+    run("-p", "xdist.plugin", "-n2", test_it=WORKERS).assert_outcomes(passed=7)
     urls = [set((pytester.path / worker).read_text(encoding="utf-8").split()) for worker in ("gw0", "gw1")]
     assert [len(each) for each in urls] == [1, 1]
     assert urls[0] != urls[1]
-
-
-@pytest.mark.heavy
-def test_pytest_finds_it_and_lists_what_there_is(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the entry point, `pytest --fixtures`, `--markers` and `--help` say what there is, each with its sentence."""
-    pytester.runpytest_subprocess("--markers").stdout.fnmatch_lines(["@pytest.mark.agent_registry(folder): have the *"])
-    option = ["*agent_registry (string):*", "*Folder of plugins for*"]
-    pytester.runpytest_subprocess("--help").stdout.fnmatch_lines(option)
-    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
-    monkeypatch.delenv("PYTEST_PLUGINS")
-    fixtures = pytester.runpytest_subprocess("--fixtures").stdout.str()
-    listed = fixtures.partition("synapse_agent_sdk.testing.plugin")[2].partition("fixtures defined from")[0]
-    for name in ("local_agent [session scope]", "agent_registry [session scope]", "agent_client", "async_agent_client"):
-        assert f"\n{name} -- " in listed
-    for name in ("agent_environment", "agent_faults", "agent_calls"):
-        assert f"\n{name} -- " in listed
-    assert "no docstring available" not in listed
