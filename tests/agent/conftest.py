@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from synapse_local_agent.cluster.executor import OnRay
+from synapse_local_agent.ray.executor import OnRay
 
 from tests.agent.helpers import client_of, create, only_wheels, wheel, write_plugin
 from tests.threaded_agent import ThreadedAgent

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import jsonschema_rs
 import yaml
-from synapse_local_agent import contract
+from synapse_local_agent.web import contract
 
 if TYPE_CHECKING:
     import subprocess

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from synapse_local_agent import Limits
-from synapse_local_agent.cluster.actor import NEW_SECONDS, PREFIX, sweep
-from synapse_local_agent.lock import Lock
+from synapse_local_agent.ray.actor import NEW_SECONDS, PREFIX, sweep
+from synapse_local_agent.releases.data_lock import Lock
 
 pytest.importorskip("ray", reason="Ray is not installed: make test-heavy installs it")
 
-from synapse_local_agent.cluster import actors
+from synapse_local_agent.ray import actors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -32,7 +32,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-class Held(actors.Held):
+class ActorHandle(actors.ActorHandle):
     """Stands for an actor, without Ray."""
 
     def __init__(self, *, is_there: bool = True) -> None:
@@ -49,11 +49,11 @@ class Held(actors.Held):
         self.ended.set()
 
 
-def making(*steps: asyncio.Future[Held]) -> Callable[[], Coroutine[Any, Any, Held]]:
+def making(*steps: asyncio.Future[ActorHandle]) -> Callable[[], Coroutine[Any, Any, ActorHandle]]:
     """Makes what each future comes to in turn, and waits for ever after the last."""
     left = list(steps)
 
-    async def make() -> Held:
+    async def make() -> ActorHandle:
         return await (left.pop(0) if left else asyncio.Future())
 
     return make
@@ -72,7 +72,7 @@ async def settle() -> None:
 
 async def test_one_that_fails_leaves_nobody_waiting() -> None:
     """A run whose actor went to an earlier run hears of the failure of the one that was made for that."""
-    first, second, held = asyncio.Future[Held](), asyncio.Future[Held](), Held()
+    first, second, held = asyncio.Future[ActorHandle](), asyncio.Future[ActorHandle](), ActorHandle()
     pool, make = actors.Actors(Limits()), making(first, second)
     asked = [asyncio.create_task(pool.take(A, make, room)) for _ in range(2)]
     await settle()
@@ -85,8 +85,8 @@ async def test_one_that_fails_leaves_nobody_waiting() -> None:
 
 async def test_actor_of_a_run_that_was_cancelled_goes_to_the_next() -> None:
     """What comes when a run is cancelled is not lost, and one that is gone when it is asked for is not given out."""
-    made, new = asyncio.Future[Held](), asyncio.Future[Held]()
-    pool, held, gone = actors.Actors(Limits()), Held(), Held(is_there=False)
+    made, new = asyncio.Future[ActorHandle](), asyncio.Future[ActorHandle]()
+    pool, held, gone = actors.Actors(Limits()), ActorHandle(), ActorHandle(is_there=False)
     asked = asyncio.create_task(pool.take(A, making(made), room))
     await settle()
     pool.give(A, held)
@@ -96,7 +96,7 @@ async def test_actor_of_a_run_that_was_cancelled_goes_to_the_next() -> None:
     assert made.cancelled()
     assert await pool.take(A, making(), room) is held
     pool.give(A, gone)
-    new.set_result(Held())
+    new.set_result(ActorHandle())
     assert await pool.take(A, making(new), room) is new.result()
     assert gone.ended.is_set()
 
@@ -104,7 +104,7 @@ async def test_actor_of_a_run_that_was_cancelled_goes_to_the_next() -> None:
 async def test_idle_actor_ends_for_want_of_room_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """An idle actor of another release ends where the cluster is full, and not where a new actor takes its time."""
     monkeypatch.setattr(actors, "CROWDED_SECONDS", 0.01)
-    idle, pool = Held(), actors.Actors(Limits())
+    idle, pool = ActorHandle(), actors.Actors(Limits())
     answers = [True, True, False]
     seen: list[bool] = []
 
@@ -123,7 +123,7 @@ async def test_busy_release_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """One actor of a release whose runs follow each other ends for another release that has waited for long."""
     ahead = [0.0]
     monkeypatch.setattr(actors, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead[-1]))
-    busy, pool = [Held(), Held()], actors.Actors(Limits())
+    busy, pool = [ActorHandle(), ActorHandle()], actors.Actors(Limits())
     waiting = [asyncio.create_task(pool.take(kind, making(), room)) for kind in (B, A, A)]
     await settle()
     ahead.append(actors.FAIR_SECONDS + 1)

@@ -12,8 +12,10 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from synapse_local_agent import RegistryError, archives, sources
-from synapse_local_agent.registry import read_plugin
+from synapse_local_agent import RegistryError
+from synapse_local_agent.releases import archives
+from synapse_local_agent.releases.plugin_files import copy, digest
+from synapse_local_agent.releases.registry import read_plugin
 
 from tests.agent.helpers import create, detail, result_of, write_plugin
 from tests.threaded_agent import ThreadedAgent
@@ -47,7 +49,7 @@ def write_archive(path: Path, *entries: tuple[zipfile.ZipInfo, str | bytes], fol
 def refusal(path: Path) -> str:
     """Why the plugin that is there cannot be read or copied."""
     with pytest.raises(RegistryError) as caught:
-        sources.copy(read_plugin(path).path, path.with_suffix(".copy"))
+        copy(read_plugin(path).path, path.with_suffix(".copy"))
     return str(caught.value)
 
 
@@ -71,7 +73,7 @@ def test_archive_is_cached_and_runs(own_http: httpx.Client, registry: Path, tmp_
     assert files["link.py"].read_text() == PLUGIN["plugin.py"]
     assert stat.S_IMODE(files["tool.sh"].stat().st_mode) == 0o555
     assert stat.S_IMODE(files["plugin.py"].stat().st_mode) == 0o444
-    assert sources.digest(registry / "ocr.zip") == sources.digest(kept) == kept.name
+    assert digest(registry / "ocr.zip") == digest(kept) == kept.name
 
 
 def test_archive_that_could_do_harm_is_refused(own_http: httpx.Client, registry: Path) -> None:
@@ -156,6 +158,6 @@ def test_damaged_archive_is_refused_or_whole(tmp_path: Path, changes: list[tuple
         content[place % len(content)] = value
     path.write_bytes(content)
     with suppress(RegistryError):
-        sources.copy(path, tmp_path / "target")
+        copy(path, tmp_path / "target")
     shutil.rmtree(tmp_path / "target", ignore_errors=True)
     assert [file.name for file in tmp_path.iterdir()] == ["ocr.zip"]

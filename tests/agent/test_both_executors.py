@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from synapse_local_agent import Limits
-from synapse_local_agent.local import LocalExecutor
+from synapse_local_agent.processes.executor import LocalExecutor
 
 from tests.agent.helpers import client_of, create, is_alive, process_in, result_of, run_source, until, write_plugin
 from tests.threaded_agent import ThreadedAgent
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
-    from synapse_local_agent.executor import MakeExecutor
+    from synapse_local_agent.runs.executor import MakeExecutor
 
 MIB = 2**20
 ACTIONS = """

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from synapse_local_agent import Limits, watch
-from synapse_local_agent.cluster.executor import OnRay
+from synapse_local_agent import Limits
+from synapse_local_agent.processes.monitor import processes, tree
+from synapse_local_agent.ray.executor import OnRay
 
 from tests.agent.helpers import client_of, create, is_alive, process_in, result_of, run_source, until, write_plugin
 from tests.threaded_agent import ThreadedAgent
@@ -126,7 +127,7 @@ def test_actor_that_died_while_it_was_idle(ray_http: httpx.Client, base: Path) -
     run = cached(ray_http, base, "idle", "import os\ndef run(params): return os.getpid()")
     actor = first = run()
     while b"ray::" not in Path(f"/proc/{actor}/cmdline").read_bytes():
-        actor = watch.processes()[actor].parent
+        actor = processes()[actor].parent
     os.kill(actor, signal.SIGKILL)
     late = time.monotonic() + FRESH_SECONDS
     until(lambda: time.monotonic() > late)
@@ -152,7 +153,7 @@ def test_gateway_that_is_killed(ray_http: httpx.Client, base: Path, tmp_path: Pa
         answer = pool.submit(ray_http.post, "/plugin_releases/run_debug/", json=body, headers=headers)
         process = process_in(file)
         mark = os.fsencode(base / "data" / "gateway")
-        below = watch.tree(watch.processes(), os.getpid())
+        below = tree(processes(), os.getpid())
         os.kill(next(one for one in below if mark in Path(f"/proc/{one}/cmdline").read_bytes()), signal.SIGKILL)
         response = answer.result()
     assert (response.status_code, response.json()["error_type"]) == (500, "action_crashed")

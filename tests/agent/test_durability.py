@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from synapse_local_agent import DataInUseError, database, sources, tokens
+from synapse_local_agent import DataInUseError
+from synapse_local_agent.releases import database
+from synapse_local_agent.releases import plugin_files as sources
+from synapse_local_agent.web import tokens
 
 from tests.agent.helpers import PROC, client_at, client_of, create, result_of, running, until, url_of, write_plugin
 from tests.threaded_agent import ThreadedAgent
@@ -92,8 +95,8 @@ def test_data_of_a_newer_agent_is_left_alone(tmp_path: Path) -> None:
 def test_token_that_was_not_finished_is_made_anew(tmp_path: Path) -> None:
     """What an agent left that was killed while it wrote its token does not stop the next one, which has one."""
     (tmp_path / "token.partial").write_text("half")
-    token = tokens.kept(tmp_path)
-    assert (len(token) >= 32, tokens.kept(tmp_path)) == (True, token)
+    token = tokens.load_or_create(tmp_path)
+    assert (len(token) >= 32, tokens.load_or_create(tmp_path)) == (True, token)
     assert not (tmp_path / "token.partial").exists()
 
 

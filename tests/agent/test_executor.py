@@ -11,7 +11,8 @@ from uuid import uuid4
 
 import pytest
 from synapse_local_agent import Limits
-from synapse_local_agent.executor import Executor, Job, Outcome, UnavailableError
+from synapse_local_agent.errors import UnavailableError
+from synapse_local_agent.runs.model import Job, Outcome
 
 from tests.agent.helpers import client_of, create, detail, result_of, runs_of, until, write_plugin
 from tests.threaded_agent import ThreadedAgent
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
-    from synapse_local_agent.executor import OnStart
-    from synapse_local_agent.runs import Run
+    from synapse_local_agent.runs.executor import Executor, OnStart
+    from synapse_local_agent.runs.model import Run
 
 pytestmark = pytest.mark.contract
 RUN = "/plugin_releases/1/run/"

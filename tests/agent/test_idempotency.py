@@ -12,7 +12,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from synapse_local_agent import Limits, watch
+from synapse_local_agent import Limits
+from synapse_local_agent.processes.monitor import processes
 
 from tests.agent.helpers import client_at, client_of, create, detail, result_of, run_source, until, url_of, write_plugin
 from tests.threaded_agent import ThreadedAgent
@@ -193,5 +194,5 @@ def test_five_thousand_runs_of_two_hundred_clients(registry: Path, tmp_path: Pat
             numbers = range(first, first + 1000)
             for number, answers in zip(numbers, pool.map(results, clients * 5, numbers), strict=True):
                 assert answers == [{"calls": 1 + number}] * len(answers)
-            memory.append(watch.processes()[os.getpid()].memory)  # of this process, which has the agent in it
+            memory.append(processes()[os.getpid()].memory)  # of this process, which has the agent in it
     assert memory[-1] - memory[1] < 20 * 2**20, memory

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from synapse_local_agent import DataInUseError, Limits, LocalAgent, RegistryError, TokenError
-from synapse_local_agent.executor import RequirementsError
+from synapse_local_agent.errors import RequirementsError
 
 from tests.agent import helpers
 from tests.agent.helpers import client_of, create, group_of, is_alive, result_of, run_source, until, write_plugin

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from synapse_agent_sdk.cli.app import app
 from synapse_local_agent import Limits, server
-from synapse_local_agent.cluster.executor import OnRay
-from synapse_local_agent.local import LocalExecutor
-from synapse_sdk.cli.app import app
+from synapse_local_agent.processes.executor import LocalExecutor
+from synapse_local_agent.ray.executor import OnRay
 from typer.testing import CliRunner
 
 from tests.agent.helpers import client_at, run_source, url_of

@@ -12,9 +12,11 @@ from unittest.mock import Mock
 
 import httpx
 import pytest
-from synapse_local_agent import Limits, local, watch
-from synapse_local_agent.executor import Job, Outcome
-from synapse_local_agent.local import LocalExecutor
+from synapse_local_agent import Limits
+from synapse_local_agent.processes import executor as local
+from synapse_local_agent.processes import monitor as watch
+from synapse_local_agent.processes.executor import LocalExecutor
+from synapse_local_agent.runs.model import Job, Outcome
 
 from tests.agent.helpers import (
     client_at,
@@ -32,8 +34,8 @@ from tests.threaded_agent import ThreadedAgent
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from synapse_local_agent.executor import OnStart
-    from synapse_local_agent.runs import Run
+    from synapse_local_agent.runs.executor import OnStart
+    from synapse_local_agent.runs.model import Run
 
     from tests.agent.conftest import Serve
 

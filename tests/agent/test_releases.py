@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from synapse_local_agent import database, sources
-from synapse_local_agent.store import Store
+from synapse_local_agent.releases import database
+from synapse_local_agent.releases import plugin_files as sources
+from synapse_local_agent.releases.store import Store
 
 from tests.agent.helpers import create, detail, is_alive, result_of, run, until, waiting_run, write_plugin
 

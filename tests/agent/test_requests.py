@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from synapse_local_agent import app
+from synapse_local_agent.web import app
 
 from tests.agent.helpers import DOCUMENT, detail, raw_request, run_source
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from packaging.requirements import Requirement
 from synapse_local_agent import Limits
-from synapse_local_agent.environments import is_satisfied, required
-from synapse_local_agent.executor import RequirementsError
+from synapse_local_agent.errors import RequirementsError
+from synapse_local_agent.releases.requirements import is_satisfied, requirements_of
 
 from tests.agent import helpers
 from tests.agent.helpers import client_of, detail, publish, result_of, run, run_source, until, write_plugin
@@ -129,10 +129,10 @@ def test_entry_that_is_no_requirement_is_refused(installing: httpx.Client, regis
         assert repr(entry) in detail(response)
         (tmp_path / "requirements.txt").write_text(f"washer\n{entry or '-'}\n")
         with pytest.raises(RequirementsError):
-            required(tmp_path, [])
+            requirements_of(tmp_path, [])
     (tmp_path / "requirements.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(RequirementsError, match=r"requirements\.txt cannot be read"):
-        required(tmp_path, [])
+        requirements_of(tmp_path, [])
     write_plugin(registry, "ocr", {"requirements.txt": "washer\n--index-url x\n"})
     publish(installing, registry, LOOK)
     assert run(installing).json()["error_type"] == "requirements_failed"

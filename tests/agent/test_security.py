@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from synapse_local_agent import HostError, app
-from synapse_local_agent.hosts import allowed, is_allowed
-from synapse_local_agent.protocol import PatientProtocol
+from synapse_local_agent import HostError
+from synapse_local_agent.web import app
+from synapse_local_agent.web.host_header import allowed, is_allowed
+from synapse_local_agent.web.http_protocol import PatientProtocol
 
 from tests.agent.helpers import detail, raw_request, run_source, until
 from tests.threaded_agent import ThreadedAgent

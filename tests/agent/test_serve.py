@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from synapse_sdk.cli.app import app
+from synapse_agent_sdk.cli.app import app
 from typer.testing import CliRunner
 
 from tests.agent.helpers import client_at, group_of, result_of, until, url_of, waiting_run, write_plugin

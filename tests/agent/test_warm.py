@@ -9,9 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from synapse_local_agent import Limits, jobs, processes
-from synapse_local_agent.local import LocalExecutor
-from synapse_local_agent.runs import Run
+from synapse_local_agent import Limits
+from synapse_local_agent.processes import workers as processes
+from synapse_local_agent.processes.executor import LocalExecutor
+from synapse_local_agent.runs.model import Run
+from synapse_local_agent.web import job_requests as jobs
 
 from tests.agent import helpers
 from tests.agent.helpers import client_of, group_of, is_alive, publish, result_of, run_source, until, waiting_run
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
-    from synapse_local_agent.executor import Outcome
+    from synapse_local_agent.runs.model import Outcome
 
 COUNTING = """
 import os

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
-from synapse_sdk.cli import app, completion, status
-from synapse_sdk.clients.agent import AgentClient
+from synapse_agent_sdk import AgentClient
+from synapse_agent_sdk.cli import app, completion, status
 
 from tests.agent.helpers import write_plugin
 from tests.cli.terminal import Screen

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import synapse_sdk
-from synapse_sdk import _program
-from synapse_sdk.cli import doctor
-from synapse_sdk.cli.profiles import Config, Connection
+from synapse_agent_sdk import _program
+from synapse_agent_sdk.cli import doctor
+from synapse_agent_sdk.cli.profiles import Config, Connection
 
 from tests.cli.conftest import SECONDS
 from tests.wire.faults import body, page, reply
@@ -56,7 +56,7 @@ def test_checks(call: Run, open_server: OpenServer) -> None:
         found = findings(call, 1, **variables)
         at = list(found).index(check)
         assert [each["state"] for each in found.values()] == ["ok"] * at + ["wrong"] + ["skipped"] * (7 - at)
-        assert todo in found[check]["todo"]
+        assert todo in found[check]["fix"]
     assert findings(call, 0, HTTP_PROXY="http://10.0.0.1:3128", NO_PROXY="127.0.0.1")["proxy"]["found"] == "none"
     for url in ("http://agents.example.com", "http://localhost:8600"):  # a proxy that may be
         proxy = findings(call, 1, HTTP_PROXY="http://127.0.0.1:1", SYNAPSE_AGENT_URL=url, **direct)["proxy"]
@@ -79,14 +79,14 @@ def test_contract_of_the_agent(call: Run, open_server: OpenServer) -> None:
         ("1.1.0", "1.2.0", "note", "until the agent is updated"),
     ):
         found_of = doctor.contract({"info": {"version": theirs}}, ours)
-        assert (found_of.state, said in f"{found_of.found} {found_of.todo}") == (state, True)
+        assert (found_of.state, said in f"{found_of.found} {found_of.fix}") == (state, True)
 
 
 def test_what_else_is_found(tmp_path: Path) -> None:
     """The published package is wrong; an agent that is not well, and a profile whose tokens are not sent, are noted."""
     (tmp_path / "synapse_sdk-1.0.0.dist-info").mkdir()
     found = doctor.packages([str(tmp_path)])
-    assert (found.state, str(tmp_path) in found.found, "pip uninstall" in found.todo) == ("wrong", True, True)
+    assert (found.state, str(tmp_path) in found.found, "pip uninstall" in found.fix) == ("wrong", True, True)
     states = [doctor.agent(health, 1).state for health in ({"status": "degraded"}, {"status": "up"}, {})]
     assert states == ["note", "ok", "ok"]
     config = Config(tmp_path / "config.toml", {}, is_there=True)

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from synapse_sdk.cli import failures, profiles
-from synapse_sdk.cli.app import app
+from synapse_agent_sdk.cli import failures, profiles
+from synapse_agent_sdk.cli.app import app
 
 pytestmark = pytest.mark.heavy
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from synapse_sdk.cli import completion
+from synapse_agent_sdk.cli import completion
 
 from tests.wire.faults import RELEASE, hang_up, page, reply, silence
 

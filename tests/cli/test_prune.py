@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tests.wire.faults import page, reply
 
 if TYPE_CHECKING:
-    from synapse_sdk.testing.server import FaultServer
+    from synapse_agent_sdk.testing.server import FaultServer
 
     from tests.cli.conftest import OpenServer, Run, Show
     from tests.cli.terminal import Screen

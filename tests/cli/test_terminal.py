@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from synapse_sdk.cli import output
+from synapse_agent_sdk.cli import output
 
 from tests.cli.conftest import PROGRAM
 from tests.cli.terminal import Terminal

@@ -27,8 +27,8 @@ IMPORTS = """
 import asyncio, gc, os, threading, time
 import pytest
 from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import AgentClient
-from synapse_sdk.testing.faults import *
+from synapse_agent_sdk import AgentClient
+from synapse_agent_sdk.testing.faults import *
 
 def alone(agent, **options):
     return AgentClient(agent.url, agent.token, user_token="", tenant="", trust_env=False, **options)
@@ -42,7 +42,7 @@ def codes(client):
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a user's project: plugins in `plugins`, one of them in `others`, and every warning an error."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # other plugins that are installed here take seconds
-    monkeypatch.setenv("PYTEST_PLUGINS", "synapse_sdk.testing.plugin")
+    monkeypatch.setenv("PYTEST_PLUGINS", "synapse_agent_sdk.testing.plugin")
     shutil.copytree(PLUGINS, pytester.path / "plugins")
     shutil.copytree(PLUGINS / "csv_summary", pytester.path / "others" / "csv_summary")
     pytester.makefile(".ini", pytest=INI)
@@ -57,10 +57,10 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def test_unused_it_costs_next_to_nothing() -> None:
     """What pytest imports in every project brings no client and no agent."""
-    plugin = "synapse_sdk.testing.plugin"
+    plugin = "synapse_agent_sdk.testing.plugin"
     code = f"import sys, pytest; before = set(sys.modules); import {plugin}; print(*(set(sys.modules) - before))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - ours
-    others = {"synapse_sdk", "synapse_sdk._conflict", "synapse_sdk._version", "synapse_sdk.testing"}
+    others = {"synapse_sdk", "synapse_sdk._conflict", "synapse_sdk._version", "synapse_agent_sdk.testing"}
     assert set(ended.stdout.split()) == {plugin, *others}
 
 

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from synapse_sdk import exceptions
-from synapse_sdk.clients.agent import AgentClient, RetryPolicy
-from synapse_sdk.testing import faults
-from synapse_sdk.testing.agent import ProxiedAgent
-from synapse_sdk.testing.faults import Fault, reply, status
-from synapse_sdk.testing.server import FaultServer
+from synapse_agent_sdk import AgentClient, RetryPolicy, exceptions
+from synapse_agent_sdk.testing import faults
+from synapse_agent_sdk.testing.agent import ProxiedAgent
+from synapse_agent_sdk.testing.faults import Fault, reply, status
+from synapse_agent_sdk.testing.server import FaultServer
 
 from tests.agent.helpers import write_plugin
 from tests.wire.faults import CALLS, SECONDS, until

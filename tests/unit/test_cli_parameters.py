@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synapse_sdk.cli.parameters import ParameterError, join, parse, parse_object
+from synapse_agent_sdk.cli.parameters import ParameterError, join, parse, parse_object
 
 FILES = {"text": "two\nlines\n", "p.json": '{"top": 5}', "-": "from stdin"}
 NAMES = st.lists(st.text(min_size=1), min_size=1, max_size=4).map(tuple)

@@ -6,9 +6,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from synapse_sdk.cli import profiles
-from synapse_sdk.cli.failures import Failure
-from synapse_sdk.cli.profiles import Config, Options
+from synapse_agent_sdk.cli import profiles
+from synapse_agent_sdk.cli.failures import CliError
+from synapse_agent_sdk.cli.profiles import Config, Options
 
 LOCAL = {"url": "http://127.0.0.1:8600", "token": "local-token"}
 STAGING = {"url": "https://staging.example.com", "token": "staging-token", "user_token": "staging-user", "timeout": 30}
@@ -71,7 +71,7 @@ def test_options_that_are_refused() -> None:
         (Options(profile=" "), "--profile is empty"),
         *((Options(timeout=seconds), "--timeout takes seconds") for seconds in (0, float("nan"), 2_147_484)),
     ):
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(CliError) as caught:
             profiles.resolve(options, ENVIRONMENT, CONFIG, None)
         assert expected in f"{caught.value.message} {caught.value.hint}"
 
@@ -103,7 +103,7 @@ def test_files_are_read(tmp_path: Path) -> None:
         (tmp_path / "nosuch", "cannot be read"),
         (tmp_path, "cannot be read"),
     ):
-        with pytest.raises(Failure, match=message):
+        with pytest.raises(CliError, match=message):
             profiles.read_secret(path)
 
 
@@ -115,7 +115,7 @@ def test_file_with_a_token_that_others_may_read(tmp_path: Path, mode: int) -> No
         ("token", "hunter22\n", profiles.read_secret),
     ):
         path = write(tmp_path / name, text, mode)
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(CliError) as caught:
             load(path)
         assert (caught.value.hint, "hunter22" in caught.value.message) == (f"chmod 600 {path}", False)
         assert stat.S_IMODE(path.stat().st_mode) == mode  # it is the owner's to change
@@ -136,7 +136,7 @@ def test_file_that_is_not_as_it_should_be(tmp_path: Path) -> None:
         ("default_profile = 5\n", "default_profile must be the name of a profile"),
     ):
         path = write(tmp_path / "config.toml", text)
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(CliError) as caught:
             profiles.load(path)
         assert caught.value.message.startswith(str(path))
         assert (expected in caught.value.message, "hunter22" in caught.value.message) == (True, False)

@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
-from synapse_sdk import exceptions
-from synapse_sdk.cli import show
-from synapse_sdk.cli.failures import explain
-from synapse_sdk.cli.tables import lines
+from synapse_agent_sdk import exceptions
+from synapse_agent_sdk.cli import show
+from synapse_agent_sdk.cli.failures import explain
+from synapse_agent_sdk.cli.tables import lines
 
 URL = "http://agent.example.com"
 CODES = {
