@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from benchmarks.measure import Sample
 
 ROOT = Path(__file__).parent.parent
-CLIENT = "from synapse_sdk.clients.agent import {0}; {0}('http://127.0.0.1:1', 'token')"
+CLIENT = "from synapse_agent_sdk import {0}; {0}('http://127.0.0.1:1', 'token')"
 STARTS = {
     "python": "pass",
     "import httpx": "import httpx",
     "httpx.Client()": "import httpx; httpx.Client()",
-    "import SDK": "import synapse_sdk.clients.agent",
+    "import SDK": "from synapse_agent_sdk import AgentClient",
     "AgentClient()": CLIENT.format("AgentClient"),
     "AsyncAgentClient()": CLIENT.format("AsyncAgentClient"),
 }
 ITERATION = """
 import pathlib, sys
-from synapse_sdk.clients.agent import AgentClient
+from synapse_agent_sdk import AgentClient
 def peak():
     # Not ru_maxrss, in which the process that started this one counts.
     status = pathlib.Path("/proc/self/status").read_text()

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import synapse_sdk
-from synapse_agent_sdk import _program
 from synapse_agent_sdk.cli import doctor
 from synapse_agent_sdk.cli.profiles import Config, Connection
 
-from tests.cli.conftest import SECONDS
 from tests.wire.faults import body, page, reply
 
 if TYPE_CHECKING:
@@ -83,30 +76,9 @@ def test_contract_of_the_agent(call: Run, open_server: OpenServer) -> None:
 
 
 def test_what_else_is_found(tmp_path: Path) -> None:
-    """The published package is wrong; an agent that is not well, and a profile whose tokens are not sent, are noted."""
-    (tmp_path / "synapse_sdk-1.0.0.dist-info").mkdir()
-    found = doctor.packages([str(tmp_path)])
-    assert (found.state, str(tmp_path) in found.found, "pip uninstall" in found.fix) == ("wrong", True, True)
+    """An agent that is not well, and a profile whose tokens are not sent, are noted."""
     states = [doctor.agent(health, 1).state for health in ({"status": "degraded"}, {"status": "up"}, {})]
     assert states == ["note", "ok", "ok"]
     config = Config(tmp_path / "config.toml", {}, is_there=True)
     found = doctor.settings(config, Connection({}, {}, "staging", "staging"))
     assert (found.state, "profile staging" in found.found) == ("note", True)
-
-
-def test_published_package_installed_over_ours(tmp_path: Path) -> None:
-    """Where the published package has replaced files of ours, the program says so, and what to do, in two lines."""
-    scripts = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]["scripts"]
-    assert scripts == {"synapse-agent": f"{_program.__name__}:main"}  # a file that it does not replace
-    ours = Path(synapse_sdk.__file__).parent
-    shutil.copytree(ours, tmp_path / "synapse_sdk", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("__init__.py", "cli/__init__.py", "cli/doctor.py", "exceptions.py"):  # which both have
-        (tmp_path / "synapse_sdk" / name).write_text('"""Another."""\n')
-    (tmp_path / "synapse_sdk-2026.2.17.dist-info").mkdir()
-    command = [sys.executable, "-c", "from synapse_sdk._program import main; main()", "doctor"]
-    variables = {"PYTHONPATH": str(tmp_path)}
-    ended = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603 - ours
-    assert (ended.returncode, ended.stdout) == (1, "")
-    said, hint = ended.stderr.splitlines()
-    assert said.startswith(f"Error: synapse-sdk was installed in {tmp_path} over synapse-agent-sdk")
-    assert hint.startswith("Hint: pip uninstall -y synapse-sdk synapse-agent-sdk && ")

@@ -55,7 +55,7 @@ def test_refused(call: Run, open_server: OpenServer) -> None:
         "--keep 0 --yes": "--keep",
         "--older-than tomorrow --yes": "--older-than",
         "--older-than= --yes": "--older-than",
-        "--older-than 2999-01-01 --yes": "does not lie in the past",
+        "--older-than 2999-01-01 --yes": "must be in the past",
     }.items():
         ended = call("prune", *arguments.split(), at=server)
         assert (ended.returncode, ended.stdout, expected in ended.stderr) == (2, "", True), arguments

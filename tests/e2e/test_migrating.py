@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from synapse_agent_sdk import exceptions as ours
 from synapse_sdk import exceptions
 from synapse_sdk.clients import exceptions as documented
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
@@ -111,7 +112,7 @@ def test_the_documented_errors(client: AgentClient) -> None:
     error = caught.value
     assert (error.status_code, error.detail) == (404, "There is no release my_plugin@9.9.9.")
     assert (error.status, error.reason) == (error.status_code, error.detail)
-    assert all(getattr(documented, name) is getattr(exceptions, name) for name in exceptions.__all__)
+    assert all(getattr(documented, name) is getattr(exceptions, name) for name in ours.__all__)
 
 
 def test_the_documented_async_client(agent: ThreadedAgent) -> None:

@@ -26,7 +26,7 @@ addopts = -p no:cacheprovider --strict-markers --strict-config
 IMPORTS = """
 import asyncio, gc, os, threading, time
 import pytest
-from synapse_sdk import exceptions
+from synapse_agent_sdk import exceptions
 from synapse_agent_sdk import AgentClient
 from synapse_agent_sdk.testing.faults import *
 
@@ -60,7 +60,7 @@ def test_unused_it_costs_next_to_nothing() -> None:
     plugin = "synapse_agent_sdk.testing.plugin"
     code = f"import sys, pytest; before = set(sys.modules); import {plugin}; print(*(set(sys.modules) - before))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - ours
-    others = {"synapse_sdk", "synapse_sdk._conflict", "synapse_sdk._version", "synapse_agent_sdk.testing"}
+    others = {"synapse_agent_sdk", "synapse_agent_sdk._version", "synapse_agent_sdk.testing"}
     assert set(ended.stdout.split()) == {plugin, *others}
 
 

@@ -2,8 +2,8 @@
 
 pytest finds the fixtures by itself; `pytest --fixtures` lists them. Importing this package imports nothing else:
 
-- `synapse_sdk.testing.faults`: what can go wrong, such as `status(503)`
-- `synapse_sdk.testing.agent`: `ProxiedAgent`, a local agent that makes faults and records the calls that arrive
-- `synapse_sdk.testing.calls`: `AgentCalls`, those calls
-- `synapse_sdk.testing.server`: `FaultServer`, which makes faults with no agent behind it
+- `synapse_agent_sdk.testing.faults`: what can go wrong, such as `status(503)`
+- `synapse_agent_sdk.testing.agent`: `ProxiedAgent`, a local agent that makes faults and records the calls that arrive
+- `synapse_agent_sdk.testing.calls`: `AgentCalls`, those calls
+- `synapse_agent_sdk.testing.server`: `FaultServer`, which makes faults with no agent behind it
 """

@@ -50,7 +50,7 @@ class ProxiedAgent(LocalAgent):
         RegistryError: If the registry, or a plugin in it, is not as it should be.
 
     Example:
-        >>> from synapse_sdk.testing.faults import disconnect
+        >>> from synapse_agent_sdk.testing.faults import disconnect
         >>> with ProxiedAgent("examples/plugins") as agent, AgentClient(agent.url, agent.token) as client:
         ...     agent.faults.next(disconnect())
         ...     releases, total = client.list_plugin_releases(list_all=True)

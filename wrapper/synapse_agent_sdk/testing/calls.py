@@ -32,7 +32,7 @@ class AgentCalls(Sequence["Received"]):
         is_recording: Whether calls that arrive are kept.
 
     Example:
-        >>> from synapse_sdk.testing.agent import ProxiedAgent
+        >>> from synapse_agent_sdk.testing.agent import ProxiedAgent
         >>> with ProxiedAgent("examples/plugins") as agent, AgentClient(agent.url, agent.token) as client:
         ...     release = client.create_plugin_release("text_stats", "1.0.0")
         ...     print(agent.calls.operations, agent.calls[0].json)

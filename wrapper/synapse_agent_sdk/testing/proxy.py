@@ -42,8 +42,8 @@ class AgentFaults:
     """The faults that the next calls meet. A call that meets none is answered by the agent.
 
     Example:
-        >>> from synapse_sdk.testing.agent import ProxiedAgent
-        >>> from synapse_sdk.testing.faults import status
+        >>> from synapse_agent_sdk.testing.agent import ProxiedAgent
+        >>> from synapse_agent_sdk.testing.faults import status
         >>> with ProxiedAgent("examples/plugins") as agent, AgentClient(agent.url, agent.token) as client:
         ...     agent.faults.next(status(503), times=2)
         ...     print(client.health_check()["status"], agent.calls.operations)
@@ -97,8 +97,8 @@ class AgentFaults:
             A context manager; after it the agent is back, at the same URL and as it was.
 
         Example:
-            >>> from synapse_sdk.testing.agent import ProxiedAgent
-            >>> from synapse_sdk.exceptions import ClientConnectionError
+            >>> from synapse_agent_sdk.testing.agent import ProxiedAgent
+            >>> from synapse_agent_sdk.exceptions import ClientConnectionError
             >>> with ProxiedAgent("examples/plugins") as agent, AgentClient(agent.url, retry=None) as client:
             ...     with agent.faults.down():
             ...         try:
@@ -127,7 +127,7 @@ class AgentFaults:
             check_operation(operation, self._known)
         for fault in faults:
             if not isinstance(fault, Fault):
-                msg = f"A fault of synapse_sdk.testing.faults is needed, such as status(503), not {fault!r:.100}"
+                msg = f"A fault of synapse_agent_sdk.testing.faults is needed, such as status(503), not {fault!r:.100}"
                 raise TypeError(msg)
         if not faults:
             msg = "No fault was given: next(status(503)) has the next call fail"

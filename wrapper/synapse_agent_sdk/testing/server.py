@@ -115,7 +115,7 @@ class FaultServer:
     """The server: a context manager that closes everything it opened.
 
     It answers each request, in the order in which they arrive, with the next of its answers, and with the last one for
-    ever. An answer is a fault of `synapse_sdk.testing.faults`, or a function that is given the connection and says
+    ever. An answer is a fault of `synapse_agent_sdk.testing.faults`, or a function that is given the connection and says
     whether it stays open.
 
     Args:
@@ -130,7 +130,7 @@ class FaultServer:
         connections: How many connections were accepted.
 
     Example:
-        >>> from synapse_sdk.testing.faults import reply, status
+        >>> from synapse_agent_sdk.testing.faults import reply, status
         >>> with FaultServer([status(503), reply({"status": "ok"})]) as server:
         ...     with AgentClient(server.url) as client:
         ...         print(client.health_check(), len(server.requests))
