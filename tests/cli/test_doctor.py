@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synapse_agent_sdk.cli import doctor
@@ -12,6 +11,8 @@ from synapse_agent_sdk.cli.profiles import Config, Connection
 from tests.wire.faults import body, page, reply
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.conftest import OpenServer, Run
 
 WELL = reply({"status": "ok", "version": "2.3.4"})

@@ -115,7 +115,7 @@ class FaultServer:
     """The server: a context manager that closes everything it opened.
 
     It answers each request, in the order in which they arrive, with the next of its answers, and with the last one for
-    ever. An answer is a fault of `synapse_agent_sdk.testing.faults`, or a function that is given the connection and says
+    ever. An answer is a fault of `synapse_agent_sdk.testing.faults`, or a function that gets the connection and returns
     whether it stays open.
 
     Args:
