@@ -210,7 +210,8 @@ def agent_faults(local_agent: ProxiedAgent, _agent_as_found: None) -> Iterator[A
         with agent_faults.down(): ...
 
     The faults are in `synapse_agent_sdk.testing.faults`. Calls that meet none are answered by the agent. A fault that
-    no call has met is an error at the end of the test, unless `agent_faults.clear()` dropped it. None outlives its test.
+    no call has met is an error at the end of the test, unless `agent_faults.clear()` dropped it. No fault outlives its
+    test.
     """
     faults = local_agent.faults
     faults.clear()
