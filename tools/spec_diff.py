@@ -89,6 +89,8 @@ def surface_breakages(base: Path) -> list[str]:
     """What callers of the Python packages could use at `base`, and can no more, in a line each."""
     lines = []
     for package, folder in PACKAGES.items():
+        if not (base / folder / package).is_dir():  # nobody can have used it
+            continue
         old, new = (griffe.load(package, search_paths=[root / folder], allow_inspection=False) for root in (base, ROOT))
         for breakage in griffe.find_breaking_changes(old, new):
             name = getattr(breakage.old_value, "name", "")  # of a parameter
