@@ -167,7 +167,7 @@ def test_gateway_that_is_killed(ray_http: httpx.Client, base: Path, tmp_path: Pa
 def test_nodes_need_nothing_of_the_agent_installed() -> None:
     """What an actor imports is of Python, Ray and packaging alone."""
     code = (
-        "import sys, json\nsys.modules['ray'] = None\nimport synapse_local_agent.cluster.actor\n"
+        "import sys, json\nsys.modules['ray'] = None\nimport synapse_local_agent.ray.actor\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own program
