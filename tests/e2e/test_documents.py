@@ -37,8 +37,10 @@ def test_changelog_has_this_version_and_its_contract() -> None:
 @pytest.mark.heavy
 def test_each_dependency_has_its_reason() -> None:
     """CONTRIBUTING.md has one row, with a reason, for each dependency of pyproject.toml, and no other."""
-    project: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    settings: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    project, tools = settings["project"], settings["dependency-groups"]
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    groups += [[each for each in tools[name] if isinstance(each, str)] for name in ("test", "docs", "dev")]
     names = [re.split(r"[<>=~! ;]", each)[0] for group in groups for each in group]
     rows = re.findall(r"^\| (\w[\w\[\]-]*) \| \S.* \|$", CONTRIBUTING.partition("## Dependencies")[2], re.MULTILINE)
     assert sorted(name for name in rows if name != "package") == sorted(
