@@ -15,6 +15,8 @@ import uv
 from tests.e2e.conftest import REPOSITORY
 
 UV = uv.find_uv_bin()
+OFFLINE = {"UV_FIND_LINKS", "UV_NO_INDEX", "UV_OFFLINE", "UV_NO_CONFIG", "UV_CACHE_DIR"}
+"""Set for the whole session by the tests of requirements."""
 PUBLISHED = "synapse-sdk==2026.2.17"
 OURS, THEIRS = "synapse-agent-sdk", "synapse-sdk"
 WHOLE = """
@@ -168,10 +170,11 @@ def test_beside_the_real_package_both_are_whole(ours: Path, tmp_path: Path, orde
     if python is None:
         pytest.skip("the published package needs Python 3.12 or newer, which is not installed here")
     made = Environment(tmp_path / "environment", python)
+    online = {name: value for name, value in os.environ.items() if name not in OFFLINE}
     for name in order:
         what = PUBLISHED if name == THEIRS else f"{OURS} @ {ours.as_uri()}"
         command = [UV, "pip", "install", "--python", str(made.python), what]
-        subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - ours
+        subprocess.run(command, check=True, capture_output=True, env=online)  # noqa: S603 - ours
     made.run(f"from synapse_agent_sdk import AgentClient\n{WHOLE}")
     subprocess.run([made.folder / "bin" / "synapse", "--help"], check=True, capture_output=True)  # noqa: S603 - theirs
     made.uninstall(THEIRS)
