@@ -81,22 +81,22 @@ def test_archive_that_could_do_harm_is_refused(own_http: httpx.Client, registry:
     write_archive(registry / "ocr.zip", (entry("../outside.txt"), "x"))
     response = own_http.post("/plugin_releases/", json={"plugin": "ocr", "version": "1.0.0"})
     assert response.status_code == 422
-    assert f"{registry / 'ocr.zip'}: '../outside.txt' leads out" in detail(response)
+    assert f"{registry / 'ocr.zip'}: '../outside.txt' points outside" in detail(response)
     assert own_http.get("/plugin_releases/").json()["count"] == 0
     assert not list(registry.parent.rglob("outside.txt"))
 
 
 FAULTS = {
-    "leads out": [entry("a/../../outside.txt"), entry("a/..")],
+    "points outside": [entry("a/../../outside.txt"), entry("a/..")],
     "absolute": [entry("/etc/outside.txt"), entry("C:/outside.txt")],
     "character": [entry("a\\..\\outside.txt")],
     "plain": [entry("a//b"), entry("./a")],
     "too long": [entry("x" * 256)],
-    "falls on 'plugin.py'": [entry("Plugin.py"), entry("plugin.py/inner.txt"), entry("plugin.py/")],
-    "is neither": [entry("odd", stat.S_IFIFO)],
-    "is packed in a way": [entry("odd", compress_type=zipfile.ZIP_BZIP2)],
+    "clashes with 'plugin.py'": [entry("Plugin.py"), entry("plugin.py/inner.txt"), entry("plugin.py/")],
+    "is not a file": [entry("odd", stat.S_IFIFO)],
+    "has an unsupported compression": [entry("odd", compress_type=zipfile.ZIP_BZIP2)],
     "is encrypted": [entry("odd", flag_bits=1)],
-    "brings the archive to more than": [entry("odd", file_size=archives.MAX_BYTES + 1)],
+    "exceeds the limit of": [entry("odd", file_size=archives.MAX_BYTES + 1)],
 }
 ALIKE = [("Lib/a.py", "lib/b.py"), ("\u00e9.txt", "e\u0301.txt"), ("a/b", "a"), ("straße", "STRASSE")]
 
@@ -112,7 +112,7 @@ def test_entries_that_could_do_harm() -> None:
     assert archives.fault_of([entry("plugin.py"), entry("a/b"), entry("a/c")]) is None
     more = [entry(f"{number}.txt") for number in range(archives.MAX_FILES + 1)]
     assert archives.fault_of(more[:-1]) is None
-    assert f"'{archives.MAX_FILES}.txt' is one file more" in str(archives.fault_of(more))
+    assert f"'{archives.MAX_FILES}.txt' exceeds the limit" in str(archives.fault_of(more))
 
 
 def test_link_elsewhere_is_refused(tmp_path: Path) -> None:

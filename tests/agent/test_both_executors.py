@@ -115,7 +115,7 @@ def test_how_actions_fail(world: httpx.Client, source: str) -> None:
 
 
 ENDINGS = [
-    (504, "action_timeout", "The action took longer than 1 s, and was ended with all of its processes."),
+    (504, "action_timeout", "The action took longer than 1 s and was ended with all of its processes."),
     (500, "action_crashed", "The agent was stopped during the run."),
 ]
 

@@ -60,7 +60,7 @@ def test_leftovers_are_removed_at_the_start(registry: Path, tmp_path: Path, capl
         assert result_of(http.post("/plugin_releases/1/run/", json={"action": "run"})) == {}
     shutil.rmtree(data / "releases")
     with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
-        assert caplog.messages == ["The files of ocr@1.0.0 are gone, and the release with them"]
+        assert caplog.messages == ["The files of ocr@1.0.0 are missing: the release was removed"]
         assert http.get("/plugin_releases/1").status_code == 404
         assert create(http, "ocr")["id"] == 2
 

@@ -53,7 +53,7 @@ def test_start_and_stop_leave_nothing(registry: Path, temporary: Path) -> None:
             _ = agent.url
         with agent:
             assert len(list(temporary.iterdir())) == 1
-            with pytest.raises(RuntimeError, match="is running already"):
+            with pytest.raises(RuntimeError, match="already running"):
                 agent.start()
             process = process_of(agent)
             port = int(agent.url.rpartition(":")[2])

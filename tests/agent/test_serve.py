@@ -127,8 +127,8 @@ REFUSALS = [
     ("--host", "203.0.113.1", "203.0.113.1"),
     ("--port", "TAKEN", "--port"),
     ("--port", "65536", "65535"),
-    ("--registry", "nosuch", "nosuch is not a folder: name one"),
-    ("--registry", "broken", "broken/ocr/config.yaml is not YAML; mend it: "),
+    ("--registry", "nosuch", "nosuch is not a folder: give a folder"),
+    ("--registry", "broken", "broken/ocr/config.yaml is not valid YAML: "),
 ]
 
 
