@@ -101,7 +101,7 @@ def test_gpu_that_is_not_there(ray_http: httpx.Client) -> None:
     response = configured(ray_http, ONE, {}, num_gpus=1)
     assert (response.status_code, response.json()["error_type"]) == (503, "gpu_unavailable")
     assert response.json()["detail"] == (
-        "The action needs 1 CPU, 1 GPU on one node. The cluster has 3 nodes, which have 1 CPU, 0 GPU."
+        "The action needs 1 CPU, 1 GPU on one node. The cluster has 3 nodes with 1 CPU, 0 GPU."
     )
 
 
@@ -177,7 +177,7 @@ def test_nodes_need_nothing_of_the_agent_installed() -> None:
 
 def test_no_cluster_ends_the_agent_that_was_to_start(registry: Path) -> None:
     """An agent whose cluster is not there does not start, and says why."""
-    with pytest.raises(RuntimeError, match=r"There is no Ray cluster at 127\.0\.0\.1:1: "):
+    with pytest.raises(RuntimeError, match=r"Cannot reach a Ray cluster at 127\.0\.0\.1:1: "):
         ThreadedAgent(registry, executor=OnRay("127.0.0.1:1")).start()
 
 

@@ -117,7 +117,10 @@ FAILURES = {
     "endless recursion": ("def run(params): run(params)", "RecursionError: maximum recursion depth exceeded"),
     "surrogate": ("def run(params): raise ValueError('\\udcff')", "ValueError: \\udcff"),
     "no text": ("class E(Exception):\n def __str__(self): 1/0\ndef run(params): raise E", "plugin.E: <exception str()"),
-    "keyword": ("def run(a): pass", "The action 'run'(a) does not take these params: missing a required argument: 'a'"),
+    "keyword": (
+        "def run(a): pass",
+        "The action 'run'(a) does not accept these params: missing a required argument: 'a'",
+    ),
 }
 
 
@@ -150,7 +153,7 @@ NOT_JSON = [
     ("return {'a': {(1, 2): 3}}", "result.a: keys must be str"),
     ("return [10 ** 5000]", "result[0]: "),
     ("return map(str, [])", "result: Object of type map"),
-    ("value = {}\n value['a'] = [value]\n return value", "result.a[0] (holds itself)"),
+    ("value = {}\n value['a'] = [value]\n return value", "result.a[0] (circular reference)"),
     ("value = []\n for _ in range(100_000): value = [value]\n return {'a': [value]}", "result.a (nested too deep)"),
     ("yield 1", "The action is a generator"),
     ("pass\nasync def run(params): yield 1", "The action is a generator"),

@@ -71,7 +71,7 @@ class PatientProtocol(H11Protocol):
                 self._timer = self.loop.call_later(seconds, self.transport.abort)
 
     def _seconds(self) -> float | None:
-        """The timeout for the unfinished part of the request, or None if there is none."""
+        """The timeout for the unfinished part of the request, or None if it is complete."""
         if self.conn.their_state is h11.SEND_BODY:
             return self.body_seconds if self.conn.our_state is h11.SEND_RESPONSE else self.linger_seconds
         is_request_begun = self.cycle is None or self.conn.trailing_data[0]
