@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PROC = Path("/proc")
 DOCUMENT = contract.load()
-PATHS = sorted(DOCUMENT["paths"], key=lambda path: path.count("{"))  # one without a parameter goes first
+PATHS = sorted(DOCUMENT["paths"], key=lambda path: path.count("{"))  # paths without a parameter first
 SCHEMAS = jsonschema_rs.Registry([("urn:contract", DOCUMENT)])
 WAITING = '''
 import os, pathlib, time
@@ -39,7 +39,7 @@ def wait(params):
     pathlib.Path(params["started"]).write_text(str(os.getpid()))
     while not pathlib.Path(params["go"]).exists():
         time.sleep(0.01)
-    from waiting import late  # a file of the release that is read only now
+    from waiting import late  # imported late, from the release's files
     return late.VALUE
 '''
 
@@ -130,7 +130,7 @@ def check_answer(response: httpx.Response) -> None:
         assert response.status_code in {404, 405}
         return
     response.read()
-    expected = operation["responses"][str(response.status_code)]  # none of the agent's own answers is left to `default`
+    expected = operation["responses"][str(response.status_code)]  # the agent never relies on `default`
     if "$ref" in expected:
         expected = DOCUMENT["components"]["responses"][expected["$ref"].rpartition("/")[2]]
     if "content" not in expected:

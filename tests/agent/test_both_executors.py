@@ -61,7 +61,7 @@ def executor(request: pytest.FixtureRequest) -> MakeExecutor:
 @pytest.fixture(scope="module")
 def base(executor: MakeExecutor, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the registry and the data of the executor's agent."""
-    del executor  # each has a folder of its own
+    del executor  # each executor has its own folder
     base = tmp_path_factory.mktemp("world")
     actions = {name: f"plugin:{name}" for name in ("run", "echo", "wait")}
     folder = write_plugin(base / "registry", "actions", {"plugin.py": ACTIONS}, actions)
@@ -73,7 +73,7 @@ def base(executor: MakeExecutor, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="module")
 def world(executor: MakeExecutor, base: Path, offline: Path) -> Iterator[httpx.Client]:
     """A client of that agent, which has the release `actions@1.0.0`."""
-    del offline  # what its installers can reach
+    del offline  # the packages for its installers
     limits = Limits(max_result=40 * MIB, max_running=8, max_memory=1024 * MIB)
     agent = ThreadedAgent(
         base / "registry", data=base / "data", debug_roots=[base / "sources"], limits=limits, executor=executor

@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
 FRESH_SECONDS = 1.1
-"""After this an idle actor is asked whether it is there, before it is given a run."""
+"""After this time an idle actor is checked before it gets a run."""
 COUNTED = """
 import os, pathlib, time
 
 def run(params):
-    with open(params["file"], "a") as file:  # appends of a few bytes are whole
+    with open(params["file"], "a") as file:  # small appends are atomic
         file.write(f"{params['number']}\\n")
     while params["number"] < 3 and not {"0", "1", "2"} <= set(pathlib.Path(params["file"]).read_text().split()):
-        time.sleep(0.01)  # so the first three meet, for which each needs a node of its own
+        time.sleep(0.01)  # so the first three overlap, which takes three nodes
     return [params["number"], os.environ["RAY_RAYLET_PID"]]
 """
 TRIED = '''

@@ -48,13 +48,13 @@ def test_leftovers_are_removed_at_the_start(registry: Path, tmp_path: Path, capl
     """A start removes partial copies and files without a release, and releases without files."""
     data = tmp_path / "data"
     data.mkdir()
-    (data / "lock").write_text("1")  # which stops no start
+    (data / "lock").write_text("1")  # a stale lock file stops no start
     write_plugin(registry, "ocr", SOURCE)
     with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         create(http, "ocr")
     (kept,) = (data / "releases").iterdir()
     for name in ("partial-abc", "0" * 64):
-        shutil.copytree(kept, data / "releases" / name)  # read-only folders, as the agent makes them
+        shutil.copytree(kept, data / "releases" / name)  # read-only folders, like the agent's
     with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         assert list((data / "releases").iterdir()) == [kept]
         assert result_of(http.post("/plugin_releases/1/run/", json={"action": "run"})) == {}
@@ -179,7 +179,7 @@ def test_hundred_kills_lose_nothing(serve: Serve, registry: Path, tmp_path: Path
     cut = 0
     for number in range(KILLS):
         process = serve("--data", data, "--token", "token", MARK=mark)
-        if number % 5 == 0:  # while it starts
+        if number % 5 == 0:  # kill it during its start
             time.sleep(chance.uniform(0, 0.6))
             process.kill()
         else:
@@ -205,4 +205,4 @@ def test_hundred_kills_lose_nothing(serve: Serve, registry: Path, tmp_path: Path
             create(http, plugin, version)
             answer = http.post(f"/plugin_releases/{plugin}@{version}/run/", json={"action": "run"})
             assert result_of(answer) == {}
-    assert min(model.answers.count("run 200"), cut) > KILLS / 5  # or the kills met an idle agent
+    assert min(model.answers.count("run 200"), cut) > KILLS / 5  # otherwise the agent was mostly idle when killed

@@ -144,7 +144,7 @@ def test_runs_beyond_the_limit_wait_or_are_refused(registry: Path) -> None:
         until(lambda: echo.started() == ["a", "b"])
         keys = {"c": str(uuid4()), "d": str(uuid4())}
         runs = {pool.submit(wait, http, job, key): job for job, key in keys.items()}
-        refused = next(as_completed(runs))  # so the other one waits by now
+        refused = next(as_completed(runs))  # so by now the other one waits
         (other,) = set(runs) - {refused}
         assert (refused.result().status_code, "--max-queue" in detail(refused.result())) == (429, True)
         assert int(refused.result().headers["Retry-After"]) > 0
@@ -164,7 +164,7 @@ def test_stop_answers_those_that_run_and_wait(registry: Path) -> None:
         first = pool.submit(wait, http, "a")
         until(echo.started)
         runs = [pool.submit(wait, http, job) for job in "bcd"]
-        refused = next(as_completed(runs))  # so the other two wait by now
+        refused = next(as_completed(runs))  # so by now the other two wait
         agent.stop()
         answers = [run.result() for run in (first, *runs) if run is not refused]
     assert refused.result().status_code == 429

@@ -21,13 +21,13 @@ CASES = [
     for mode in ("positive", "negative")
     for path, item in DOCUMENT["paths"].items()
     for method in item
-    if method != "parameters" and (mode, path) != ("negative", "/health/")  # where no text of a header is invalid
+    if method != "parameters" and (mode, path) != ("negative", "/health/")  # every header value is valid there
 ]
 CONTRADICTED = [
-    "positive_data_acceptance",  # a valid body may name a plugin, a release or an action that there is not
-    "not_a_server_error",  # an action may be made to fail, which is 500 by the contract; other 500s are told apart here
+    "positive_data_acceptance",  # a valid body may name a plugin, release or action that does not exist
+    "not_a_server_error",  # failing actions are 500 by the contract; other 500s are checked below
 ]
-PHASES = [Phase.explicit, Phase.generate]  # no shrinking: it takes longer than all the rest
+PHASES = [Phase.explicit, Phase.generate]  # no shrinking: it is slower than all the rest
 BUDGET = settings(deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
@@ -46,10 +46,10 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory, offline: Path) -> Iterator[
 @pytest.mark.parametrize(("mode", "path", "method"), CASES)
 def test_made_up_requests(fuzzed: ThreadedAgent, mode: str, path: str, method: str) -> None:
     """Every request, valid or not, gets a response from the contract, and never an internal error."""
-    import schemathesis  # which takes long
+    import schemathesis  # slow to import
 
     schemathesis.checks.load_all_checks()
-    schema = schemathesis.openapi.from_dict(copy.deepcopy(DOCUMENT))  # which it fills in
+    schema = schemathesis.openapi.from_dict(copy.deepcopy(DOCUMENT))  # it modifies the document
     # The list takes any further parameter as a filter, which schemathesis holds for invalid.
     further = ["negative_data_rejection"] if (path, method) == ("/plugin_releases/", "get") else []
     left_out: Any = schemathesis.checks.CHECKS.get_by_names([*CONTRADICTED, *further])

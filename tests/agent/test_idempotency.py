@@ -157,7 +157,7 @@ def test_keys_of_an_agent_that_was_killed(serve: Serve, registry: Path, tmp_path
         lost = pool.submit(run, http, begun, tmp_path / begun, NEVER)
         until((tmp_path / begun).exists)
         calls = {pool.submit(run, http, key, tmp_path / key): key for key in keys}
-        refused = next(as_completed(calls))  # with 429, so the other one waits by now
+        refused = next(as_completed(calls))  # with 429, so by now the other one waits
         agent_process.kill()
         agent_process.wait()
         (waiting,) = set(calls) - {refused}
@@ -194,5 +194,5 @@ def test_five_thousand_runs_of_two_hundred_clients(registry: Path, tmp_path: Pat
             numbers = range(first, first + 1000)
             for number, answers in zip(numbers, pool.map(results, clients * 5, numbers), strict=True):
                 assert answers == [{"calls": 1 + number}] * len(answers)
-            memory.append(processes()[os.getpid()].memory)  # of this process, which has the agent in it
+            memory.append(processes()[os.getpid()].memory)  # of this process, which contains the agent
     assert memory[-1] - memory[1] < 20 * 2**20, memory

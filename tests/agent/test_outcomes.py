@@ -149,7 +149,7 @@ def test_nothing_outlives_its_run(impatient: httpx.Client, tmp_path: Path, start
     assert not is_alive(process_in(file))
 
 
-# None of them is endless, so that a machine on which the agent looks late has no harm of them.
+# All of them are finite, so that a late check by the agent does no harm.
 EXCESS = {
     "data = [(bytes(2**20).hex(), time.sleep(0.002)) for _ in range(500)]": "bytes of memory",
     "for _ in range(3): os.fork() or (bytearray(os.urandom(2**20) * 80), time.sleep(60))": "bytes of memory",

@@ -199,7 +199,7 @@ def test_what_a_release_consists_of(own_http: httpx.Client, registry: Path, tmp_
 
 def test_release_that_cannot_be_stored(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
     """A link out of the plugin, in a circle, nowhere or to a folder is 422; an unwritable data folder is 500."""
-    odd = os.fsdecode(b"odd\xff") if sys.platform == "linux" else "odd"  # others know only names that are UTF-8
+    odd = os.fsdecode(b"odd\xff") if sys.platform == "linux" else "odd"  # other systems require UTF-8 names
     folder = write_plugin(registry, "ocr", {**SOURCE, "folder/file.txt": "x"})
     (registry / "outside.txt").write_text("secret")
     for target in ("/etc/hosts", "../outside.txt", "nosuch", odd, ".", "folder"):

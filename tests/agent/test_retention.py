@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def test_record_of_a_run(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
     """Each run has a row with its inputs and outcome, and a folder with its log, readable only by its owner."""
     source = "import subprocess\ndef run(params, context):\n    print('said')\n    subprocess.run(['echo', 'child'])\n"
-    source += "    return [params, (context.work_dir.parent / 'log').read_text()]"  # which can be followed
+    source += "    return [params, (context.work_dir.parent / 'log').read_text()]"  # it can be read during the run
     publish(own_http, registry, source)
     for _ in range(2):
         run(own_http, params={"a": "문서"}, job_id="../../job")
@@ -101,8 +101,8 @@ def test_records_that_an_agent_left(registry: Path, tmp_path: Path) -> None:
     work_dir = data / "runs" / row["name"] / "work"
     work_dir.mkdir()
     with closing(sqlite3.connect(data / "runs.sqlite")) as connection, connection:
-        connection.execute("UPDATE runs SET finished = NULL, outcome = NULL")  # as it stood during the run
-        for column in ("params", "result"):  # which there were not at first
+        connection.execute("UPDATE runs SET finished = NULL, outcome = NULL")  # as during the run
+        for column in ("params", "result"):  # older agents lack these columns
             connection.execute(f"ALTER TABLE runs DROP COLUMN {column}")
     with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         run_source(http, "def run(params): return 2")

@@ -155,7 +155,7 @@ def test_refusal_arrives_before_the_body_is_sent(agent: ThreadedAgent, monkeypat
             with monkeypatch.context() as patch:
                 patch.setattr(PatientProtocol, "linger_seconds", MOMENT)
                 wait_until_dropped(connection, b" " * 1000)
-    with connect(agent) as connection:  # which stays where the body arrives whole
+    with connect(agent) as connection:  # it stays open if the whole body arrives
         connection.sendall(post(agent, "/plugin_releases/", b" " * 300_000, token="wrong"))
         connection.sendall(HEALTH + b"Connection: close\r\n\r\n")
         assert re.findall(rb"HTTP/1.1 (\d+)", received(connection)) == [b"401", b"200"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.agent.conftest import Serve
 
-SAFETY = 120  # seconds after which a test that waits has failed
+SAFETY = 120  # seconds after which a waiting test fails
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -149,7 +149,7 @@ def test_argument_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.Monkey
             result = CliRunner().invoke(app, ["serve", *(word for pair in options.items() for word in pair)])
             assert (result.exit_code, result.stdout) == (2, ""), (option, value)
             assert expected in result.stderr
-            assert result.stderr.count("\n") == 1 or value == "65536"  # which the options themselves refuse
+            assert result.stderr.count("\n") == 1 or value == "65536"  # rejected by the option parser
             assert value != "TAKEN" or given in result.stderr
             assert "t\u00f6ken" not in result.stderr
     assert not (tmp_path / "data").exists()

@@ -105,7 +105,7 @@ def test_process_that_died_waiting_is_replaced(own_http: httpx.Client, registry:
     publish(own_http, registry, COUNTING.replace("len(CALLS)", "len(CALLS), os.getppid()"))
     with ThreadPoolExecutor() as pool:
         process, _, guard = run(own_http)
-        os.kill(guard, signal.SIGSTOP)  # it holds the socket open, so that the agent offers the job to a dead process
+        os.kill(guard, signal.SIGSTOP)  # it holds the socket open, so the agent offers the job to a dead process
         os.kill(process, signal.SIGKILL)
         call = pool.submit(run, own_http)
         until(lambda: not is_alive(process))
@@ -141,7 +141,7 @@ def test_nothing_runs_before_its_start_is_recorded(tmp_path: Path) -> None:
         await executor.start()
 
         async def on_start() -> None:
-            await asyncio.sleep(0.05)  # an action that does not wait for the word has done its work by now
+            await asyncio.sleep(0.05)  # enough time for an action that does not wait for go
             seen.append(sorted(path.name for path in marks.iterdir()))
             if len(seen) == 3:
                 raise RuntimeError
@@ -169,7 +169,7 @@ def forge():
     result = b'"forged"'
     message = work.SIGNAL.pack(b"R", 1) + work.ANSWER.pack(1, True, True, len(result)) + result
     for fd in range(3, 1000):
-        with contextlib.suppress(OSError):  # it is not open
+        with contextlib.suppress(OSError):  # not open
             if stat.S_ISSOCK(os.fstat(fd).st_mode):
                 return os.write(fd, message)
 

@@ -43,7 +43,7 @@ class Release:
     created: str
     size: int
 
-    def answer(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The release as JSON, as in the contract."""
         return {
             "id": self.id,

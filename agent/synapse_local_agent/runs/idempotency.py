@@ -57,7 +57,7 @@ class IdempotencyStore:
         """Wait for the running requests."""
         await asyncio.gather(*(reply for _, reply in self._running.values()), return_exceptions=True)
 
-    async def once(self, key: str, call: str, carry_out: Callable[[Callable[[], None]], Awaitable[Reply]]) -> Reply:
+    async def run_once(self, key: str, call: str, carry_out: Callable[[Callable[[], None]], Awaitable[Reply]]) -> Reply:
         """Carry out a request, or return the response to the first one with its key, waiting for it if needed.
 
         Args:

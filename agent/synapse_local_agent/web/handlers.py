@@ -64,7 +64,7 @@ class Handlers:
             "count": count,
             "next": str(url.include_query_params(page=number + 1)) if number * size < count else None,
             "previous": str(url.include_query_params(page=number - 1)) if number > 1 else None,
-            "results": [release.answer() for release in releases],
+            "results": [release.to_json() for release in releases],
         }
         return ApiResponse(200, body)
 
@@ -76,7 +76,7 @@ class Handlers:
             raise ApiError(422, f"{error}.") from None
         except OSError as error:
             raise ApiError(500, f"The release cannot be cached: {error}.") from None
-        return ApiResponse(201 if is_new else 200, release.answer())
+        return ApiResponse(201 if is_new else 200, release.to_json())
 
     def _cache(self, code: str, version: str) -> tuple[Release, bool]:
         """Cache a release and return whether it is new. A cached release never changes, even if its plugin does.
@@ -109,7 +109,7 @@ class Handlers:
         release = self._store.get(call.lookup)
         if release is None:
             raise no_release(call.lookup)
-        return ApiResponse(200, release.answer())
+        return ApiResponse(200, release.to_json())
 
     async def delete_plugin_release(self, call: Call) -> ApiResponse:
         """Delete a release; its files are removed once no run needs them."""

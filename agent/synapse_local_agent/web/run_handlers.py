@@ -55,7 +55,7 @@ class RunHandlers:
             return ApiResponse(*await carry_out(lambda: None))
         try:
             asked = fingerprint(operation, call.lookup, call.body)
-            return ApiResponse(*await self._runner.keys.once(call.key, asked, carry_out))
+            return ApiResponse(*await self._runner.keys.run_once(call.key, asked, carry_out))
         except KeyReusedError:
             raise ApiError(422, f"Idempotency key {call.key} was used for another request: use a new key.") from None
 
