@@ -1,4 +1,4 @@
-"""A local agent: a real server, driven by the contract, that runs real plugins.
+"""A local agent: a real server, built from the contract, that runs real plugins.
 
 Example:
     >>> with LocalAgent(registry="examples/plugins") as agent:

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OWNER_SECONDS = 1.0
-"""How often to see whether the owner is still there: a fork of it may keep the socket open."""
+"""How often to check that the owner still runs: a fork of it may keep the socket open."""
 
 
 def main(control: socket.socket, owner: int) -> None:
-    """Serve until the owner shuts the socket down or is gone."""
+    """Serve until the owner shuts the socket down or ends."""
     control.set_inheritable(False)
-    for number in (signal.SIGINT, signal.SIGTERM):  # which uvicorn raises again once it has stopped
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again after it has stopped
         signal.signal(number, signal.default_int_handler)
     try:
         with control.makefile("rb") as stream:
@@ -36,13 +36,13 @@ def main(control: socket.socket, owner: int) -> None:
             server = Server(data=data, grace=0, on_started=lambda url: _answer(control, url), **given)
             threading.Thread(target=_stop_with_owner, args=(server, control, owner), daemon=True).start()
             server.serve_forever()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is for the owner to raise
+    except Exception as error:  # noqa: BLE001 - the owner raises it
         _answer(control, error)
 
 
 @contextlib.contextmanager
 def _folder(data: Path | None, temporary: str) -> Iterator[Path]:
-    """The data folder: the one that was given, or one that goes with the agent."""
+    """The given data folder, or a temporary one."""
     if data is not None:
         yield data
         return
@@ -51,17 +51,17 @@ def _folder(data: Path | None, temporary: str) -> Iterator[Path]:
 
 
 def _answer(control: socket.socket, value: str | Exception) -> None:
-    """Tell the owner the URL, or why there is none; it reads the first answer alone."""
+    """Send the owner the URL or the error; it reads only the first message."""
     try:
         data = pickle.dumps(value)
-    except Exception:  # noqa: BLE001 - an error may hold anything
+    except Exception:  # noqa: BLE001 - not every error can be pickled
         data = pickle.dumps(RuntimeError(f"The agent did not start: {value!r}"))
-    with contextlib.suppress(OSError):  # the owner is gone
+    with contextlib.suppress(OSError):  # the owner has ended
         control.sendall(data)
 
 
 def _stop_with_owner(server: Any, control: socket.socket, owner: int) -> None:
-    """Stop the server once the socket is shut down or the owner is gone."""
+    """Stop the server once the socket is shut down or the owner has ended."""
     control.settimeout(OWNER_SECONDS)
     while os.getppid() == owner:
         with contextlib.suppress(TimeoutError):

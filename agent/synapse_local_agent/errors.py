@@ -1,4 +1,4 @@
-"""Errors that more than one room raises or handles."""
+"""Errors that more than one package raises or handles."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ class RegistryError(Exception):
 
 
 class RequirementsError(Exception):
-    """What a job requires cannot be had; the message says why."""
+    """The requirements of a job are invalid or cannot be installed; the message says why."""
 
 
 class UnavailableError(Exception):
-    """There is nothing that could take the job now; nothing of it has run.
+    """Nothing can run the job now, and none of it has run.
 
     Args:
-        detail: What is missing, and what there is.
-        error_type: The kind, for the caller's program, such as `gpu_unavailable`.
+        detail: What is missing and what is available.
+        error_type: A machine-readable kind, such as `gpu_unavailable`.
     """
 
     def __init__(self, detail: str, error_type: str | None = None) -> None:

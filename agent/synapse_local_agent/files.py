@@ -1,4 +1,4 @@
-"""Removing folders, whatever is in them."""
+"""Removing folders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder and all in it, even if read-only. It may take long, and is safe in any thread."""
+    """Remove a folder and all in it, even if read-only. It may take long, and is thread-safe."""
     with contextlib.suppress(OSError):  # it is gone already
         folder.chmod(0o700)
     for parent, names, _ in os.walk(folder):

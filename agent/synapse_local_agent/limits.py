@@ -1,4 +1,4 @@
-"""What runs may take, all together and each of them."""
+"""The limits of runs, for each and in total."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ MIB = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The limits of an agent. Seconds and bytes where nothing else is said."""
+    """The limits of an agent. Times are in seconds, sizes in bytes."""
 
     max_running: int = field(default_factory=lambda: os.cpu_count() or 1)
-    """How many actions run at the same time; further ones wait."""
+    """Maximum number of actions that run at the same time; more wait in the queue."""
     max_queue: int = 1000
-    """How many wait; further ones are answered with 429."""
+    """Maximum number of runs in the queue; more get a 429."""
     run_timeout: float = DAY
-    """How long an action may run."""
+    """Maximum time that an action may run."""
     max_memory: int | None = None
-    """How much memory a run may use with all of its processes; as much as there is where None."""
+    """Maximum memory of a run with all its processes; None means no limit."""
     max_processes: int = 1000
-    """How many processes a run may have."""
+    """Maximum number of processes of a run."""
     max_result: int = 256 * MIB
-    """How much JSON an action may return."""
+    """Maximum size of a result as JSON."""
     max_log: int = 256 * MIB
-    """How much an action may print."""
+    """Maximum output of an action."""
     idle_limit: float = 300.0
-    """How long a process without a run is kept; 0 keeps none."""
+    """How long an idle process is kept; 0 keeps none."""
     max_idle: int = 8
-    """How many processes without a run are kept."""
+    """Maximum number of idle processes."""
     keep_runs: float = 7 * DAY
-    """How long the logs of runs are kept."""
+    """How long records and logs of runs are kept."""
     keep_runs_size: int = 1024 * MIB
-    """How much the logs of runs may take together; the oldest go first."""
+    """Maximum total size of records and logs; the oldest are removed first."""
     keep_environments: float = 30 * DAY
-    """How long an environment is kept that no run uses."""
+    """How long an unused environment is kept."""
     keep_environments_size: int = 10 * 1024 * MIB
-    """How much environments may take together; those not used for longest go first."""
+    """Maximum total size of environments; the least recently used are removed first."""
     keep_answers: float = DAY
-    """How long the answer to an idempotency key is kept."""
+    """How long the response to an idempotency key is kept."""
     sweep_interval: float = 60.0
-    """How often what is kept is looked through."""
+    """How often expired records, keys and environments are removed."""

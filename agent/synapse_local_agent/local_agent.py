@@ -1,8 +1,8 @@
-"""`LocalAgent`: an agent in a process of its own, which lives as long as its owner wants it to.
+"""`LocalAgent`: an agent in its own process, controlled by its owner.
 
-The two are joined by a socket pair. The owner sends the options, and the agent answers with its URL or with the error
-that kept it from starting. The agent stops when the socket is shut down or its owner has ended, however that ended.
-Nothing of the agent runs in the owner, so that frozen time, another event loop, threads and forks there do not matter.
+A socket pair connects the two. The owner sends the options, and the agent replies with its URL or with the error that
+prevented its start. The agent stops when the socket is shut down or the owner ends for any reason. None of the agent's
+code runs in the owner, so frozen time, other event loops, threads and forks there do not affect it.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ if TYPE_CHECKING:
 
 PROGRAM = Path(__file__).with_name("agent_process.py")
 STOP_SECONDS = 60
-"""How long the agent may take to stop before it is killed. Its workers then end by themselves."""
+"""How long the agent may take to stop before it is killed; its workers then end by themselves."""
 
 
 class LocalAgent:
-    """A local agent that lives as long as a `with` block, in a process of its own.
+    """A local agent in its own process, for the length of a `with` block.
 
-    It stops with `stop()`, at the end of the block, when the object is collected, or when this process ends. It writes
-    its warnings to this process's standard error.
+    It stops on `stop()`, at the end of the block, when the object is garbage-collected, or when this process ends. It
+    logs warnings to this process's standard error.
 
     Args:
-        registry: The folder of plugins whose releases the agent can cache.
-        data: The folder for what the agent stores; a temporary one if omitted.
-        token: The agent token, of visible ASCII characters; a new one if omitted.
+        registry: The folder of plugins.
+        data: The data folder; a temporary one if omitted.
+        token: The agent token, of visible ASCII characters; a random one if omitted.
         host: The address to listen on.
-        port: The port to listen on; 0 is a free one.
-        debug_roots: The folders that debug runs may load from; the current one if omitted.
-        limits: What runs may take; the defaults if omitted.
-        allowed_hosts: Names that callers may use for the agent, beside loopback's and the address it listens on.
-        executor: Makes what runs actions, and can be pickled; processes of this machine if omitted.
+        port: The port to listen on; 0 picks a free one.
+        debug_roots: The folders that debug runs may load from; the current folder if omitted.
+        limits: The limits of runs; the defaults if omitted.
+        allowed_hosts: Host names that callers may use besides `host` and the loopback names.
+        executor: A picklable factory of the executor; if omitted, actions run in processes on this machine.
 
     Raises:
-        ImportError: If the packages that the agent needs are not installed; the message says how to install them.
+        ImportError: If the agent's packages are not installed; the message says how to install them.
         RegistryError: If the registry is not a folder, or a plugin in it is invalid.
-        TokenError: If the token is empty or has other characters.
+        TokenError: If the token is empty or has invalid characters.
         OSError: If the port is in use.
         DataInUseError: If another agent uses the data folder.
-        RuntimeError: If the agent's process ends before it listens.
+        RuntimeError: If the agent's process ends before it accepts connections.
 
     Example:
         >>> with LocalAgent(registry="examples/plugins") as agent:
@@ -95,16 +95,16 @@ class LocalAgent:
 
     @property
     def url(self) -> str:
-        """Where the agent listens."""
+        """The URL of the running agent."""
         if self._url is None:
             msg = "The agent is not running: call start(), or use it in a with block"
             raise RuntimeError(msg)
         return self._url
 
     def start(self) -> Self:
-        """Start the agent, and return it once it accepts connections."""
+        """Start the agent and wait until it accepts connections; return it."""
         if self._url is not None:
-            msg = "The agent is running already"
+            msg = "The agent is already running"
             raise RuntimeError(msg)
         options = pickle.dumps({**self._options, "temporary": tempfile.gettempdir()})
         ours, theirs = socket.socketpair()
@@ -116,17 +116,17 @@ class LocalAgent:
                     pass_fds=(theirs.fileno(),),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    start_new_session=True,  # Ctrl-C in a terminal is for the owner, which stops the agent
+                    start_new_session=True,  # Ctrl-C in a terminal goes to the owner, which stops the agent
                 )
             on_failure.callback(_stop, os.getpid(), ours, process)
-            # The path comes first: the options are read once what they are made of can be imported.
+            # sys.path comes first: the agent needs it to unpickle the options.
             self._url = _start(ours, pickle.dumps(sys.path) + options, process)
             self._stop = weakref.finalize(self, _stop, os.getpid(), ours, process)
             on_failure.pop_all()
         return self
 
     def stop(self) -> None:
-        """Stop the agent and its running actions. Its port and data folder are free afterwards; twice is harmless."""
+        """Stop the agent and its running actions, and free its port and data folder. Safe to call twice."""
         self._url = None
         if self._stop is not None:
             self._stop()
@@ -139,14 +139,14 @@ class LocalAgent:
 
 
 def _start(ours: socket.socket, options: bytes, process: subprocess.Popen[bytes]) -> str:
-    """Tell the agent what to serve, and wait for its URL."""
+    """Send the agent its options, and wait for its URL."""
     with ours.makefile("rb") as stream:
         try:
             ours.sendall(options)
-            answer = pickle.load(stream)  # noqa: S301 - of our own program, which runs nothing of a plugin's
+            answer = pickle.load(stream)  # noqa: S301 - from our own program, which runs no plugin code
         except (EOFError, OSError):
             code = process.wait()
-            msg = f"The agent's process ended with exit code {code} before it listened: see its error output"
+            msg = f"The agent's process ended with exit code {code} before it was ready: see its error output"
             raise RuntimeError(msg) from None
     match answer:
         case ImportError():
@@ -159,16 +159,16 @@ def _start(ours: socket.socket, options: bytes, process: subprocess.Popen[bytes]
 
 
 def _stop(owner: int, ours: socket.socket, process: subprocess.Popen[bytes]) -> None:
-    """Stop the agent, and wait until its process is gone; a fork of the owner only lets go of it."""
+    """Stop the agent and wait until its process has ended; a fork of the owner only closes the socket."""
     with ours:
         if os.getpid() != owner:
-            process.returncode = 0  # so that it is not waited for: it is no child of this process
+            process.returncode = 0  # so that nobody waits for it: it is not a child of this process
             return
-        with contextlib.suppress(OSError):  # the agent is gone already
+        with contextlib.suppress(OSError):  # the agent has already ended
             ours.shutdown(socket.SHUT_WR)
-            ours.settimeout(STOP_SECONDS)  # which is the kernel's to keep: a test may have frozen the time
+            ours.settimeout(STOP_SECONDS)  # kept by the kernel: a test may have frozen the time
             try:
-                ours.recv(1)  # its process ends with the end of the stream
+                ours.recv(1)  # the stream ends when its process ends
             except TimeoutError:
                 process.kill()
         process.wait()

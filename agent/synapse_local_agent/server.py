@@ -1,4 +1,4 @@
-"""The server: starting and stopping the agent on this thread, and in it all that the agent is made of."""
+"""The server: builds the agent, and starts and stops it on this thread."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ CLOSE_SECONDS = 3
 
 
 class Server(uvicorn.Server):
-    """An agent on uvicorn.
+    """An agent, served by uvicorn.
 
     Args:
         registry: The folder of plugins.
-        data: The folder for what the agent stores.
-        token: The agent token; one that is kept in the data folder where it is None.
+        data: The data folder.
+        token: The agent token, or None for the one in the data folder.
         host: The address to listen on.
-        port: The port to listen on; 0 is a free one.
+        port: The port to listen on; 0 picks a free one.
         debug_roots: The folders that debug runs may load from.
-        allowed_hosts: Names that callers may use for the agent, beside loopback's and the address it listens on.
-        grace: Seconds that running actions are given to end by themselves when the agent is stopped.
-        limits: What runs may take.
-        on_started: Called with the URL once connections are accepted.
-        executor: Makes what runs actions.
+        allowed_hosts: Host names that callers may use besides `host` and the loopback names.
+        grace: Seconds that running actions get to finish when the agent is stopped.
+        limits: The limits of runs.
+        on_started: Called with the URL once the agent accepts connections.
+        executor: Makes the executor, which runs actions.
 
     Raises:
-        RegistryError: If the registry, or a plugin in it, is not as it should be.
-        TokenError: If the token cannot be used.
-        HostError: If it would be open to other machines without a token, or without a name to be called by.
-        OSError: If the port is in use, the address is not one of this machine's, or the data folder cannot be used.
+        RegistryError: If the registry or a plugin in it is invalid.
+        TokenError: If the token is invalid.
+        HostError: If it would listen for other machines without a token, or on all addresses without `allowed_hosts`.
+        OSError: If the port is in use, the address is not local, or the data folder cannot be used.
         DataInUseError: If another agent uses the data folder.
         sqlite3.Error: If the database in the data folder cannot be used.
     """
@@ -74,10 +74,10 @@ class Server(uvicorn.Server):
         on_started: Callable[[str], object],
         executor: MakeExecutor = LocalExecutor,
     ) -> None:
-        # What may refuse to start comes first, so that nothing is stored by an agent that never ran.
+        # Checks come first, so that an agent that does not start stores nothing.
         plugins = Registry(registry.absolute())
         plugins.check()
-        data = data.absolute()  # actions, and programs that hold an agent, change their current folder
+        data = data.absolute()  # actions and owners of an agent may change the current folder
         if token is not None:
             tokens.validate(token, "The agent token")
         names = allowed(host, allowed_hosts, has_token=token is not None)
@@ -112,31 +112,31 @@ class Server(uvicorn.Server):
             on_failure.pop_all()
 
     def serve_forever(self) -> None:
-        """Serve until told to stop."""
+        """Serve until stopped."""
         with self._listener, self._lock:
             self.run(sockets=[self._listener])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Make ready for runs, start listening, as uvicorn does, and say so."""
+        """Prepare for runs, start uvicorn, and report the URL."""
         self._loop = asyncio.get_running_loop()
         try:
             await self._handlers.start()
         except BaseException:
-            await self._handlers.close()  # which uvicorn has done at the end of what it has started
+            await self._handlers.close()  # uvicorn only does this after it has started
             raise
         await super().startup(sockets)
         if self.started:
             self._on_started(self.url)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop at the first signal; at a second one, give running actions no more time."""
+        """Stop at the first signal; end running actions at the second."""
         if self.should_exit and self._loop is not None:
             self._loop.call_soon_threadsafe(self._handlers.end_runs)
         else:
             super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting, give running actions their time, and then end them, so that their callers are answered."""
+        """Stop accepting connections, wait for running actions, then end them, so that every caller gets a response."""
         end = asyncio.get_running_loop().call_later(self._grace, self._handlers.end_runs)
         try:
             await super().shutdown(sockets)
@@ -145,7 +145,7 @@ class Server(uvicorn.Server):
 
 
 def action_environment(environment: Mapping[str, str], token: str) -> dict[str, str]:
-    """What actions see of the agent's environment: no settings of the agent, and nothing that holds its token."""
+    """The environment of actions: the agent's, without its settings and without variables that hold its token."""
     return {
         name: value for name, value in environment.items() if not name.startswith("SYNAPSE_") and token not in value
     }
@@ -153,12 +153,12 @@ def action_environment(environment: Mapping[str, str], token: str) -> dict[str, 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named in full, since asyncio sets TCP_NODELAY on such sockets alone; without it an answer takes 40 ms.
+    # asyncio only sets TCP_NODELAY if the protocol is explicit; without it a response takes 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen()  # two sockets may be bound to one port, but only one of them can listen
+        listener.listen()  # two sockets can bind to one port, but only one of them can listen
     except OSError as error:
         listener.close()
         raise OSError(error.errno, error.strerror, f"{host}:{port}") from None

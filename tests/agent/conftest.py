@@ -1,4 +1,4 @@
-"""Agents to test: one that all tests share, and one of a test's own."""
+"""Agents under test: one shared by all tests, and one per test."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     import httpx
 
     Serve = Callable[..., subprocess.Popen[str]]
-    """Starts `synapse-agent serve` with further arguments and variables."""
+    """Starts `synapse-agent serve` with more arguments and environment variables."""
 
 PROGRAM = Path(sys.executable).with_name("synapse-agent")
 
 
 @pytest.fixture(scope="session")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedAgent]:
-    """An agent that has the release `shared@1.0.0+lite`; tests that share it change nothing."""
+    """An agent with the release `shared@1.0.0+lite`; tests that share it change nothing."""
     registry = tmp_path_factory.mktemp("registry")
     sources = {"plugin.py": "def run(params): return params"}
     write_plugin(registry, "shared", sources, {"run": "plugin:run", "walk": "plugin.run"}, "1.0.0+lite")
@@ -46,7 +46,7 @@ def http(agent: ThreadedAgent) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Path:
-    """An empty registry of the test's own."""
+    """An empty registry for this test."""
     folder = tmp_path / "registry"
     folder.mkdir()
     return folder
@@ -54,7 +54,7 @@ def registry(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def own_agent(registry: Path, tmp_path: Path) -> Iterator[ThreadedAgent]:
-    """An agent of the test's own, with its data in `data`, which loads debug runs from `sources`."""
+    """An agent for this test, with its data in `data` and debug runs from `sources`."""
     (tmp_path / "sources").mkdir()
     with ThreadedAgent(registry, data=tmp_path / "data", debug_roots=[tmp_path / "sources"]) as agent:
         yield agent
@@ -62,14 +62,14 @@ def own_agent(registry: Path, tmp_path: Path) -> Iterator[ThreadedAgent]:
 
 @pytest.fixture
 def own_http(own_agent: ThreadedAgent) -> Iterator[httpx.Client]:
-    """A client of the test's own agent."""
+    """A client of this test's agent."""
     with client_of(own_agent) as client:
         yield client
 
 
 @pytest.fixture
 def serve(registry: Path, tmp_path: Path) -> Iterator[Serve]:
-    """Start agents of the registry on a free port, and end those that a test leaves."""
+    """Start agents on a free port, and end those that a test leaves running."""
     started = []
 
     def start(*arguments: str | Path, **variables: str) -> subprocess.Popen[str]:
@@ -92,7 +92,7 @@ def serve(registry: Path, tmp_path: Path) -> Iterator[Serve]:
 
 @pytest.fixture(scope="session")
 def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of wheels, which is all that installers can reach that start later."""
+    """A folder of wheels, the only source of packages for installers that start later."""
     folder = tmp_path_factory.mktemp("wheels")
     wheel(folder, "washer", "1.0")
     with pytest.MonkeyPatch.context() as patch:
@@ -103,7 +103,7 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def cluster(offline: Path) -> Iterator[Any]:
-    """A Ray cluster of three nodes of one CPU each, on this machine, whose installers see the wheels alone."""
+    """A Ray cluster on this machine: three nodes of one CPU each, whose installers only see the wheels."""
     utils = pytest.importorskip("ray.cluster_utils", reason="Ray is not installed: make test-heavy installs it")
     cluster = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:

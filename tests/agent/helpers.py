@@ -1,4 +1,4 @@
-"""What the tests of the agent share: writing plugins, calling the agent, and watching processes."""
+"""Helpers of the agent's tests: writing plugins, calling the agent, and watching processes."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
 PROC = Path("/proc")
 DOCUMENT = contract.load()
-PATHS = sorted(DOCUMENT["paths"], key=lambda path: path.count("{"))  # one without a parameter goes first
+PATHS = sorted(DOCUMENT["paths"], key=lambda path: path.count("{"))  # paths without a parameter first
 SCHEMAS = jsonschema_rs.Registry([("urn:contract", DOCUMENT)])
 WAITING = '''
 import os, pathlib, time
 
 def wait(params):
-    """Say which process this is, and wait to be let go."""
+    """Report this process's id, and wait to be released."""
     pathlib.Path(params["started"]).write_text(str(os.getpid()))
     while not pathlib.Path(params["go"]).exists():
         time.sleep(0.01)
-    from waiting import late  # a file of the release that is read only now
+    from waiting import late  # imported late, from the release's files
     return late.VALUE
 '''
 
@@ -64,14 +64,14 @@ def write_plugin(
 
 
 def write_waiting_plugin(registry: Path) -> None:
-    """Write the plugin `waiting`, whose action `wait` runs until the file `go` of its params is there."""
+    """Write the plugin `waiting`, whose action `wait` runs until the file `go` in its params exists."""
     sources = {"waiting/__init__.py": "", "waiting/main.py": WAITING, "waiting/late.py": "VALUE = 'late'"}
     write_plugin(registry, "waiting", sources, {"wait": "waiting.main:wait"})
 
 
 @contextmanager
 def waiting_run(http: httpx.Client, registry: Path, folder: Path) -> Iterator[tuple[int, Future[httpx.Response]]]:
-    """A run, by its process and its answer, which comes once the file `go` is in the folder."""
+    """The process and the response of a run, which ends once the file `go` is in the folder."""
     write_waiting_plugin(registry)
     create(http, "waiting")
     with ThreadPoolExecutor() as pool:
@@ -80,7 +80,7 @@ def waiting_run(http: httpx.Client, registry: Path, folder: Path) -> Iterator[tu
 
 
 def wheel(folder: Path, name: str, version: str, requires: str | None = None) -> None:
-    """Write a wheel of one module, whose `VERSION` is its version."""
+    """Write a wheel with one module, whose `VERSION` is its version."""
     info = f"{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     if requires:
@@ -98,7 +98,7 @@ def wheel(folder: Path, name: str, version: str, requires: str | None = None) ->
 
 
 def only_wheels(patch: pytest.MonkeyPatch, folder: Path, cache: Path) -> None:
-    """Let installers that start later reach the wheels in a folder, and nothing else."""
+    """Make the wheels in a folder the only source of packages for installers that start later."""
     variables: dict[str, Any] = {"UV_FIND_LINKS": folder, "PIP_FIND_LINKS": folder, "UV_CACHE_DIR": cache}
     variables |= dict.fromkeys(("UV_NO_INDEX", "UV_OFFLINE", "UV_NO_CONFIG", "PIP_NO_INDEX"), 1)
     for name, value in variables.items():
@@ -106,12 +106,12 @@ def only_wheels(patch: pytest.MonkeyPatch, folder: Path, cache: Path) -> None:
 
 
 def client_of(agent: LocalAgent | ThreadedAgent) -> httpx.Client:
-    """A plain HTTP client of an agent, which holds every answer against the contract."""
+    """A plain HTTP client of an agent, which checks every response against the contract."""
     return client_at(agent.url, agent.token)
 
 
 def client_at(url: str, token: str) -> httpx.Client:
-    """As `client_of`, by URL and token."""
+    """Like `client_of`, from URL and token."""
     return httpx.Client(
         base_url=url,
         headers={"Authorization": token},
@@ -122,7 +122,7 @@ def client_at(url: str, token: str) -> httpx.Client:
 
 
 def check_answer(response: httpx.Response) -> None:
-    """Assert that an answer is one that the contract has for its operation."""
+    """Assert that a response is in the contract for its operation."""
     path = response.request.url.raw_path.decode().partition("?")[0]
     templates = [known for known in PATHS if re.fullmatch(re.sub(r"\{[^}]*\}", "[^/]+", known), path)]
     operation = DOCUMENT["paths"].get(templates[0] if templates else None, {}).get(response.request.method.lower())
@@ -130,7 +130,7 @@ def check_answer(response: httpx.Response) -> None:
         assert response.status_code in {404, 405}
         return
     response.read()
-    expected = operation["responses"][str(response.status_code)]  # none of the agent's own answers is left to `default`
+    expected = operation["responses"][str(response.status_code)]  # the agent never relies on `default`
     if "$ref" in expected:
         expected = DOCUMENT["components"]["responses"][expected["$ref"].rpartition("/")[2]]
     if "content" not in expected:
@@ -169,20 +169,20 @@ def run(
 def run_source(
     http: httpx.Client, source: str, params: dict[str, Any] | None = None, entrypoint: str = "plugin:run", **fields: Any
 ) -> httpx.Response:
-    """Run the action `run` of a source that is sent along, in a release of nothing."""
+    """Run the action `run` of a source sent with the request."""
     config = {"code": "sent", "version": "0.1", "actions": {"run": {"entrypoint": entrypoint}}}
     body = {"action": "run", "params": params or {}, "config": config, "modules": {"plugin": source}, **fields}
     return http.post("/plugin_releases/run_debug/", json=body)
 
 
 def result_of(response: httpx.Response) -> Any:
-    """The result of a run that succeeded."""
+    """The result of a successful run."""
     assert response.status_code == 200, response.text
     return response.json()
 
 
 def runs_of(data: Path) -> list[dict[str, Any]]:
-    """The runs that the records of an agent have, in their order."""
+    """The recorded runs of an agent, in order."""
     with closing(sqlite3.connect(data / "runs.sqlite")) as connection:
         connection.row_factory = sqlite3.Row
         return [dict(row) for row in connection.execute("SELECT * FROM runs ORDER BY started")]
@@ -191,7 +191,7 @@ def runs_of(data: Path) -> list[dict[str, Any]]:
 def raw_request(
     agent: ThreadedAgent, method: str, target: str, headers: dict[str, str] | None = None, body: bytes | None = None
 ) -> tuple[int, dict[str, str], bytes]:
-    """Send a request whose target goes out as it is, without the tidying of an HTTP client; give its answer."""
+    """Send a request with its target unnormalized; return the response."""
     with closing(http.client.HTTPConnection(agent.url.removeprefix("http://"), timeout=120)) as connection:
         connection.putrequest(method, target, skip_accept_encoding=True)
         for name, value in {"Authorization": agent.token, **(headers or {})}.items():
@@ -202,12 +202,12 @@ def raw_request(
 
 
 def detail(response: httpx.Response) -> Any:
-    """What an answer says went wrong."""
+    """The `detail` of an error response."""
     return response.json()["detail"]
 
 
 def until(happened: Callable[[], object], seconds: float = 120) -> None:
-    """Wait until something has happened, and fail if it does not."""
+    """Wait until a condition holds, and fail if it never does."""
     limit = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < limit, "it did not happen in time"
@@ -215,17 +215,17 @@ def until(happened: Callable[[], object], seconds: float = 120) -> None:
 
 
 def is_alive(process: int) -> bool:
-    """Whether a process runs; one that has ended and waits for its parent to notice does not."""
+    """Whether a process runs; zombies do not count."""
     return process in running()
 
 
 def group_of(process: int) -> set[int]:
-    """The processes that run in the group that a process leads."""
+    """The running processes of a process group."""
     return {number for number, group in running().items() if group == process}
 
 
 def running() -> dict[int, int]:
-    """Every process that runs, with its group, from /proc."""
+    """Every running process with its group, from /proc."""
     groups = {}
     for stat in PROC.glob("[0-9]*/stat"):
         with suppress(FileNotFoundError, ProcessLookupError):  # it may end at any time
@@ -236,13 +236,13 @@ def running() -> dict[int, int]:
 
 
 def process_in(file: Path) -> int:
-    """The process that wrote its number into a file, once it has."""
+    """The process that wrote its id into a file, once it has."""
     until(lambda: file.exists() and file.read_text())
     return int(file.read_text())
 
 
 def url_of(process: subprocess.Popen[str]) -> str:
-    """Where an agent listens, once it says so."""
+    """The URL of an agent, once it prints it."""
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line.startswith("Agent listening on "), process.communicate()

@@ -1,4 +1,4 @@
-"""How a gateway hands its actors out: who gets which, and when one ends for another. Ray makes none of these."""
+"""How a gateway assigns actors to runs, and when it ends one for another. No test here starts Ray."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def anyio_backend() -> str:
 
 
 class ActorHandle(actors.ActorHandle):
-    """Stands for an actor, without Ray."""
+    """A fake actor, without Ray."""
 
     def __init__(self, *, is_there: bool = True) -> None:
         super().__init__(None)
@@ -41,7 +41,7 @@ class ActorHandle(actors.ActorHandle):
         self._is_there = is_there
 
     async def is_there(self) -> bool:
-        """Whether it still answers."""
+        """Whether it still responds."""
         return self._is_there
 
     async def close(self) -> None:
@@ -50,7 +50,7 @@ class ActorHandle(actors.ActorHandle):
 
 
 def making(*steps: asyncio.Future[ActorHandle]) -> Callable[[], Coroutine[Any, Any, ActorHandle]]:
-    """Makes what each future comes to in turn, and waits for ever after the last."""
+    """Returns the result of each future in turn, and waits forever after the last."""
     left = list(steps)
 
     async def make() -> ActorHandle:
@@ -65,13 +65,13 @@ async def room() -> bool:
 
 
 async def settle() -> None:
-    """Let all that can go on do so."""
+    """Let all ready tasks run."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
 async def test_one_that_fails_leaves_nobody_waiting() -> None:
-    """A run whose actor went to an earlier run hears of the failure of the one that was made for that."""
+    """A run whose actor went to an earlier run gets the error of the actor created for that run."""
     first, second, held = asyncio.Future[ActorHandle](), asyncio.Future[ActorHandle](), ActorHandle()
     pool, make = actors.Actors(Limits()), making(first, second)
     asked = [asyncio.create_task(pool.take(A, make, room)) for _ in range(2)]
@@ -84,7 +84,7 @@ async def test_one_that_fails_leaves_nobody_waiting() -> None:
 
 
 async def test_actor_of_a_run_that_was_cancelled_goes_to_the_next() -> None:
-    """What comes when a run is cancelled is not lost, and one that is gone when it is asked for is not given out."""
+    """An actor that arrives when its run is cancelled is kept, and an idle actor that is gone is not used."""
     made, new = asyncio.Future[ActorHandle](), asyncio.Future[ActorHandle]()
     pool, held, gone = actors.Actors(Limits()), ActorHandle(), ActorHandle(is_there=False)
     asked = asyncio.create_task(pool.take(A, making(made), room))
@@ -102,7 +102,7 @@ async def test_actor_of_a_run_that_was_cancelled_goes_to_the_next() -> None:
 
 
 async def test_idle_actor_ends_for_want_of_room_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An idle actor of another release ends where the cluster is full, and not where a new actor takes its time."""
+    """An idle actor of another release ends if the cluster is full, but not if a new actor is just slow."""
     monkeypatch.setattr(actors, "CROWDED_SECONDS", 0.01)
     idle, pool = ActorHandle(), actors.Actors(Limits())
     answers = [True, True, False]
@@ -120,7 +120,7 @@ async def test_idle_actor_ends_for_want_of_room_alone(monkeypatch: pytest.Monkey
 
 
 async def test_busy_release_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One actor of a release whose runs follow each other ends for another release that has waited for long."""
+    """A busy release gives up one actor to another release that has waited for long."""
     ahead = [0.0]
     monkeypatch.setattr(actors, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead[-1]))
     busy, pool = [ActorHandle(), ActorHandle()], actors.Actors(Limits())
@@ -137,7 +137,7 @@ async def test_busy_release_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_folders_of_killed_actors_are_removed(tmp_path: Path) -> None:
-    """The folder of an actor that is gone is removed by a later one; that of a living or a new one is not."""
+    """A new actor removes the folder of a dead actor, but not that of a running or new one."""
     left, new, other, held = (tmp_path / name for name in (f"{PREFIX}left", f"{PREFIX}new", "other", f"{PREFIX}held"))
     for folder in (left, new, other, held):
         (folder / "runs").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Plugins as archives: cached as folders are, and refused where unpacking them could do harm."""
+"""Plugins as archives: cached like folders, and rejected if unsafe."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LINK = stat.S_IFLNK | 0o777
 
 
 def entry(name: str, mode: int = stat.S_IFREG | 0o644, **fields: int) -> zipfile.ZipInfo:
-    """An entry as archivers on Unix write it, with further fields."""
+    """An entry as Unix archivers write it, with more fields."""
     info = zipfile.ZipInfo(name)
     for field, value in {"create_system": 3, "external_attr": mode << 16, **fields}.items():
         setattr(info, field, value)
@@ -39,7 +39,7 @@ def entry(name: str, mode: int = stat.S_IFREG | 0o644, **fields: int) -> zipfile
 
 
 def write_archive(path: Path, *entries: tuple[zipfile.ZipInfo, str | bytes], folder: str = "") -> Path:
-    """Write the plugin `ocr` as an archive, with further entries."""
+    """Write the plugin `ocr` as an archive, with more entries."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for info, content in [*((entry(folder + name), content) for name, content in PLUGIN.items()), *entries]:
             archive.writestr(info, content, zipfile.ZIP_DEFLATED)
@@ -47,7 +47,7 @@ def write_archive(path: Path, *entries: tuple[zipfile.ZipInfo, str | bytes], fol
 
 
 def refusal(path: Path) -> str:
-    """Why the plugin that is there cannot be read or copied."""
+    """The error when the plugin is read or copied."""
     with pytest.raises(RegistryError) as caught:
         copy(read_plugin(path).path, path.with_suffix(".copy"))
     return str(caught.value)
@@ -55,7 +55,7 @@ def refusal(path: Path) -> str:
 
 @pytest.mark.parametrize("folder", ["", "ocr-1.0.0/"])
 def test_archive_is_cached_and_runs(own_http: httpx.Client, registry: Path, tmp_path: Path, folder: str) -> None:
-    """A .zip is a plugin as a folder is, also where all of it is in one folder; caches in it are left out."""
+    """A .zip is cached like a folder, even with a single top-level folder; its caches are excluded."""
     further: list[tuple[zipfile.ZipInfo, str]] = [
         (entry(f"{folder}tool.sh", stat.S_IFREG | 0o755), "#!/bin/sh\n"),
         (entry(f"{folder}link.py", LINK), "plugin.py"),
@@ -77,32 +77,32 @@ def test_archive_is_cached_and_runs(own_http: httpx.Client, registry: Path, tmp_
 
 
 def test_archive_that_could_do_harm_is_refused(own_http: httpx.Client, registry: Path) -> None:
-    """A name that leads out of the archive is 422 with the archive and the name; nothing is cached or written."""
+    """A name that points outside the archive is 422 with the archive and the name; nothing is cached or written."""
     write_archive(registry / "ocr.zip", (entry("../outside.txt"), "x"))
     response = own_http.post("/plugin_releases/", json={"plugin": "ocr", "version": "1.0.0"})
     assert response.status_code == 422
-    assert f"{registry / 'ocr.zip'}: '../outside.txt' leads out" in detail(response)
+    assert f"{registry / 'ocr.zip'}: '../outside.txt' points outside" in detail(response)
     assert own_http.get("/plugin_releases/").json()["count"] == 0
     assert not list(registry.parent.rglob("outside.txt"))
 
 
 FAULTS = {
-    "leads out": [entry("a/../../outside.txt"), entry("a/..")],
+    "points outside": [entry("a/../../outside.txt"), entry("a/..")],
     "absolute": [entry("/etc/outside.txt"), entry("C:/outside.txt")],
     "character": [entry("a\\..\\outside.txt")],
     "plain": [entry("a//b"), entry("./a")],
     "too long": [entry("x" * 256)],
-    "falls on 'plugin.py'": [entry("Plugin.py"), entry("plugin.py/inner.txt"), entry("plugin.py/")],
-    "is neither": [entry("odd", stat.S_IFIFO)],
-    "is packed in a way": [entry("odd", compress_type=zipfile.ZIP_BZIP2)],
+    "clashes with 'plugin.py'": [entry("Plugin.py"), entry("plugin.py/inner.txt"), entry("plugin.py/")],
+    "is not a file": [entry("odd", stat.S_IFIFO)],
+    "has an unsupported compression": [entry("odd", compress_type=zipfile.ZIP_BZIP2)],
     "is encrypted": [entry("odd", flag_bits=1)],
-    "brings the archive to more than": [entry("odd", file_size=archives.MAX_BYTES + 1)],
+    "exceeds the limit of": [entry("odd", file_size=archives.MAX_BYTES + 1)],
 }
 ALIKE = [("Lib/a.py", "lib/b.py"), ("\u00e9.txt", "e\u0301.txt"), ("a/b", "a"), ("straße", "STRASSE")]
 
 
 def test_entries_that_could_do_harm() -> None:
-    """An entry is a fault that leads elsewhere, falls on another one, is no plain file, or is too large or too many."""
+    """Entries that point outside, clash, are special files, are too large or too many are rejected."""
     for fault, infos in FAULTS.items():
         for info in infos:
             found = str(archives.fault_of([entry("plugin.py"), info]))
@@ -112,18 +112,18 @@ def test_entries_that_could_do_harm() -> None:
     assert archives.fault_of([entry("plugin.py"), entry("a/b"), entry("a/c")]) is None
     more = [entry(f"{number}.txt") for number in range(archives.MAX_FILES + 1)]
     assert archives.fault_of(more[:-1]) is None
-    assert f"'{archives.MAX_FILES}.txt' is one file more" in str(archives.fault_of(more))
+    assert f"'{archives.MAX_FILES}.txt' exceeds the limit" in str(archives.fault_of(more))
 
 
 def test_link_elsewhere_is_refused(tmp_path: Path) -> None:
-    """A link that leads out of the archive, nowhere, in a circle or to a folder is named."""
+    """A link that points outside the archive, nowhere, in a circle or to a folder is named."""
     for target in (b"/etc/hosts", b"../outside.txt", b"nosuch", b"odd", b".", b"data", b"\xff"):
         path = write_archive(tmp_path / "ocr.zip", (entry("data/x.txt"), "x"), (entry("odd", LINK), target))
         assert "'odd' is a link" in refusal(path), target
 
 
 def test_bomb_is_refused(tmp_path: Path) -> None:
-    """No entry unpacks to more than the archive's own directory says."""
+    """No entry unpacks to more than the size in the archive's directory."""
     with zipfile.ZipFile(write_archive(tmp_path / "ocr.zip"), "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("large.bin", b"\0" * 10_000_000)
         archive.filelist[-1].file_size = 10
@@ -131,7 +131,7 @@ def test_bomb_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_no_plugin_is_named(tmp_path: Path) -> None:
-    """A .zip that is none, or has no config.yaml or a huge one, is refused by its path in a line, and stops a start."""
+    """An invalid .zip, or one without or with a huge config.yaml, is rejected in one line with its path."""
     path = tmp_path / "ocr.zip"
     for content in (b"", b"no archive", b"PK\x05\x06" + b"\0" * 18):
         path.write_bytes(content)
@@ -151,7 +151,7 @@ def test_what_is_no_plugin_is_named(tmp_path: Path) -> None:
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8))
 def test_damaged_archive_is_refused_or_whole(tmp_path: Path, changes: list[tuple[int, int]]) -> None:
-    """Whatever bytes of an archive are changed, it is refused as such, or unpacked within the folder it is given."""
+    """An archive with corrupt bytes is rejected, or unpacked within its folder."""
     path = write_archive(tmp_path / "ocr.zip", (entry("a/b.txt"), "x" * 100), (entry("link", LINK), "a/b.txt"))
     content = bytearray(path.read_bytes())
     for place, value in changes:

@@ -1,4 +1,4 @@
-"""What holds wherever actions run: in processes of this machine, and on a cluster."""
+"""Behaviour that both executors share: processes on this machine, and a cluster."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def run(http: httpx.Client, action: str, params: dict[str, Any], **fields: Any) 
 
 @pytest.fixture(scope="module", params=["local", pytest.param("ray", marks=pytest.mark.heavy)])
 def executor(request: pytest.FixtureRequest) -> MakeExecutor:
-    """What runs the actions: processes of this machine, or a cluster of three nodes."""
+    """The executor: processes on this machine, or a cluster of three nodes."""
     if request.param == "local":
         return LocalExecutor
     make: MakeExecutor = request.getfixturevalue("on_ray")
@@ -60,8 +60,8 @@ def executor(request: pytest.FixtureRequest) -> MakeExecutor:
 
 @pytest.fixture(scope="module")
 def base(executor: MakeExecutor, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the registry and the data of the agent on the executor."""
-    del executor  # each has a folder of its own
+    """The folder with the registry and the data of the executor's agent."""
+    del executor  # each executor has its own folder
     base = tmp_path_factory.mktemp("world")
     actions = {name: f"plugin:{name}" for name in ("run", "echo", "wait")}
     folder = write_plugin(base / "registry", "actions", {"plugin.py": ACTIONS}, actions)
@@ -73,7 +73,7 @@ def base(executor: MakeExecutor, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="module")
 def world(executor: MakeExecutor, base: Path, offline: Path) -> Iterator[httpx.Client]:
     """A client of that agent, which has the release `actions@1.0.0`."""
-    del offline  # what its installers can reach
+    del offline  # the packages for its installers
     limits = Limits(max_result=40 * MIB, max_running=8, max_memory=1024 * MIB)
     agent = ThreadedAgent(
         base / "registry", data=base / "data", debug_roots=[base / "sources"], limits=limits, executor=executor
@@ -84,7 +84,7 @@ def world(executor: MakeExecutor, base: Path, offline: Path) -> Iterator[httpx.C
 
 
 def test_what_a_run_has(world: httpx.Client, base: Path) -> None:
-    """A run has its params, job, environment and log, and the process of the run before, with what that has loaded."""
+    """A run has its params, job, environment and log, and reuses the process of the previous run with its modules."""
     results = [result_of(run(world, "run", {"n": number}, job_id="job 1")) for number in (101, 102)]
     assert [result.pop("n") for result in results] == [101, 102]
     assert results[1].pop("is") == results[0].pop("is") + 1
@@ -107,7 +107,7 @@ FAILURES = {
 @pytest.mark.contract
 @pytest.mark.parametrize("source", FAILURES)
 def test_how_actions_fail(world: httpx.Client, source: str) -> None:
-    """An action that fails, dies or returns what cannot be sent is answered as such."""
+    """An action that fails, dies or returns something invalid gets the matching error."""
     error_type, says = FAILURES[source]
     response = run_source(world, f"import os\ndef run(params):\n    {source}\n")
     assert (response.status_code, response.json()["error_type"]) == (500, error_type)
@@ -115,7 +115,7 @@ def test_how_actions_fail(world: httpx.Client, source: str) -> None:
 
 
 ENDINGS = [
-    (504, "action_timeout", "The action took longer than 1 s, and was ended with all of its processes."),
+    (504, "action_timeout", "The action took longer than 1 s and was ended with all of its processes."),
     (500, "action_crashed", "The agent was stopped during the run."),
 ]
 
@@ -125,7 +125,7 @@ ENDINGS = [
 def test_action_that_is_ended(
     executor: MakeExecutor, base: Path, tmp_path: Path, status: int, error_type: str, says: str
 ) -> None:
-    """A caller is told that an action was ended for its time, or with the agent, and nothing of it is left."""
+    """A caller learns that an action was ended by its timeout or with the agent, and no process is left."""
     limits = Limits(run_timeout=1) if status == 504 else Limits()
     agent = ThreadedAgent(base / "registry", executor=executor, limits=limits)
     with agent, client_of(agent) as http, ThreadPoolExecutor(1) as pool:
@@ -141,7 +141,7 @@ def test_action_that_is_ended(
 
 
 def test_requirements_are_installed(world: httpx.Client) -> None:
-    """What a run requires is there, in an environment of its own; what nobody has is 422 and named."""
+    """Requirements are installed into a separate environment; missing ones are 422 and named."""
     source = "import sys, washer\ndef run(params): return [washer.VERSION, sys.prefix]"
     version, prefix = result_of(run_source(world, source, requirements=["washer==1.0"]))
     assert version == "1.0"
@@ -152,7 +152,7 @@ def test_requirements_are_installed(world: httpx.Client) -> None:
 
 
 def test_debug_run_sees_edited_sources_and_modules(world: httpx.Client, base: Path) -> None:
-    """A debug run has the folder of sources as it is now, with the modules and the config of the request over it."""
+    """A debug run uses the current source folder, with the request's modules and config on top."""
     for number in (1, 2):
         source = f"import part\ndef run(params): return [{number}, part.X]"
         folder = write_plugin(base / "sources", "edited", {"plugin.py": source})
@@ -161,7 +161,7 @@ def test_debug_run_sees_edited_sources_and_modules(world: httpx.Client, base: Pa
 
 
 def test_large_params_and_results(world: httpx.Client) -> None:
-    """Thirty megabytes go in, and come back, from a process that has had a run before too."""
+    """Thirty megabytes are sent and returned, also by a reused process."""
     for size in (1, 30 * MIB):
         params = {"text": "x" * size}
         assert result_of(run(world, "echo", params)) == params

@@ -1,4 +1,4 @@
-"""What a cluster adds: work on all nodes, and what happens when one of them, or the head, goes away."""
+"""The cluster executor: work on all nodes, and the loss of a node or the head."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
 FRESH_SECONDS = 1.1
-"""After this an idle actor is asked whether it is there, before it is given a run."""
+"""After this time an idle actor is checked before it gets a run."""
 COUNTED = """
 import os, pathlib, time
 
 def run(params):
-    with open(params["file"], "a") as file:  # appends of a few bytes are whole
+    with open(params["file"], "a") as file:  # small appends are atomic
         file.write(f"{params['number']}\\n")
     while params["number"] < 3 and not {"0", "1", "2"} <= set(pathlib.Path(params["file"]).read_text().split()):
-        time.sleep(0.01)  # so the first three meet, for which each needs a node of its own
+        time.sleep(0.01)  # so the first three overlap, which takes three nodes
     return [params["number"], os.environ["RAY_RAYLET_PID"]]
 """
 TRIED = '''
 import os, pathlib, signal, time
 
 def run(params):
-    """Die in the first tries, or wait in the first one; give the number of this one."""
+    """Die in the first attempts, or wait in the first one; return the number of this attempt."""
     seen = pathlib.Path(params["file"])
     with seen.open("a") as file:
         file.write(f"{os.getpid()}\\n")
@@ -59,7 +59,7 @@ ONE = "def run(params): return 1"
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the registry and the data of the agent on the cluster."""
+    """The folder with the registry and the data of the cluster's agent."""
     return tmp_path_factory.mktemp("base")
 
 
@@ -74,20 +74,20 @@ def ray_http(on_ray: OnRay, base: Path) -> Iterator[httpx.Client]:
 
 
 def cached(http: httpx.Client, base: Path, name: str, source: str) -> Callable[..., Any]:
-    """Cache a release of a source; what this gives runs that, and gives its result."""
+    """Cache a release of a source; return a function that runs it and returns its result."""
     write_plugin(base / "registry", name, {"plugin.py": source})
     path = f"/plugin_releases/{create(http, name)['id']}/run/"
     return lambda **params: result_of(http.post(path, json={"action": "run", "params": params}))
 
 
 def configured(http: httpx.Client, source: str, params: dict[str, Any], **config: Any) -> httpx.Response:
-    """Run the action `run` of a source whose config has further entries."""
+    """Run the action `run` of a source whose config has more entries."""
     config |= {"code": "sent", "version": "0.1", "actions": {"run": {"entrypoint": "plugin:run"}}}
     return run_source(http, source, params, config=config)
 
 
 def test_500_runs_are_carried_out_once_each(ray_http: httpx.Client, base: Path, tmp_path: Path) -> None:
-    """Of 500 runs, 50 at a time, none is lost, none is carried out twice, and all three nodes work."""
+    """Of 500 runs, 50 at a time, none is lost or repeated, and all three nodes work."""
     run, file = cached(ray_http, base, "counted", COUNTED), str(tmp_path / "file")
     with ThreadPoolExecutor(50) as pool:
         results = list(pool.map(lambda number: run(number=number, file=file), range(500)))
@@ -97,23 +97,23 @@ def test_500_runs_are_carried_out_once_each(ray_http: httpx.Client, base: Path, 
 
 
 def test_gpu_that_is_not_there(ray_http: httpx.Client) -> None:
-    """A run that asks for a GPU where no node has one is 503 gpu_unavailable at once, with what there is."""
+    """A run that needs a GPU no node has is 503 gpu_unavailable at once, with the available resources."""
     response = configured(ray_http, ONE, {}, num_gpus=1)
     assert (response.status_code, response.json()["error_type"]) == (503, "gpu_unavailable")
     assert response.json()["detail"] == (
-        "The action needs 1 CPU, 1 GPU on one node. The cluster has 3 nodes, which have 1 CPU, 0 GPU."
+        "The action needs 1 CPU, 1 GPU on one node. The cluster has 3 nodes with 1 CPU, 0 GPU."
     )
 
 
 def test_runtime_env_of_the_config_is_respected(ray_http: httpx.Client) -> None:
-    """What the config says of runtime_env holds for its actions, and not for others."""
+    """The runtime_env of a config applies to its own actions only."""
     source = "import os\ndef run(params): return os.environ.get('COLOUR')"
     assert result_of(configured(ray_http, source, {}, runtime_env={"env_vars": {"COLOUR": "red"}})) == "red"
     assert result_of(configured(ray_http, source, {})) is None
 
 
 def test_process_that_dies_is_repeated_as_the_config_says(ray_http: httpx.Client, tmp_path: Path) -> None:
-    """A run whose process dies is carried out again up to max_retries times, and never where the config has none."""
+    """A run whose process dies is retried up to max_retries times, and never by default."""
     params = {"file": str(tmp_path / "file"), "succeeds": 3}
     assert result_of(configured(ray_http, TRIED, params, max_retries=2)) == 3
     (tmp_path / "file").unlink()
@@ -123,7 +123,7 @@ def test_process_that_dies_is_repeated_as_the_config_says(ray_http: httpx.Client
 
 
 def test_actor_that_died_while_it_was_idle(ray_http: httpx.Client, base: Path) -> None:
-    """A run whose actor died before it began is carried out by another one."""
+    """A run whose actor died before the start runs on another one."""
     run = cached(ray_http, base, "idle", "import os\ndef run(params): return os.getpid()")
     actor = first = run()
     while b"ray::" not in Path(f"/proc/{actor}/cmdline").read_bytes():
@@ -135,7 +135,7 @@ def test_actor_that_died_while_it_was_idle(ray_http: httpx.Client, base: Path) -
 
 
 def test_log_of_a_run_that_crashed_is_whole(ray_http: httpx.Client, base: Path) -> None:
-    """What a run has printed before it crashed is all there, in its order."""
+    """All output of a run that crashed is in its log, in order."""
     source = "import os\ndef run(params):\n    for number in range(40_000): print(f'line {number:06d}', 'x' * 90)\n"
     response = run_source(ray_http, source + "    os.kill(os.getpid(), 9)")
     assert response.json()["error_type"] == "action_crashed"
@@ -144,7 +144,7 @@ def test_log_of_a_run_that_crashed_is_whole(ray_http: httpx.Client, base: Path) 
 
 
 def test_gateway_that_is_killed(ray_http: httpx.Client, base: Path, tmp_path: Path) -> None:
-    """A run whose gateway is killed is action_crashed, not repeated for its key, and ends; the agent recovers."""
+    """A run whose gateway is killed is action_crashed, is not repeated for its key, and ends; the agent recovers."""
     file = tmp_path / "process"
     config = {"actions": {"run": {"entrypoint": "plugin:run"}}}
     body = {"action": "run", "params": {"file": str(file)}, "config": config, "modules": {"plugin": TRIED}}
@@ -165,7 +165,7 @@ def test_gateway_that_is_killed(ray_http: httpx.Client, base: Path, tmp_path: Pa
 
 
 def test_nodes_need_nothing_of_the_agent_installed() -> None:
-    """What an actor imports is of Python, Ray and packaging alone."""
+    """An actor imports only Python's standard library, Ray and packaging."""
     code = (
         "import sys, json\nsys.modules['ray'] = None\nimport synapse_local_agent.ray.actor\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)))"
@@ -176,13 +176,13 @@ def test_nodes_need_nothing_of_the_agent_installed() -> None:
 
 
 def test_no_cluster_ends_the_agent_that_was_to_start(registry: Path) -> None:
-    """An agent whose cluster is not there does not start, and says why."""
-    with pytest.raises(RuntimeError, match=r"There is no Ray cluster at 127\.0\.0\.1:1: "):
+    """An agent without its cluster does not start, and gives the reason."""
+    with pytest.raises(RuntimeError, match=r"Cannot reach a Ray cluster at 127\.0\.0\.1:1: "):
         ThreadedAgent(registry, executor=OnRay("127.0.0.1:1")).start()
 
 
 def test_node_that_dies_during_a_run(cluster: Any, ray_http: httpx.Client, tmp_path: Path) -> None:
-    """A run whose node dies is 500 action_crashed and says so; with max_retries it is carried out on another node."""
+    """A run whose node dies is 500 action_crashed; with max_retries it is retried on another node."""
     only: dict[str, Any] = {"num_cpus": 1, "resources": {"only": 1}}
     answers = []
     with ThreadPoolExecutor(1) as pool:
@@ -203,7 +203,7 @@ def test_node_that_dies_during_a_run(cluster: Any, ray_http: httpx.Client, tmp_p
 
 
 def test_head_that_goes_away_and_comes_back(registry: Path) -> None:
-    """Without its head the agent answers 503, and works again when it is back, without being restarted."""
+    """Without the head the agent responds with 503, and recovers without a restart."""
     utils = pytest.importorskip("ray.cluster_utils", reason="Ray is not installed: make test-heavy installs it")
     arguments: dict[str, Any] = {"num_cpus": 1, "include_dashboard": False}
     own = utils.Cluster(initialize_head=True, head_node_args=arguments)

@@ -1,4 +1,4 @@
-"""Debug runs: from a folder of sources, from modules that are sent along, or from both."""
+"""Debug runs: from a source folder, from modules in the request, or from both."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ def debugger(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[h
 
 @pytest.fixture
 def sources(root: Path, tmp_path: Path) -> Path:
-    """The folder of a plugin, in the folder that debug runs may load from."""
+    """A plugin folder within the folder that debug runs may load from."""
     return write_plugin(root / tmp_path.name, "ocr", SOURCES, {"run": "ocr.main:run"})
 
 
 def debug(http: httpx.Client, **body: Any) -> httpx.Response:
-    """Run the action `run` with a body for a debug run."""
+    """Run the action `run` with the body of a debug run."""
     return http.post("/plugin_releases/run_debug/", json={"action": "run", **body})
 
 
 def run_at(entrypoint: Any) -> dict[str, Any]:
-    """A config whose action `run` is there."""
+    """A config with the action `run` at an entrypoint."""
     return {"actions": {"run": {"entrypoint": entrypoint}}}
 
 
 def test_failure_shows_own_paths_and_lines(debugger: httpx.Client, sources: Path) -> None:
-    """A traceback has paths within the plugin, not those of the machine, and quotes modules that were sent as files."""
+    """A traceback has paths relative to the plugin, and quotes modules from the request like files."""
     (sources / "ocr" / "main.py").write_text("def run(params):\n    raise ValueError('no')")
     text = detail(debug(debugger, plugin_path=str(sources)))
     assert 'File "ocr/main.py", line 2, in run' in text
@@ -64,7 +64,7 @@ def test_failure_shows_own_paths_and_lines(debugger: httpx.Client, sources: Path
 
 
 def test_where_debug_runs_load_from(registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By default it is the agent's current folder, from which relative paths count; without folders it is nowhere."""
+    """The default root is the agent's current folder, also for relative paths; without roots, no folder is allowed."""
     write_plugin(tmp_path / "here", "ocr", SOURCES, {"run": "ocr.main:run"})
     monkeypatch.chdir(tmp_path / "here")
     with ThreadedAgent(registry) as agent, client_of(agent) as http:
@@ -77,7 +77,7 @@ def test_where_debug_runs_load_from(registry: Path, tmp_path: Path, monkeypatch:
 
 
 def test_path_that_cannot_be_loaded(debugger: httpx.Client, root: Path, sources: Path) -> None:
-    """A path outside the folders that may be loaded from is 403, also by `..` or a link; one to no folder is 422."""
+    """A path outside the allowed folders is 403, also by `..` or a link; one that is not a folder is 422."""
     beside = root.with_name(root.name + "2")
     beside.mkdir()
     (root / "link").symlink_to("/etc")
@@ -89,7 +89,7 @@ def test_path_that_cannot_be_loaded(debugger: httpx.Client, root: Path, sources:
 
 
 def test_config_is_merged_over_that_of_the_sources(debugger: httpx.Client, sources: Path) -> None:
-    """Objects of the config are merged at every depth, all else is replaced, and actions may be added."""
+    """Config objects are merged recursively, everything else is replaced, and actions may be added."""
     with (sources / "config.yaml").open("a") as file:
         file.write("env: {A: 1, B: 1}\nlabels: [x, y]\n")
     actions = {"show": {"entrypoint": "ocr.show:show"}, "run": {"method": "task"}}
@@ -101,7 +101,7 @@ def test_config_is_merged_over_that_of_the_sources(debugger: httpx.Client, sourc
 
 
 def test_config_of_a_folder(debugger: httpx.Client, sources: Path) -> None:
-    """A config.yaml that does not parse is 422 with its file, in one line; a folder may do without one."""
+    """An invalid config.yaml is 422 with its path, in one line; a folder needs no config.yaml."""
     config = sources / "config.yaml"
     config.write_text("a: b: c")
     response = debug(debugger, plugin_path=str(sources))
@@ -113,7 +113,7 @@ def test_config_of_a_folder(debugger: httpx.Client, sources: Path) -> None:
 
 
 def test_names_of_no_form_are_unprocessable(debugger: httpx.Client) -> None:
-    """An entrypoint, actions and a module name of no form are 422; the form is shown, or the name quoted."""
+    """An invalid entrypoint, actions mapping or module name is 422 with an example or the name."""
     for entrypoint in (None, 1, "", "run", "a b:c", "a:b:c", "../a:b", "a:", ":b", "1a:b"):
         response = debug(debugger, config=run_at(entrypoint))
         assert (response.status_code, "plugin.train:train" in detail(response)) == (422, True), entrypoint
@@ -126,7 +126,7 @@ def test_names_of_no_form_are_unprocessable(debugger: httpx.Client) -> None:
 
 
 def test_modules_are_laid_over_the_sources(debugger: httpx.Client, sources: Path) -> None:
-    """What is sent takes the place of the sources' own or joins its package; no file is changed, none is new."""
+    """Modules in the request replace those in the sources or join their package; no file is changed or created."""
     package, module = {"ocr": "NAME = 'sent'"}, {"ocr.helper": "VALUE = 'sent too'"}
     new = {"ocr.extra": "from .helper import VALUE\ndef run(params): return VALUE"}
     cases: list[tuple[dict[str, str], str, Any]] = [

@@ -1,4 +1,4 @@
-"""The contract to look at: the document, and the interactive page in a real browser."""
+"""The API docs: the document, and the interactive page in a real browser."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ DRIVER = shutil.which("chromedriver")
 
 
 def test_document_is_served(agent: ThreadedAgent) -> None:
-    """/openapi.json is the contract, for whoever asks."""
+    """/openapi.json is the contract, and needs no token."""
     response = httpx.get(f"{agent.url}/openapi.json")
     assert response.json() == DOCUMENT
     assert response.headers["content-type"] == "application/json"
 
 
 def test_page_takes_nothing_from_elsewhere(agent: ThreadedAgent) -> None:
-    """The page and all that it loads come from the agent, and the browser is told to take nothing else."""
+    """The page and all its assets come from the agent, and the browser may load nothing else."""
     page = httpx.get(f"{agent.url}/docs")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)

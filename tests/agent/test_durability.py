@@ -1,4 +1,4 @@
-"""The data folder: what a killed agent leaves in it, and what the next one makes of that."""
+"""The data folder after an agent was killed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ KILLS = 100
 
 
 def test_data_folder_is_one_agent_s(registry: Path, tmp_path: Path) -> None:
-    """An agent on the data folder of a running one does not start, leaves that one alone, and starts after it."""
+    """A second agent on a data folder does not start and does not disturb the first; later it starts."""
     first, second = (ThreadedAgent(registry, data=tmp_path / "data") for _ in range(2))
     with first:
         with pytest.raises(DataInUseError, match=f"process {os.getpid()}"):
@@ -45,28 +45,28 @@ def test_data_folder_is_one_agent_s(registry: Path, tmp_path: Path) -> None:
 
 
 def test_leftovers_are_removed_at_the_start(registry: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A start removes copies that were not finished and files of no release, and forgets releases without files."""
+    """A start removes partial copies and files without a release, and releases without files."""
     data = tmp_path / "data"
     data.mkdir()
-    (data / "lock").write_text("1")  # which stops no start
+    (data / "lock").write_text("1")  # a stale lock file stops no start
     write_plugin(registry, "ocr", SOURCE)
     with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         create(http, "ocr")
     (kept,) = (data / "releases").iterdir()
     for name in ("partial-abc", "0" * 64):
-        shutil.copytree(kept, data / "releases" / name)  # read-only folders, as the agent makes them
+        shutil.copytree(kept, data / "releases" / name)  # read-only folders, like the agent's
     with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         assert list((data / "releases").iterdir()) == [kept]
         assert result_of(http.post("/plugin_releases/1/run/", json={"action": "run"})) == {}
     shutil.rmtree(data / "releases")
     with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
-        assert caplog.messages == ["The files of ocr@1.0.0 are gone, and the release with them"]
+        assert caplog.messages == ["The files of ocr@1.0.0 are missing: the release was removed"]
         assert http.get("/plugin_releases/1").status_code == 404
         assert create(http, "ocr")["id"] == 2
 
 
 def test_older_data_is_migrated(tmp_path: Path) -> None:
-    """From the form before there were migrations, or after any number of them, the rest is done, and rows are kept."""
+    """From the schema before migrations, or after any number of them, the rest is applied, and rows are kept."""
     every = database.MIGRATIONS
     for number, (done, version) in enumerate([(1, 0), *((done, done) for done in range(len(every) + 1))]):
         folder = tmp_path / str(number)
@@ -83,7 +83,7 @@ def test_older_data_is_migrated(tmp_path: Path) -> None:
 
 
 def test_data_of_a_newer_agent_is_left_alone(tmp_path: Path) -> None:
-    """A database in a form that this agent does not know is an error that says so, and is not changed."""
+    """A database with a newer schema is a clear error, and is not changed."""
     with closing(sqlite3.connect(tmp_path / database.FILE)) as connection, connection:
         connection.execute("PRAGMA user_version = 999")
     with pytest.raises(sqlite3.DatabaseError, match="newer version of the agent"):
@@ -93,7 +93,7 @@ def test_data_of_a_newer_agent_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_token_that_was_not_finished_is_made_anew(tmp_path: Path) -> None:
-    """What an agent left that was killed while it wrote its token does not stop the next one, which has one."""
+    """A token file that a killed agent left half-written does not stop the next start, which creates a token."""
     (tmp_path / "token.partial").write_text("half")
     token = tokens.load_or_create(tmp_path)
     assert (len(token) >= 32, tokens.load_or_create(tmp_path)) == (True, token)
@@ -102,7 +102,7 @@ def test_token_that_was_not_finished_is_made_anew(tmp_path: Path) -> None:
 
 @dataclass
 class Model:
-    """What the agent has answered: for each release whether it is cached, or None where a call was cut off."""
+    """The responses so far: for each release whether it is cached, or None if a request was cut off."""
 
     is_cached: dict[tuple[str, str], bool | None]
     chance: random.Random
@@ -130,12 +130,12 @@ class Model:
                 self.answers.append(f"{kind} {response.status_code}")
 
     def answer(self, more: int) -> None:
-        """Wait for further answers."""
+        """Wait for more responses."""
         number = len(self.answers) + more
         until(lambda: len(self.answers) >= number)
 
     def agree(self, http: httpx.Client) -> None:
-        """Assert that the agent has what it said it has, and take from it what it did not come to say."""
+        """Assert that the agent has what it confirmed, and take unconfirmed states from it."""
         page = http.get("/plugin_releases/?page_size=1000").json()
         found = {(release["plugin"], release["version"]) for release in page["results"]}
         for release, is_cached in self.is_cached.items():
@@ -151,7 +151,7 @@ def is_marked(process: int, mark: bytes) -> bool:
 
 
 def check_folder(data: Path) -> None:
-    """Assert that a data folder which no agent uses has a sound database, and every release of it whole."""
+    """Assert that a data folder has a valid database, and all files of its releases."""
     with suppress(FileNotFoundError):
         assert (data / "token").read_text() != ""
     if (data / database.FILE).exists():
@@ -165,7 +165,7 @@ def check_folder(data: Path) -> None:
 @pytest.mark.heavy
 @pytest.mark.timeout(1200)
 def test_hundred_kills_lose_nothing(serve: Serve, registry: Path, tmp_path: Path) -> None:
-    """Killed 100 times, the agent keeps all that it answered, has no half release, and leaves no process."""
+    """Killed 100 times, the agent keeps everything it confirmed, has no partial release, and leaves no process."""
     releases = [(f"plugin{number}", f"1.{version}") for number in range(4) for version in range(5)]
     for number, (plugin, version) in enumerate(releases):
         files = {**SOURCE, **{f"data/{name}.txt": f"{plugin} {version} {name}" * 200 for name in range(20)}}
@@ -179,7 +179,7 @@ def test_hundred_kills_lose_nothing(serve: Serve, registry: Path, tmp_path: Path
     cut = 0
     for number in range(KILLS):
         process = serve("--data", data, "--token", "token", MARK=mark)
-        if number % 5 == 0:  # while it starts
+        if number % 5 == 0:  # kill it during its start
             time.sleep(chance.uniform(0, 0.6))
             process.kill()
         else:
@@ -205,4 +205,4 @@ def test_hundred_kills_lose_nothing(serve: Serve, registry: Path, tmp_path: Path
             create(http, plugin, version)
             answer = http.post(f"/plugin_releases/{plugin}@{version}/run/", json={"action": "run"})
             assert result_of(answer) == {}
-    assert min(model.answers.count("run 200"), cut) > KILLS / 5  # or the kills met an idle agent
+    assert min(model.answers.count("run 200"), cut) > KILLS / 5  # otherwise the agent was mostly idle when killed

@@ -1,4 +1,4 @@
-"""What the agent asks of whatever runs its actions, how many run at a time, and what becomes of too many."""
+"""The executor interface, the maximum number of running actions, and the queue."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RUN = "/plugin_releases/1/run/"
 
 
 class Echo:
-    """An executor that answers with the params, without the help of a process: `wait` waits until its job is free."""
+    """An in-process executor that returns the params; `wait` waits until its job is released."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -44,11 +44,11 @@ class Echo:
         return self
 
     async def start(self) -> None:
-        """Note that it was called."""
+        """Record the call."""
         self.calls.append("start")
 
     async def run(self, job: Job, run: Run, on_start: OnStart) -> Outcome:
-        """Give the params back."""
+        """Return the params."""
         self.jobs.append(job)
         if job.action == "render":
             msg = "The run asks for 1 GPU, and none of the 3 nodes has one."
@@ -59,19 +59,19 @@ class Echo:
         return self.ended.get(run.name, Outcome(job.params))
 
     def started(self) -> list[str]:
-        """The jobs of the runs that have started."""
+        """The jobs of the started runs."""
         return sorted(job.job_id or "" for job in self.jobs)
 
     def cancel(self, name: str, outcome: Outcome) -> None:
-        """End a run that waits."""
+        """End a waiting run."""
         self.ended[name] = outcome
 
     def forget(self, digest: str) -> None:
-        """Note that it was called."""
+        """Record the call."""
         self.calls.append(f"forget {digest}")
 
     async def stop(self) -> None:
-        """Note that it was called."""
+        """Record the call."""
         self.calls.append("stop")
 
 
@@ -90,13 +90,13 @@ def agent_on(
 
 
 def wait(http: httpx.Client, job: str, key: str | None = None) -> httpx.Response:
-    """Run a job that waits to be let go."""
+    """Run a job that waits to be released."""
     body = {"action": "wait", "params": {"job": job}, "job_id": job}
     return http.post(RUN, json=body, headers={"Idempotency-Key": key} if key else {})
 
 
 def test_executor_is_given_the_job_whole(registry: Path, tmp_path: Path) -> None:
-    """An executor gets what the action is called with and what it needs, a release with the hash of its files."""
+    """An executor gets the inputs and requirements of the action, and the digest of a release."""
     body = {"action": "echo", "params": {"a": "문서"}, "job_id": "7", "requirements": ["dryer"], "language": "ko"}
     echo = Echo()
     with agent_on(echo, registry, tmp_path / "data") as (_, http, _):
@@ -113,7 +113,7 @@ def test_executor_is_given_the_job_whole(registry: Path, tmp_path: Path) -> None
 
 
 def test_what_no_machine_can_take_is_unavailable(registry: Path, tmp_path: Path) -> None:
-    """A job that the executor has nothing for is 503 with the kind and what there is; its key is not used up."""
+    """A job that the executor cannot take is 503 with the kind and detail; its key can be used again."""
     headers = {"Idempotency-Key": str(uuid4())}
     echo = Echo()
     with agent_on(echo, registry, tmp_path / "data") as (_, http, _):
@@ -125,7 +125,7 @@ def test_what_no_machine_can_take_is_unavailable(registry: Path, tmp_path: Path)
 
 
 def test_executor_that_cannot_start(registry: Path) -> None:
-    """Where the executor does not come up, the agent does not start, and the error says why."""
+    """If the executor does not start, neither does the agent, and the error gives the reason."""
 
     class Broken(Echo):
         async def start(self) -> None:
@@ -137,14 +137,14 @@ def test_executor_that_cannot_start(registry: Path) -> None:
 
 
 def test_runs_beyond_the_limit_wait_or_are_refused(registry: Path) -> None:
-    """Two run at a time, one waits for its turn, and a further one is 429 with Retry-After and is not remembered."""
+    """Two run at a time, one waits, and the next is 429 with Retry-After and is not remembered."""
     echo = Echo()
     with agent_on(echo, registry, max_running=2, max_queue=1) as (_, http, pool):
         first = [pool.submit(wait, http, job) for job in "ab"]
         until(lambda: echo.started() == ["a", "b"])
         keys = {"c": str(uuid4()), "d": str(uuid4())}
         runs = {pool.submit(wait, http, job, key): job for job, key in keys.items()}
-        refused = next(as_completed(runs))  # so the other one waits by now
+        refused = next(as_completed(runs))  # so by now the other one waits
         (other,) = set(runs) - {refused}
         assert (refused.result().status_code, "--max-queue" in detail(refused.result())) == (429, True)
         assert int(refused.result().headers["Retry-After"]) > 0
@@ -158,13 +158,13 @@ def test_runs_beyond_the_limit_wait_or_are_refused(registry: Path) -> None:
 
 
 def test_stop_answers_those_that_run_and_wait(registry: Path) -> None:
-    """When the agent stops, runs are answered with action_crashed; those that wait never start."""
+    """When the agent stops, runs get action_crashed; waiting ones never start."""
     echo = Echo()
     with agent_on(echo, registry, max_running=1, max_queue=2) as (agent, http, pool):
         first = pool.submit(wait, http, "a")
         until(echo.started)
         runs = [pool.submit(wait, http, job) for job in "bcd"]
-        refused = next(as_completed(runs))  # so the other two wait by now
+        refused = next(as_completed(runs))  # so by now the other two wait
         agent.stop()
         answers = [run.result() for run in (first, *runs) if run is not refused]
     assert refused.result().status_code == 429

@@ -1,4 +1,4 @@
-"""Idempotency keys: a call is carried out once, and a repeat is answered with the first answer."""
+"""Idempotency keys: a request is carried out once, and a repeat gets the first response."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def counting(own_http: httpx.Client, registry: Path) -> httpx.Client:
 
 
 def body_of(file: Path, then: str = "") -> dict[str, Any]:
-    """The body of a run that counts its calls in a file, and then does something."""
+    """The body of a run that counts its calls in a file, and then runs a statement."""
     return {"action": "run", "params": {"file": str(file), "then": then}}
 
 
@@ -57,7 +57,7 @@ def run(http: httpx.Client, key: str | None, file: Path, then: str = "") -> http
 
 
 def test_repeat_has_the_first_answer(counting: httpx.Client, tmp_path: Path) -> None:
-    """The same key and JSON, however they are written, run or debug an action once, even if it fails; others run."""
+    """The same key and JSON, in any notation, run an action once, even if it fails; other requests run."""
     key = str(uuid4())
     first, second = (run(counting, key, tmp_path / "calls") for _ in range(2))
     assert (first.status_code, first.json()) == (200, {"calls": 1})
@@ -80,7 +80,7 @@ def test_repeat_has_the_first_answer(counting: httpx.Client, tmp_path: Path) -> 
 
 
 def test_key_of_another_call_is_refused(counting: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """A key that came with another body, release or operation is 422 and names the key, and nothing runs."""
+    """A key that was used with another body, release or operation is 422 and named, and nothing runs."""
     key, body = str(uuid4()), body_of(tmp_path / "calls")
     run(counting, key, tmp_path / "calls")
     write_plugin(registry, "other", {"plugin.py": COUNTING})
@@ -94,7 +94,7 @@ def test_key_of_another_call_is_refused(counting: httpx.Client, registry: Path, 
 def test_repeats_wait_for_a_run_whose_caller_went_away(
     own_agent: ThreadedAgent, counting: httpx.Client, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Callers that leave, during the run or halfway through a body, trouble nobody; repeats wait for the one run."""
+    """Callers that disconnect, during the run or within the body, affect nobody; repeats wait for the one run."""
     key, calls = str(uuid4()), tmp_path / "calls"
     then = f"while not os.path.exists('{tmp_path}/go'): time.sleep(0.01)"
     content = json.dumps(body_of(calls, then)).encode()
@@ -116,7 +116,7 @@ def test_repeats_wait_for_a_run_whose_caller_went_away(
 def test_what_was_refused_before_the_run_is_not_remembered(
     own_http: httpx.Client, registry: Path, tmp_path: Path
 ) -> None:
-    """A call that never came to a run may be repeated once that is mended; the answer outlives its release."""
+    """A request that never started a run can be repeated after a fix; its response outlives the release."""
     key = str(uuid4())
     assert run(own_http, key, tmp_path / "calls").status_code == 404
     write_plugin(registry, "ocr", {"plugin.py": COUNTING})
@@ -127,7 +127,7 @@ def test_what_was_refused_before_the_run_is_not_remembered(
 
 
 def test_answer_is_kept_for_its_time(registry: Path, tmp_path: Path) -> None:
-    """An agent on the same data answers a key with the first answer, a stopped run too, until its time is over."""
+    """A restarted agent returns the first response for a key, even of a stopped run, until it expires."""
     write_plugin(registry, "ocr", {"plugin.py": COUNTING})
     key, stopped, data = str(uuid4()), str(uuid4()), tmp_path / "data"
     with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http, ThreadPoolExecutor() as pool:
@@ -147,7 +147,7 @@ def test_answer_is_kept_for_its_time(registry: Path, tmp_path: Path) -> None:
 
 
 def test_keys_of_an_agent_that_was_killed(serve: Serve, registry: Path, tmp_path: Path) -> None:
-    """A key whose run went on when the agent was killed never runs again; one whose run had not begun runs then."""
+    """A key whose run was active when the agent was killed never runs again; one that had not started does."""
     write_plugin(registry, "ocr", {"plugin.py": COUNTING})
     options = ("--data", tmp_path / "data", "--max-running", "1", "--max-queue", "1")
     agent_process = serve(*options, SYNAPSE_AGENT_TOKEN="token")
@@ -157,7 +157,7 @@ def test_keys_of_an_agent_that_was_killed(serve: Serve, registry: Path, tmp_path
         lost = pool.submit(run, http, begun, tmp_path / begun, NEVER)
         until((tmp_path / begun).exists)
         calls = {pool.submit(run, http, key, tmp_path / key): key for key in keys}
-        refused = next(as_completed(calls))  # with 429, so the other one waits by now
+        refused = next(as_completed(calls))  # with 429, so by now the other one waits
         agent_process.kill()
         agent_process.wait()
         (waiting,) = set(calls) - {refused}
@@ -177,7 +177,7 @@ def test_keys_of_an_agent_that_was_killed(serve: Serve, registry: Path, tmp_path
 @pytest.mark.heavy
 @pytest.mark.timeout(600)
 def test_five_thousand_runs_of_two_hundred_clients(registry: Path, tmp_path: Path) -> None:
-    """Of 5,000 runs by 200 clients, a third of them sent twice with one key, none is lost, none runs twice."""
+    """Of 5,000 runs by 200 clients, a third of them sent twice with one key, none is lost or repeated."""
     write_plugin(registry, "ocr", {"plugin.py": COUNTING})
     memory = []
 
@@ -194,5 +194,5 @@ def test_five_thousand_runs_of_two_hundred_clients(registry: Path, tmp_path: Pat
             numbers = range(first, first + 1000)
             for number, answers in zip(numbers, pool.map(results, clients * 5, numbers), strict=True):
                 assert answers == [{"calls": 1 + number}] * len(answers)
-            memory.append(processes()[os.getpid()].memory)  # of this process, which has the agent in it
+            memory.append(processes()[os.getpid()].memory)  # of this process, which contains the agent
     assert memory[-1] - memory[1] < 20 * 2**20, memory

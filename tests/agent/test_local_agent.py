@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in which this test's temporary folders are made."""
+    """The folder for this test's temporary folders."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -35,7 +35,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def process_of(agent: LocalAgent) -> int:
-    """The agent's process, as an action of it sees it: its worker's guard's parent."""
+    """The agent's process as seen by an action: the parent of its worker's guard."""
     source = (
         "import os\ndef run(params): return open(f'/proc/{os.getppid()}/stat').read().rpartition(')')[2].split()[1]"
     )
@@ -53,7 +53,7 @@ def test_start_and_stop_leave_nothing(registry: Path, temporary: Path) -> None:
             _ = agent.url
         with agent:
             assert len(list(temporary.iterdir())) == 1
-            with pytest.raises(RuntimeError, match="is running already"):
+            with pytest.raises(RuntimeError, match="already running"):
                 agent.start()
             process = process_of(agent)
             port = int(agent.url.rpartition(":")[2])
@@ -67,7 +67,7 @@ def test_start_and_stop_leave_nothing(registry: Path, temporary: Path) -> None:
 
 
 def test_each_agent_has_a_token_and_data_of_its_own(registry: Path, temporary: Path) -> None:
-    """Two agents know nothing of each other, and the repr of neither shows its token."""
+    """Two agents are independent, and neither repr shows the token."""
     write_plugin(registry, "ocr", {"plugin.py": ""})
     with LocalAgent(registry) as one, LocalAgent(registry) as other, client_of(one) as http, client_of(other) as too:
         create(http, "ocr")
@@ -79,7 +79,7 @@ def test_each_agent_has_a_token_and_data_of_its_own(registry: Path, temporary: P
 
 
 def test_stop_ends_running_actions(registry: Path, tmp_path: Path) -> None:
-    """A run in progress ends with the agent, its caller gets an answer, and its process is gone."""
+    """A run in progress ends with the agent, its caller gets a response, and its process is gone."""
     agent = LocalAgent(registry).start()
     with client_of(agent) as http, helpers.waiting_run(http, registry, tmp_path) as (process, answer):
         agent.stop()
@@ -88,7 +88,7 @@ def test_stop_ends_running_actions(registry: Path, tmp_path: Path) -> None:
 
 
 def test_agent_ends_when_its_owner_is_killed(registry: Path, tmp_path: Path) -> None:
-    """An agent outlives forks of its owner that stop it or exit, but not its owner, even if a fork of that lives on."""
+    """An agent outlives forks of its owner that stop it or exit, but not its owner, even if a fork survives."""
     (tmp_path / "temporary").mkdir()
     source = """
 import os, signal, sys
@@ -118,7 +118,7 @@ signal.pause()
 
 
 def test_agent_that_is_dropped_stops(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An agent that nobody refers to any more stops, also while time stands still in its owner."""
+    """An agent without references stops, even while time is frozen in its owner."""
     monkeypatch.setattr("time.monotonic", lambda: 0.0)
     monkeypatch.setattr("time.time", lambda: 0.0)
     agent = LocalAgent(registry).start()
@@ -137,7 +137,7 @@ def fail(*_: object, **__: object) -> Any:
 def test_what_keeps_it_from_starting_is_raised(
     registry: Path, tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An agent that cannot start raises the error with its class, in one line, and leaves nothing behind."""
+    """An agent that cannot start raises the original error type, in one line, and leaves nothing behind."""
     data = tmp_path / "data"
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(OSError, match="in use"):
         LocalAgent(registry, port=listener.getsockname()[1]).start()
@@ -166,7 +166,7 @@ def test_what_keeps_it_from_starting_is_raised(
 
 
 def test_options_reach_the_agent(registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Relative folders, limits, names and token are the agent's, also when its owner changes its current folder."""
+    """Relative folders, limits, names and token apply even after the owner changes its current folder."""
     monkeypatch.chdir(tmp_path)
     limits = Limits(max_result=50)
     with LocalAgent("registry", data="data", token="chosen", limits=limits, allowed_hosts=["agent.example"]) as agent:

@@ -1,4 +1,4 @@
-"""The command `synapse-agent serve`: what it makes of its options, and why it does not start."""
+"""The command `synapse-agent serve`: its options, and why it does not start."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MIB = 2**20
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """What the command gives to the server, which is none here; signals are as before afterwards."""
+    """The arguments of a fake server; the signal handlers are restored afterwards."""
     given: dict[str, Any] = {}
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -52,7 +52,7 @@ def invoke(*arguments: str | Path) -> Result:
 
 
 def test_options_become_limits(started: dict[str, Any], registry: Path, tmp_path: Path) -> None:
-    """Each option of what runs may take, and of what is kept, holds in the unit that its help says."""
+    """Each option for limits and retention applies, in the unit of its help text."""
     units: dict[int, dict[str, float]] = {
         1: {"run_timeout": 0.3, "max_running": 3, "max_queue": 4, "max_processes": 5, "idle_limit": 8, "max_idle": 9},
         MIB: {"max_memory": 150, "max_result": 6, "max_log": 7, "keep_runs_size": 10, "keep_environments_size": 11},
@@ -67,7 +67,7 @@ def test_options_become_limits(started: dict[str, Any], registry: Path, tmp_path
 
 
 def test_defaults_and_further_options(started: dict[str, Any], registry: Path, tmp_path: Path) -> None:
-    """Without options the limits are the agent's defaults; the others come to the server as they are given."""
+    """Without options the limits are the defaults; the other options reach the server unchanged."""
     result = invoke("--registry", registry, "--data", tmp_path)
     assert result.stderr == f"The agent token is in {tmp_path / 'token'}\nStopped.\n"
     assert started["limits"] == Limits()
@@ -84,7 +84,7 @@ def test_defaults_and_further_options(started: dict[str, Any], registry: Path, t
 
 
 def test_option_that_makes_no_sense(started: dict[str, Any], registry: Path) -> None:
-    """A limit under which nothing could run ends the command with exit code 2, and names the option."""
+    """A limit under which nothing could run is exit code 2, and names the option."""
     for option in ("--run-timeout 0", "--max-running 0", "--max-queue -1", "--max-memory 0", "--idle-limit -1"):
         result = invoke("--registry", registry, *option.split())
         assert (result.exit_code, result.stdout) == (2, ""), option
@@ -94,7 +94,7 @@ def test_option_that_makes_no_sense(started: dict[str, Any], registry: Path) -> 
 
 @pytest.mark.heavy
 def test_options_of_a_process(serve: Serve) -> None:
-    """A limit and the log level hold for the agent that starts; its log goes to stderr, without the token."""
+    """A limit and the log level apply to the agent; its log goes to stderr, without the token."""
     process = serve("--max-result", "1", "--log-level", "info", SYNAPSE_AGENT_TOKEN="secret-token")
     with client_at(url_of(process), "secret-token") as http:
         answer = run_source(http, "def run(params): return 'x' * 2**20").json()
@@ -107,7 +107,7 @@ def test_options_of_a_process(serve: Serve) -> None:
 
 @pytest.mark.heavy
 def test_page_names_the_options_that_there_are() -> None:
-    """Every option of `serve` that bounds or keeps something is on the page about runs, and every one there exists."""
+    """The page about runs lists exactly the options of `serve` for limits and retention."""
     page = (Path(__file__).parents[2] / "docs" / "running-actions.md").read_text(encoding="utf-8")
     there = set(re.findall(r"--[a-z-]+", invoke("--help").stdout))
     named = set(re.findall(r"`(--[a-z-]+)`", page))

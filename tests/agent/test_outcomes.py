@@ -1,4 +1,4 @@
-"""What becomes of actions that take more than they may, and that nothing of them is left. The agent survives all."""
+"""Actions that exceed limits: they end with all their processes, and the agent survives."""
 
 from __future__ import annotations
 
@@ -46,25 +46,25 @@ ONE = "def run(params): return 1"
 
 
 def has_said_so(file: str | None) -> bool:
-    """Whether something is in a file."""
+    """Whether a file has content."""
     return file is not None and Path(file).exists() and Path(file).stat().st_size > 0
 
 
 def below() -> set[int]:
-    """The processes below this one."""
+    """The descendants of this process."""
     return set(watch.tree(watch.processes(), os.getpid())) - {os.getpid()}
 
 
 def open_files() -> int:
-    """How many files this process has open, which has the agent in it."""
+    """The number of open files of this process, which contains the agent."""
     return len(os.listdir("/dev/fd"))  # noqa: PTH208 - these are numbers, not paths
 
 
 class Impatient(LocalExecutor):
-    """Ends a run as its time limit would, once the file that its params name in `until` is there."""
+    """Ends a run like its timeout would, once the file in `until` of its params exists."""
 
     async def run(self, job: Job, run: Run, on_start: OnStart) -> Outcome:
-        """Carry out a job, but not for long."""
+        """Run a job, but not for long."""
 
         async def end() -> None:
             while not has_said_so(json.loads(job.params).get("until")):  # noqa: ASYNC110 - a file has no events
@@ -80,14 +80,14 @@ class Impatient(LocalExecutor):
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A client of an agent whose runs take too long as soon as they say so."""
+    """A client of an agent whose runs time out as soon as they say so."""
     with ThreadedAgent(tmp_path_factory.mktemp("empty"), executor=Impatient) as agent, client_of(agent) as http:
         yield http
 
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A client of an agent whose runs may take little, and are often looked at."""
+    """A client of an agent with low limits and frequent checks."""
     limits = Limits(max_memory=150 * MIB, max_processes=12, max_result=1000, max_log=MIB)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(local, "WATCH_SECONDS", 0.01)
@@ -108,7 +108,7 @@ SAYS_SO = HEAD + "pathlib.Path(params['until']).write_text(str(os.getpid()))\n  
 
 @pytest.mark.parametrize("source", ENDLESS.values(), ids=ENDLESS)
 def test_action_that_takes_too_long(impatient: httpx.Client, tmp_path: Path, source: str) -> None:
-    """An action that runs on after its time is ended, whatever it does, and the next run works."""
+    """An action that exceeds its timeout is ended, whatever it does, and the next run works."""
     response = run_source(impatient, SAYS_SO + source, {"until": str(tmp_path / "process")})
     assert (response.status_code, response.json()) == (504, {"error_type": "action_timeout", "detail": LATE})
     assert not is_alive(process_in(tmp_path / "process"))
@@ -135,7 +135,7 @@ PAIRS = [(start, "timeout") for start in STARTED] + [("daemon", end) for end in 
 
 @pytest.mark.parametrize(("start", "end"), PAIRS)
 def test_nothing_outlives_its_run(impatient: httpx.Client, tmp_path: Path, start: str, end: str) -> None:
-    """Whatever an action started is gone once its run is answered, whichever its session, however the run ended."""
+    """All processes that an action started are gone when it has its response, in any session, however it ended."""
     file = tmp_path / "process"
     source = f"""{HEAD}
     file = {str(file)!r}
@@ -149,7 +149,7 @@ def test_nothing_outlives_its_run(impatient: httpx.Client, tmp_path: Path, start
     assert not is_alive(process_in(file))
 
 
-# None of them is endless, so that a machine on which the agent looks late has no harm of them.
+# All of them are finite, so that a late check by the agent does no harm.
 EXCESS = {
     "data = [(bytes(2**20).hex(), time.sleep(0.002)) for _ in range(500)]": "bytes of memory",
     "for _ in range(3): os.fork() or (bytearray(os.urandom(2**20) * 80), time.sleep(60))": "bytes of memory",
@@ -161,7 +161,7 @@ EXCESS = {
 
 @pytest.mark.parametrize("source", EXCESS)
 def test_action_that_takes_too_much(strict: httpx.Client, source: str) -> None:
-    """An action that takes more memory, processes or log than it may is action_crashed, and the next run works."""
+    """An action that exceeds a limit of memory, processes or output is action_crashed, and the next run works."""
     response = run_source(strict, f"{HEAD}{source}\n    time.sleep(60)")
     assert (response.status_code, response.json()["error_type"]) == (500, "action_crashed"), response.text
     assert EXCESS[source] in response.text
@@ -169,7 +169,7 @@ def test_action_that_takes_too_much(strict: httpx.Client, source: str) -> None:
 
 
 def test_shared_memory_counts_once(strict: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What forked processes share counts once, so that several of them may use what one has loaded."""
+    """Memory shared by forked processes counts once."""
     looked = Mock(wraps=watch.proportional)
     monkeypatch.setattr(watch, "proportional", looked)
     source = f"{HEAD}data = os.urandom(2**20) * 60\n    for _ in range(3): os.fork() or time.sleep(60)\n"
@@ -182,7 +182,7 @@ def test_shared_memory_counts_once(strict: httpx.Client, tmp_path: Path, monkeyp
 
 
 def test_result_that_is_too_large(strict: httpx.Client) -> None:
-    """A result with more JSON than may be is action_result_too_large, and says how large it is."""
+    """A result above the limit is action_result_too_large, with its size."""
     response = run_source(strict, "def run(params): return 'x' * 999")
     assert (response.status_code, response.json()["error_type"]) == (500, "action_result_too_large")
     assert "1001 bytes" in response.text
@@ -190,7 +190,7 @@ def test_result_that_is_too_large(strict: httpx.Client) -> None:
 
 
 def test_env_of_the_config(http: httpx.Client) -> None:
-    """The variables in a config's `env` are set for the action, over the agent's own; what cannot be set is 422."""
+    """The variables in a config's `env` override the agent's; invalid ones are 422."""
     source = "import os\ndef run(params): return {name: os.environ.get(name) for name in params['names']}"
     config: dict[str, Any] = {"actions": {"run": {"entrypoint": "plugin:run"}}, "env": None}
     assert result_of(run_source(http, source, {"names": []}, config=config)) == {}
@@ -204,7 +204,7 @@ def test_env_of_the_config(http: httpx.Client) -> None:
 
 
 def test_killed_agent_leaves_nothing_of_a_stuck_action(serve: Serve, tmp_path: Path) -> None:
-    """When the agent is killed, an action that holds the interpreter ends, and so does what left its session."""
+    """When the agent is killed, an action that holds the GIL ends, and so does a process in another session."""
     file = tmp_path / "process"
     source = f"""{HEAD}
     subprocess.Popen(['sh', '-c', 'echo $$ > {file}; sleep 60; true'], start_new_session=True, env={{}})
@@ -223,7 +223,7 @@ def test_killed_agent_leaves_nothing_of_a_stuck_action(serve: Serve, tmp_path: P
 @pytest.mark.heavy
 @pytest.mark.timeout(600)
 def test_misbehaving_actions_at_length(tmp_path: Path) -> None:
-    """Of 200 actions, four at a time, the good ones work among those that misbehave; no process or file is left."""
+    """Of 200 actions, four at a time, the good ones work among the bad; no process or file is left."""
     others, open_before = below(), open_files()
     bad = [SAYS_SO + source for source in ENDLESS.values()]
     bad += [f"{HEAD}{source}\n    time.sleep(60)" for source in EXCESS]

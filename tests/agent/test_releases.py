@@ -29,17 +29,17 @@ SOURCE = {"plugin.py": "def run(params): return 'first'"}
 
 
 def post(http: httpx.Client, plugin: str, version: str = "1.0.0") -> httpx.Response:
-    """Ask for a release."""
+    """Create a release."""
     return http.post("/plugin_releases/", json={"plugin": plugin, "version": version})
 
 
 def cached(data: Path) -> list[str]:
-    """The folders that the agent keeps of releases."""
+    """The folders of cached releases."""
     return sorted(path.name for path in (data / "releases").iterdir())
 
 
 def test_create_answers_201_and_then_200(own_http: httpx.Client, registry: Path) -> None:
-    """A release is cached by the first create, and then found by create, by id, and by code and version as encoded."""
+    """The first create caches a release; then create finds it, and so do its id and its encoded code and version."""
     actions = {"run": "plugin:run", "train": "plugin.run"}
     folder = write_plugin(registry, "seg-anything", SOURCE, actions, "2.1.0+lig")
     with (folder / "config.yaml").open("a", encoding="utf-8") as file:
@@ -59,7 +59,7 @@ def test_create_answers_201_and_then_200(own_http: httpx.Client, registry: Path)
 
 
 def test_cached_release_is_a_copy(own_http: httpx.Client, registry: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What was cached stays as it was when the registry's plugin changes, with a warning, breaks, and goes."""
+    """A cached release stays the same when the registry's plugin changes (with a warning), breaks, or is removed."""
     folder = write_plugin(registry, "ocr", SOURCE)
     release = create(own_http, "ocr")
     assert create(own_http, "ocr") == release
@@ -79,7 +79,7 @@ def test_cached_release_is_a_copy(own_http: httpx.Client, registry: Path, caplog
 def test_delete_during_a_run_lets_it_finish(
     own_http: httpx.Client, registry: Path, tmp_path: Path, *, is_cached_again: bool
 ) -> None:
-    """A release that is deleted while it runs is gone at once; its files go after the run, or stay if cached again."""
+    """A release deleted during a run is gone at once; its files go after the run, or stay if it is cached again."""
     with waiting_run(own_http, registry, tmp_path) as (process, answer):
         assert own_http.delete("/plugin_releases/1").status_code == 204
         assert own_http.get("/plugin_releases/1").status_code == 404
@@ -97,7 +97,7 @@ def test_delete_during_a_run_lets_it_finish(
 
 
 def test_concurrent_creates(own_http: httpx.Client, registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many creates of one release at once, one answers 201 and the rest 200; they hold up no other release."""
+    """Of many concurrent creates of one release, one is 201 and the rest 200; other releases are not blocked."""
     large, _ = (write_plugin(registry, code, SOURCE) for code in ("large", "small"))
     go, copy = threading.Event(), sources.copy
 
@@ -119,7 +119,7 @@ def test_concurrent_creates(own_http: httpx.Client, registry: Path, monkeypatch:
 
 
 def test_list_is_filtered_and_paged(own_http: httpx.Client, registry: Path) -> None:
-    """`plugin` and `version` filter, other names do not; pages are linked, with all parameters; the rest is a 404."""
+    """`plugin` and `version` filter, other names do not; page links keep all parameters; missing pages are 404."""
     for code, version in (("a", "1"), ("a", "2"), ("a", "3"), ("b", "1"), ("c", "1+lig")):
         write_plugin(registry, code, SOURCE, version=version, folder=code + version)
         create(own_http, code, version)
@@ -155,7 +155,7 @@ def test_list_is_filtered_and_paged(own_http: httpx.Client, registry: Path) -> N
 
 
 def test_pages_are_slices_of_the_list(tmp_path: Path) -> None:
-    """Whatever the size of pages and the filter, they hold all releases once, newest first, and the count is right."""
+    """With any page size and filter, pages hold each release once, newest first, with the right count."""
     (tmp_path / "releases" / ("0" * 64)).mkdir(parents=True)
     names = [("ocr" if n % 3 else "seg", f"1.{n}") for n in reversed(range(23))]
     with closing(database.connect(tmp_path)) as connection, connection:
@@ -175,7 +175,7 @@ def test_pages_are_slices_of_the_list(tmp_path: Path) -> None:
 
 
 def test_what_a_release_consists_of(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """A release has the plugin's files, read-only, links as files, and no caches, until it is deleted."""
+    """A release has the plugin's files, read-only, links as files, without caches, until it is deleted."""
     source = "import pathlib, subprocess\n\ndef run(params):\n"
     source += "    return subprocess.check_output([pathlib.Path(__file__).with_name('tool.sh')], text=True)"
     left_out = dict.fromkeys(("__pycache__/plugin.pyc", ".git/config", ".venv/bin/python"), "x")
@@ -198,8 +198,8 @@ def test_what_a_release_consists_of(own_http: httpx.Client, registry: Path, tmp_
 
 
 def test_release_that_cannot_be_stored(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """A link out of the plugin, in a circle, nowhere or to a folder is 422, a data folder that takes no files 500."""
-    odd = os.fsdecode(b"odd\xff") if sys.platform == "linux" else "odd"  # others know only names that are UTF-8
+    """A link out of the plugin, in a circle, nowhere or to a folder is 422; an unwritable data folder is 500."""
+    odd = os.fsdecode(b"odd\xff") if sys.platform == "linux" else "odd"  # other systems require UTF-8 names
     folder = write_plugin(registry, "ocr", {**SOURCE, "folder/file.txt": "x"})
     (registry / "outside.txt").write_text("secret")
     for target in ("/etc/hosts", "../outside.txt", "nosuch", odd, ".", "folder"):

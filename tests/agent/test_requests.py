@@ -1,4 +1,4 @@
-"""What the agent makes of requests before any operation is carried out: paths, methods, tokens, bodies, parameters."""
+"""The checks before any operation: paths, methods, tokens, bodies, parameters."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ELSEWHERE = [*(("GET", path) for path in PATHS), ("POST", "/plugin_releases//run
 
 
 def test_path_that_is_not_exact_is_not_found(agent: ThreadedAgent) -> None:
-    """A path that is not exactly one of the contract, or a lookup of odd bytes, is 404, and never a redirect."""
+    """A path that is not exactly in the contract, or a lookup of invalid bytes, is 404, and never a redirect."""
     for method, target in ELSEWHERE:
         status, headers, body = raw_request(agent, method, target)
         assert (status, headers["content-type"], "location" in headers) == (404, "application/json", False), target
@@ -43,7 +43,7 @@ def test_path_that_is_not_exact_is_not_found(agent: ThreadedAgent) -> None:
 
 
 def test_other_method_is_not_allowed(agent: ThreadedAgent) -> None:
-    """A method that the contract does not have for a path is 405 with a detail, and all that it has are named."""
+    """A method that is not in the contract is 405 with a detail, and the allowed ones are listed."""
     for method, target, allowed in (
         ("HEAD", "/health/", "GET"),
         ("OPTIONS", "/plugin_releases/", "GET, POST"),
@@ -58,7 +58,7 @@ def test_other_method_is_not_allowed(agent: ThreadedAgent) -> None:
 
 @pytest.mark.parametrize("token", [None, b"", b"wrong", b"\xff", b"Bearer {}", b"{}x", b"{}, {}"], ids=repr)
 def test_wrong_token_is_unauthorized(agent: ThreadedAgent, http: httpx.Client, token: bytes | None) -> None:
-    """Without the agent token, whole and without a scheme, every operation is 401 but health, which tells little."""
+    """Without the exact agent token, with no scheme, every operation except health is 401."""
     for path, item in DOCUMENT["paths"].items():
         for method, operation in item.items():
             if method == "parameters" or not operation.get("security", True):
@@ -84,7 +84,7 @@ NOT_JSON = [
 
 
 def test_body_must_be_json(agent: ThreadedAgent, http: httpx.Client) -> None:
-    """A body not declared as application/json is 415, one that is no JSON 400, and a large one 413, even unsent."""
+    """A body that is not application/json is 415, invalid JSON is 400, and a large body is 413, even unsent."""
     for path in (CREATE, RUN, DEBUG):
         for media_type in (None, "", "text/plain", "application/x-www-form-urlencoded", "*/*"):
             headers = {} if media_type is None else {"Content-Type": media_type}
@@ -114,7 +114,7 @@ INVALID: list[tuple[str, Any, list[Any], str]] = [
 
 
 def test_what_the_contract_forbids_is_unprocessable(http: httpx.Client) -> None:
-    """A body, a page or a key that the contract forbids is 422 with up to a hundred faults; unknown fields pass."""
+    """An invalid body, page or key is 422 with up to a hundred issues; unknown fields are allowed."""
     for path, body, loc, kind in INVALID:
         response = http.post(path, content=json.dumps(body), headers=JSON)
         assert response.status_code == 422, body

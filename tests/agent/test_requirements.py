@@ -1,4 +1,4 @@
-"""Requirements of releases and of requests, installed from wheels that the tests build on the spot."""
+"""Requirements of releases and requests, installed from wheels that the tests build."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LOOK += "    return [sys.prefix, {name: version(name) for name in params.get('na
 
 @pytest.fixture(autouse=True)
 def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of wheels, which is all that the installer of an agent started later can reach."""
+    """A folder of wheels, the only source of packages for agents that start later."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     for version in ("1.0", "2.0"):
@@ -45,17 +45,17 @@ def installing(registry: Path, tmp_path: Path) -> Iterator[httpx.Client]:
 
 
 def look(http: httpx.Client, requirements: list[str], *names: str) -> Any:
-    """The environment of a run with requirements, and the versions that it has of some of them."""
+    """The environment of a run with requirements, and the versions of some packages in it."""
     return result_of(run_source(http, LOOK, {"names": names}, requirements=requirements))[:2]
 
 
 def environments(tmp_path: Path) -> list[Path]:
-    """The environments that an agent has made."""
+    """The environments of an agent."""
     return [path.parent for path in (tmp_path / "data" / "environments").glob("*/pyvenv.cfg")]
 
 
 def test_requirements_of_a_request_are_there(installing: httpx.Client, tmp_path: Path) -> None:
-    """An action finds what the request requires, in one environment for each set, or in that of the agent."""
+    """An action can import its request's requirements, from one environment per set, or from the agent's."""
     assert look(installing, ["washer"], "washer")[1] == {"washer": "2.0"}
     same = [["washer>=1", "dryer"], ["dryer", "Washer >= 1"], ["dryer", "washer>=1", "dryer"]]
     found = [look(installing, requirements, "washer", "dryer") for requirements in same]
@@ -71,7 +71,7 @@ def test_requirements_of_a_request_are_there(installing: httpx.Client, tmp_path:
 
 
 def test_requirements_of_a_release_and_of_a_request_add_up(installing: httpx.Client, registry: Path) -> None:
-    """The release's requirements.txt holds for each of its runs, and for debug runs, with what the request adds."""
+    """A release's requirements.txt applies to each of its runs and to debug runs, plus those of the request."""
     (registry / "ocr").mkdir()
     (registry / "ocr" / "requirements.txt").write_text("# what it needs\n\nwasher  # any\nwasher<2\n")
     publish(installing, registry, LOOK)
@@ -88,7 +88,7 @@ def test_requirements_of_a_release_and_of_a_request_add_up(installing: httpx.Cli
 
 
 def test_environment_is_made_once(registry: Path, tmp_path: Path) -> None:
-    """Runs that meet with a new set of requirements, of one agent or of two with one folder, have it made once."""
+    """Concurrent runs with a new set of requirements, on one or two agents, make one environment."""
     (tmp_path / "data" / "environments").mkdir(parents=True)
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / "environments").symlink_to(tmp_path / "data" / "environments")
@@ -122,7 +122,7 @@ NO_REQUIREMENTS += ["washer\n--index-url x", "washer --pre"]
 
 
 def test_entry_that_is_no_requirement_is_refused(installing: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """An option, a path or a text that is no requirement is 422 and quoted, from a request and from a release alike."""
+    """An option, a path or an invalid requirement is 422 and quoted, from a request or a release."""
     for entry in NO_REQUIREMENTS:
         response = run_source(installing, "def run(params): return 1", requirements=["washer", entry])
         assert (response.status_code, response.json()["error_type"]) == (422, "requirements_failed"), entry
@@ -139,7 +139,7 @@ def test_entry_that_is_no_requirement_is_refused(installing: httpx.Client, regis
 
 
 def test_environment_is_reused(wheels: Path, registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment serves later runs and agents without the wheels; a half-made one is made again, or is a 503."""
+    """An environment is reused by later runs and agents without the wheels; a partial one is remade, or is a 503."""
     with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
         prefix = look(http, ["washer"])[0]
         (environment,) = environments(tmp_path)
@@ -160,7 +160,7 @@ def test_environment_is_reused(wheels: Path, registry: Path, tmp_path: Path, mon
 
 
 def test_environments_are_swept(registry: Path, tmp_path: Path) -> None:
-    """Those go that were unused for too long, or longest where they take too much room, but none that is in use."""
+    """Expired environments are removed, then the least recently used above the size limit, but never one in use."""
     data = tmp_path / "data"
     with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         first, second = (look(http, [f"washer=={version}"])[0] for version in ("1.0", "2.0"))

@@ -1,4 +1,4 @@
-"""What is recorded of runs, and for how long."""
+"""The records of runs, and how long they are kept."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def test_record_of_a_run(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """Each run has a row with all that it was given and came to, and a folder with its own log, for its owner alone."""
+    """Each run has a row with its inputs and outcome, and a folder with its log, readable only by its owner."""
     source = "import subprocess\ndef run(params, context):\n    print('said')\n    subprocess.run(['echo', 'child'])\n"
-    source += "    return [params, (context.work_dir.parent / 'log').read_text()]"  # which can be followed
+    source += "    return [params, (context.work_dir.parent / 'log').read_text()]"  # it can be read during the run
     publish(own_http, registry, source)
     for _ in range(2):
         run(own_http, params={"a": "문서"}, job_id="../../job")
@@ -46,7 +46,7 @@ def test_record_of_a_run(own_http: httpx.Client, registry: Path, tmp_path: Path)
 
 
 def test_large_params_and_results_are_files(own_http: httpx.Client, tmp_path: Path) -> None:
-    """What would make the row long is in the run's folder instead."""
+    """Large params and results are in the run's folder, not in the row."""
     text = "x" * 70_000
     assert result_of(run_source(own_http, "def run(params): return [params['text']]", {"text": text})) == [text]
     (row,) = runs_of(tmp_path / "data")
@@ -58,7 +58,7 @@ def test_large_params_and_results_are_files(own_http: httpx.Client, tmp_path: Pa
 
 
 def test_run_that_printed_nothing_has_no_folder(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """A run without output leaves no folder, be its process kept or not, and whatever it left in its work_dir."""
+    """A run without output leaves no folder, even if its process is reused or files are left in its work_dir."""
     source = "def run(params, context):\n    folder = context.work_dir / 'deep'\n    folder.mkdir()\n"
     source += "    (folder / 'file').write_text('x')\n    folder.chmod(0o500)\n    return str(context.work_dir)"
     publish(own_http, registry, source)
@@ -71,7 +71,7 @@ def test_run_that_printed_nothing_has_no_folder(own_http: httpx.Client, registry
 
 
 def test_runs_are_swept(registry: Path, tmp_path: Path) -> None:
-    """Where the records take more room than they may, the oldest go, and all once they are older than they are kept."""
+    """The oldest records above the size limit are removed, and all expired ones."""
     data = tmp_path / "data"
     limits = Limits(keep_runs_size=25_000, sweep_interval=0.02)
     with ThreadedAgent(registry, data=data, limits=limits) as agent, client_of(agent) as http:
@@ -84,7 +84,7 @@ def test_runs_are_swept(registry: Path, tmp_path: Path) -> None:
 
 
 def test_run_that_goes_on_is_not_swept(registry: Path, tmp_path: Path) -> None:
-    """A run is not swept while it goes on, however long that takes, and an action may remove more than its own."""
+    """A run is not removed while it runs, however long, and an action may remove more than its own files."""
     limits = Limits(keep_runs=0, keep_runs_size=0, sweep_interval=0.02)
     source = "import shutil, time\ndef run(params, context):\n    for _ in range(20):\n        time.sleep(0.01)\n"
     source += "        assert context.work_dir.is_dir()\n    shutil.rmtree(context.work_dir.parent)\n    return 1"
@@ -93,7 +93,7 @@ def test_run_that_goes_on_is_not_swept(registry: Path, tmp_path: Path) -> None:
 
 
 def test_records_that_an_agent_left(registry: Path, tmp_path: Path) -> None:
-    """An agent keeps what an older one recorded, and records the runs of one that was killed as crashed."""
+    """An agent keeps the records of an older one, and records the runs of a killed one as crashed."""
     data = tmp_path / "data"
     with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         run_source(http, "def run(params): print(1)")
@@ -101,8 +101,8 @@ def test_records_that_an_agent_left(registry: Path, tmp_path: Path) -> None:
     work_dir = data / "runs" / row["name"] / "work"
     work_dir.mkdir()
     with closing(sqlite3.connect(data / "runs.sqlite")) as connection, connection:
-        connection.execute("UPDATE runs SET finished = NULL, outcome = NULL")  # as it stood during the run
-        for column in ("params", "result"):  # which there were not at first
+        connection.execute("UPDATE runs SET finished = NULL, outcome = NULL")  # as during the run
+        for column in ("params", "result"):  # older agents lack these columns
             connection.execute(f"ALTER TABLE runs DROP COLUMN {column}")
     with ThreadedAgent(registry, data=data) as agent, client_of(agent) as http:
         run_source(http, "def run(params): return 2")

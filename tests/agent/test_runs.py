@@ -1,4 +1,4 @@
-"""Running actions: how they are called, what they are given, and what becomes of them."""
+"""Running actions: their arguments, environment and outcomes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CALLS: list[tuple[str, dict[str, Any], Any]] = [
 
 
 def test_how_an_action_is_called(http: httpx.Client) -> None:
-    """A function or a class gets params, and the context where it asks for it; any JSON it returns is the body."""
+    """A function or class gets params, and the context if it asks for it; any JSON it returns is the body."""
     for source, params, result in CALLS:
         assert result_of(run_source(http, source, params, job_id="job")) == result, source
     results: list[Any] = [None, "", 0, [True, -1.5, "문서 📄\x00\u2028", [], {}, {"a": [None]}, 10**30]]
@@ -47,7 +47,7 @@ def test_how_an_action_is_called(http: httpx.Client) -> None:
 
 
 def test_output_is_not_the_server_s(http: httpx.Client, capfd: pytest.CaptureFixture[str]) -> None:
-    """What an action, what it starts, and its crash write to stdout and stderr stays out of the server's."""
+    """Output of an action, its child processes and its crash stays out of the server's stdout and stderr."""
     source = "import ctypes, os, subprocess, sys\ndef run(params):\n    print('out')\n    os.write(2, b'raw')\n"
     source += "    subprocess.run(['echo', 'child'])\n    return sys.stdin.read()"
     assert result_of(run_source(http, source)) == ""
@@ -56,7 +56,7 @@ def test_output_is_not_the_server_s(http: httpx.Client, capfd: pytest.CaptureFix
 
 
 def test_environment_has_no_settings_of_the_agent(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An action sees the agent's environment but for the SYNAPSE_ variables, and for all that holds the token."""
+    """An action sees the agent's environment without SYNAPSE_ variables and anything that holds the token."""
     for name, value in (("SYNAPSE_AGENT_URL", "x"), ("INNOCENT", "Bearer the-agent-s-token"), ("KEPT", "kept")):
         monkeypatch.setenv(name, value)
     source = "import os, sys\ndef run(params): return [dict(os.environ), sys.argv]"
@@ -68,7 +68,7 @@ def test_environment_has_no_settings_of_the_agent(registry: Path, monkeypatch: p
 
 
 def test_modules_of_a_plugin_come_first(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """A plugin's modules come before files beside the worker and the like; no caches are written into the release."""
+    """A plugin's modules take precedence over the worker's files; no caches are written into the release."""
     write_plugin(registry, "ocr", {"store.py": "X = 1", "worker/__init__.py": "X = 2"})
     publish(own_http, registry, "import store, worker\ndef run(params): return store.X + worker.X")
     assert result_of(run(own_http)) == 3
@@ -77,7 +77,7 @@ def test_modules_of_a_plugin_come_first(own_http: httpx.Client, registry: Path, 
 
 
 def test_unknown_action_names_those_there_are(http: httpx.Client) -> None:
-    """An action that the release does not have is 422, and the answer names those that it has."""
+    """An unknown action is 422, and the response lists the available ones."""
     for action in ("trian", "", "RUN", "run ", "\x00"):
         response = run(http, action, release="shared@1.0.0+lite")
         assert response.status_code == 422
@@ -85,7 +85,7 @@ def test_unknown_action_names_those_there_are(http: httpx.Client) -> None:
 
 
 def test_failure_shows_exception_and_own_frames(own_http: httpx.Client, registry: Path) -> None:
-    """An action that raises is 500 action_failed, with the exception and the plugin's own frames by paths within it."""
+    """An action that raises is 500 action_failed, with the exception and the plugin's frames with relative paths."""
     divide = "def divide(a, b):\n    return a / b\n"
     source = "from tools import divide\n\n\ndef run(params):\n    return divide(1, 0)\n"
     write_plugin(registry, "ocr", {"tools.py": divide})
@@ -117,13 +117,16 @@ FAILURES = {
     "endless recursion": ("def run(params): run(params)", "RecursionError: maximum recursion depth exceeded"),
     "surrogate": ("def run(params): raise ValueError('\\udcff')", "ValueError: \\udcff"),
     "no text": ("class E(Exception):\n def __str__(self): 1/0\ndef run(params): raise E", "plugin.E: <exception str()"),
-    "keyword": ("def run(a): pass", "The action 'run'(a) does not take these params: missing a required argument: 'a'"),
+    "keyword": (
+        "def run(a): pass",
+        "The action 'run'(a) does not accept these params: missing a required argument: 'a'",
+    ),
 }
 
 
 @pytest.mark.parametrize(("source", "expected"), FAILURES.values(), ids=FAILURES)
 def test_failure_of_any_kind(http: httpx.Client, source: str, expected: str) -> None:
-    """However an action fails it is action_failed, begins with what was raised, and shows no path of the agent's."""
+    """Any failure of an action is action_failed, begins with the exception, and shows none of the agent's paths."""
     response = run_source(http, source)
     assert (response.status_code, response.json()["error_type"]) == (500, "action_failed")
     text = detail(response)
@@ -150,7 +153,7 @@ NOT_JSON = [
     ("return {'a': {(1, 2): 3}}", "result.a: keys must be str"),
     ("return [10 ** 5000]", "result[0]: "),
     ("return map(str, [])", "result: Object of type map"),
-    ("value = {}\n value['a'] = [value]\n return value", "result.a[0] (holds itself)"),
+    ("value = {}\n value['a'] = [value]\n return value", "result.a[0] (circular reference)"),
     ("value = []\n for _ in range(100_000): value = [value]\n return {'a': [value]}", "result.a (nested too deep)"),
     ("yield 1", "The action is a generator"),
     ("pass\nasync def run(params): yield 1", "The action is a generator"),
@@ -159,7 +162,7 @@ NOT_JSON = [
 
 @pytest.mark.contract
 def test_crashes_and_results_that_are_not_json(http: httpx.Client) -> None:
-    """An action whose process ends is told by the exit code or signal, a result that is not JSON by the path in it."""
+    """A process that ends is reported with its exit code or signal, an invalid result with the path in it."""
     cases = [("action_crashed", *case) for case in CRASHES]
     cases += [("action_result_not_json", f"def run(params):\n {body}", where) for body, where in NOT_JSON]
     for error_type, source, expected in cases:
@@ -171,7 +174,7 @@ def test_crashes_and_results_that_are_not_json(http: httpx.Client) -> None:
 
 
 def test_what_an_action_may_do(http: httpx.Client) -> None:
-    """An action may use multiprocessing, close its output, and fork a child, which does not answer in its place."""
+    """An action may use multiprocessing, close its output, and fork; the child does not respond in its place."""
     source = "import concurrent.futures, math, multiprocessing\ndef run(params):\n"
     source += "    context = multiprocessing.get_context(params['how'])\n"
     source += (

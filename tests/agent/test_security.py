@@ -1,4 +1,4 @@
-"""Who is let in: by which name, from where, and with how much patience."""
+"""Access to the agent: host names, origins, and timeouts of slow clients."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ def connect(agent: ThreadedAgent) -> socket.socket:
 
 
 def post(agent: ThreadedAgent, path: str, body: bytes, length: int | None = None, token: str | None = None) -> bytes:
-    """A request with a body of JSON, which may be shorter than it says."""
+    """A request with a JSON body, which may be shorter than declared."""
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {token or agent.token}\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {length or len(body)}\r\n\r\n"
     return head.encode() + body
 
 
 def wait_until_dropped(connection: socket.socket, part: bytes) -> None:
-    """Send a part again and again, until the agent closes the connection."""
+    """Send a chunk repeatedly, until the agent closes the connection."""
     with suppress(ConnectionError):
         until(lambda: connection.sendall(part))
 
 
 def received(connection: socket.socket) -> bytes:
-    """All that arrives until the agent closes the connection, however it does."""
+    """All data until the agent closes the connection in any way."""
     content = b""
     with suppress(ConnectionError):
         while part := connection.recv(65536):
@@ -59,7 +59,7 @@ def received(connection: socket.socket) -> bytes:
 
 
 def status_of(connection: socket.socket) -> int:
-    """The status of an answer, which is read to its end."""
+    """The status of a response, which is read to its end."""
     with closing(HTTPResponse(connection)) as response:
         response.begin()
         response.read()
@@ -68,7 +68,7 @@ def status_of(connection: socket.socket) -> int:
 
 @pytest.mark.contract
 def test_other_names_are_refused(agent: ThreadedAgent) -> None:
-    """A request by another name is 400 on every path, and one of another origin is not let in, so no web page is."""
+    """A request with another host name is 400 on every path, and cross-origin requests are denied."""
     for path in ("/health/", "/plugin_releases/", "/docs", "/openapi.json", "/nosuch"):
         for host in ("evil.example", "localhost.evil.example:8600", "127.0.0.1.evil.example", ""):
             response = httpx.get(f"{agent.url}{path}", headers={"Host": host, "Authorization": agent.token})
@@ -82,7 +82,7 @@ def test_other_names_are_refused(agent: ThreadedAgent) -> None:
 
 
 def test_names_of_an_agent() -> None:
-    """An agent answers to loopback's names, its address, and what it is told, in any case and with whatever port."""
+    """An agent accepts loopback's names, its address, and the allowed hosts, in any case and with any port."""
     for header in ("127.0.0.1", "LocalHost:1", "[::1]:8600"):
         assert is_allowed(header, LOOPBACK), header
     for header in ("", "[", 'a b"', "localhost:99999999", "user:secret@localhost", "127.0.0.1?y#z", "127.0.0.1/", "\\"):
@@ -99,7 +99,7 @@ def test_names_of_an_agent() -> None:
 
 
 def test_listening_beyond_this_machine_needs_a_token_and_a_name(registry: Path, tmp_path: Path) -> None:
-    """Where others can reach the agent it needs a token of its user's choice, and on all addresses a name."""
+    """If other machines can reach the agent, it needs a token from the user, and on all addresses a host name."""
     for host in (EVERYWHERE, "::", "192.0.2.7", "agent.example", ""):
         with pytest.raises(HostError, match="choose a token"):
             allowed(host, ["agent.example"], has_token=False)
@@ -131,7 +131,7 @@ def test_slow_requests_are_given_up(agent: ThreadedAgent, monkeypatch: pytest.Mo
 
 
 def test_patience_is_for_clients_not_for_actions(agent: ThreadedAgent, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An action takes the time that it takes, and a connection that is used again is not dropped in between."""
+    """A long action is not cut off, and a reused connection is not dropped in between."""
     modules = {"m": f"import time\ndef run(params): time.sleep({4 * MOMENT})"}
     body = {"action": "run", "config": {"actions": {"run": {"entrypoint": "m:run"}}}, "modules": modules}
     with connect(agent) as connection:
@@ -147,7 +147,7 @@ def test_patience_is_for_clients_not_for_actions(agent: ThreadedAgent, monkeypat
 
 
 def test_refusal_arrives_before_the_body_is_sent(agent: ThreadedAgent, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is refused unread, or is no HTTP, is answered at once; what is still sent is thrown away for a while."""
+    """A rejected or malformed request gets its response at once; the rest of its body is discarded for a while."""
     for token, status in (("wrong", 401), (None, 413)):
         with connect(agent) as connection:
             connection.sendall(post(agent, "/plugin_releases/", b" " * 2**20, app.MAX_BODY_BYTES + 1, token))
@@ -155,7 +155,7 @@ def test_refusal_arrives_before_the_body_is_sent(agent: ThreadedAgent, monkeypat
             with monkeypatch.context() as patch:
                 patch.setattr(PatientProtocol, "linger_seconds", MOMENT)
                 wait_until_dropped(connection, b" " * 1000)
-    with connect(agent) as connection:  # which stays where the body arrives whole
+    with connect(agent) as connection:  # it stays open if the whole body arrives
         connection.sendall(post(agent, "/plugin_releases/", b" " * 300_000, token="wrong"))
         connection.sendall(HEALTH + b"Connection: close\r\n\r\n")
         assert re.findall(rb"HTTP/1.1 (\d+)", received(connection)) == [b"401", b"200"]
@@ -169,7 +169,7 @@ def test_refusal_arrives_before_the_body_is_sent(agent: ThreadedAgent, monkeypat
 
 
 def test_access_log(agent: ThreadedAgent, http: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
-    """Each request is a line of the log: method, path, status, milliseconds and job id, but no query and no token."""
+    """Each request is a log line: method, path, status, milliseconds and job id, without query and token."""
     caplog.set_level(logging.INFO, "synapse_local_agent")
     http.get("/health/")
     http.get("/plugin_releases/?plugin=secret-query")

@@ -1,4 +1,4 @@
-"""The command line `synapse-agent serve`, as a process of its own."""
+"""The command `synapse-agent serve`, in its own process."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
     from tests.agent.conftest import Serve
 
-SAFETY = 120  # seconds after which a test that waits has failed
+SAFETY = 120  # seconds after which a waiting test fails
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """The exit code of an agent, and what it has printed to stdout and stderr beside the line with its URL."""
+    """The exit code of an agent, and its stdout and stderr without the URL line."""
     out, err = process.communicate(timeout=SAFETY)
     return process.returncode, out, err
 
 
 def test_first_line_and_kept_token(serve: Serve, tmp_path: Path) -> None:
-    """Without a token one is made and kept in the data folder, which is the user's own; stdout is one line."""
+    """Without a token one is created in the data folder, readable only by the user; stdout is one line."""
     for number in (signal.SIGINT, signal.SIGTERM):
         process = serve()
         url = url_of(process)
@@ -58,7 +58,7 @@ def test_first_line_and_kept_token(serve: Serve, tmp_path: Path) -> None:
     "arguments", [["--token-file", "file"], ["--token", "given-token"], []], ids=["file", "argument", "variable"]
 )
 def test_token_that_is_given(serve: Serve, tmp_path: Path, arguments: list[str]) -> None:
-    """A token comes from --token-file, --token or SYNAPSE_AGENT_TOKEN, in this order, and is neither kept nor shown."""
+    """A token comes from --token-file, --token or SYNAPSE_AGENT_TOKEN, in this order, and is not stored or shown."""
     (tmp_path / "file").write_text("given-token\n")
     process = serve("--data", "data", *arguments, SYNAPSE_AGENT_TOKEN="other-token" if arguments else "given-token")
     with client_at(url_of(process), "given-token") as http:
@@ -72,7 +72,7 @@ def test_token_that_is_given(serve: Serve, tmp_path: Path, arguments: list[str])
 def agent_with_a_run(
     serve: Serve, registry: Path, folder: Path, grace: str
 ) -> Iterator[tuple[subprocess.Popen[str], str, int, Future[httpx.Response]]]:
-    """An agent's process and URL, and a run's process and answer, which comes once `go` is in the folder."""
+    """An agent's process and URL, and a run's process and response, which comes once `go` is in the folder."""
     process = serve("--grace", grace, SYNAPSE_AGENT_TOKEN="token")
     url = url_of(process)
     with client_at(url, "token") as http, waiting_run(http, registry, folder) as (worker, answer):
@@ -80,7 +80,7 @@ def agent_with_a_run(
 
 
 def accepts(url: str) -> bool:
-    """Whether an agent takes new connections."""
+    """Whether an agent accepts new connections."""
     try:
         httpx.get(f"{url}/health/", timeout=SAFETY)
     except httpx.TransportError:
@@ -95,7 +95,7 @@ ENDS = [("0.05", [signal.SIGINT]), ("0.05", [signal.SIGTERM]), ("3600", [signal.
 def test_signal_ends_agent_and_run(
     serve: Serve, registry: Path, tmp_path: Path, grace: str, numbers: list[signal.Signals]
 ) -> None:
-    """A signal ends agent and run after the grace, or a second one at once; the caller is answered, nothing is left."""
+    """A signal ends agent and run after the grace, a second one at once; the caller gets a response."""
     with agent_with_a_run(serve, registry, tmp_path, grace) as (process, url, worker, answer):
         process.send_signal(numbers[0])
         for number in numbers[1:]:
@@ -107,7 +107,7 @@ def test_signal_ends_agent_and_run(
 
 
 def test_run_that_ends_soon_is_waited_for(serve: Serve, registry: Path, tmp_path: Path) -> None:
-    """A run that ends within the grace is answered with its result, while no new connection is taken."""
+    """A run that ends within the grace returns its result, while no new connection is accepted."""
     with agent_with_a_run(serve, registry, tmp_path, "3600") as (process, url, _, answer):
         process.terminate()
         until(lambda: not accepts(url))
@@ -127,13 +127,13 @@ REFUSALS = [
     ("--host", "203.0.113.1", "203.0.113.1"),
     ("--port", "TAKEN", "--port"),
     ("--port", "65536", "65535"),
-    ("--registry", "nosuch", "nosuch is not a folder: name one"),
-    ("--registry", "broken", "broken/ocr/config.yaml is not YAML; mend it: "),
+    ("--registry", "nosuch", "nosuch is not a folder: give a folder"),
+    ("--registry", "broken", "broken/ocr/config.yaml is not valid YAML: "),
 ]
 
 
 def test_argument_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A token, folder, address or port that cannot be used is named in one line with exit code 2; nothing is made."""
+    """An invalid token, folder, address or port is named in one line with exit code 2; nothing is created."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SYNAPSE_AGENT_TOKEN", raising=False)
     (tmp_path / "blank").write_text("\n")
@@ -149,7 +149,7 @@ def test_argument_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.Monkey
             result = CliRunner().invoke(app, ["serve", *(word for pair in options.items() for word in pair)])
             assert (result.exit_code, result.stdout) == (2, ""), (option, value)
             assert expected in result.stderr
-            assert result.stderr.count("\n") == 1 or value == "65536"  # which the options themselves refuse
+            assert result.stderr.count("\n") == 1 or value == "65536"  # rejected by the option parser
             assert value != "TAKEN" or given in result.stderr
             assert "t\u00f6ken" not in result.stderr
     assert not (tmp_path / "data").exists()

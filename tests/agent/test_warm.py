@@ -1,4 +1,4 @@
-"""Processes that are kept between the runs of a release."""
+"""Processes that are reused between the runs of a release."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(http: httpx.Client, release: int = 1, params: dict[str, Any] | None = No
 
 
 def test_runs_of_a_release_share_a_process(own_http: httpx.Client, registry: Path) -> None:
-    """Runs in a row share a process with what it has loaded, also after a failure, until the release is deleted."""
+    """Consecutive runs share a process and its modules, even after a failure, until the release is deleted."""
     source = f"{COUNTING}\ndef fail(params): raise ValueError\ndef no_json(params): return {{1}}"
     publish(own_http, registry, source, ("run", "fail", "no_json"))
     publish(own_http, registry, COUNTING, code="other")
@@ -61,7 +61,7 @@ def test_runs_of_a_release_share_a_process(own_http: httpx.Client, registry: Pat
 
 
 def test_runs_at_the_same_time_have_a_process_each(registry: Path, tmp_path: Path) -> None:
-    """A process runs one action at a time: runs of one release that meet have several, and all of them are kept."""
+    """A process runs one action at a time: concurrent runs of a release use several, and all are kept."""
     rounds = []
     with ThreadedAgent(registry, limits=Limits(max_running=2)) as agent, client_of(agent) as http:
         for number in range(2):
@@ -77,7 +77,7 @@ def test_runs_at_the_same_time_have_a_process_each(registry: Path, tmp_path: Pat
 
 
 def test_process_ends_after_its_idle_limit(registry: Path) -> None:
-    """A process that has no run for as long as the idle limit ends; with a limit of 0, every run has a new one."""
+    """A process ends after the idle limit; with a limit of 0, every run has a new one."""
     with ThreadedAgent(registry, limits=Limits(idle_limit=0.05)) as agent, client_of(agent) as http:
         publish(http, registry, COUNTING)
         process, _ = run(http)
@@ -89,7 +89,7 @@ def test_process_ends_after_its_idle_limit(registry: Path) -> None:
 
 
 def test_process_used_least_lately_goes_first(registry: Path) -> None:
-    """Where more processes wait than are kept, the one whose last run is longest ago ends."""
+    """If there are too many idle processes, the least recently used one ends."""
     with ThreadedAgent(registry, limits=Limits(max_idle=2)) as agent, client_of(agent) as http:
         for code in ("one", "two", "three"):
             publish(http, registry, COUNTING, code=code)
@@ -101,11 +101,11 @@ def test_process_used_least_lately_goes_first(registry: Path) -> None:
 
 
 def test_process_that_died_waiting_is_replaced(own_http: httpx.Client, registry: Path) -> None:
-    """A process that was killed while it waited is replaced, also while nothing shows yet that it is dead."""
+    """An idle process that was killed is replaced, even if nothing shows yet that it is dead."""
     publish(own_http, registry, COUNTING.replace("len(CALLS)", "len(CALLS), os.getppid()"))
     with ThreadPoolExecutor() as pool:
         process, _, guard = run(own_http)
-        os.kill(guard, signal.SIGSTOP)  # it holds the socket open, so that the agent offers the job to a dead process
+        os.kill(guard, signal.SIGSTOP)  # it holds the socket open, so the agent offers the job to a dead process
         os.kill(process, signal.SIGKILL)
         call = pool.submit(run, own_http)
         until(lambda: not is_alive(process))
@@ -114,7 +114,7 @@ def test_process_that_died_waiting_is_replaced(own_http: httpx.Client, registry:
 
 
 def test_processes_that_always_die_are_given_up(registry: Path, tmp_path: Path) -> None:
-    """Where every new process dies before the action begins, the answer is a 503, and nothing is recorded."""
+    """If every new process dies before the action begins, the response is a 503, and nothing is recorded."""
     broken = tmp_path / "broken.py"
     broken.write_text("import sys; sys.exit(7)")
     with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:
@@ -130,7 +130,7 @@ def test_processes_that_always_die_are_given_up(registry: Path, tmp_path: Path) 
 
 
 def test_nothing_runs_before_its_start_is_recorded(tmp_path: Path) -> None:
-    """A process, new or kept, does nothing while the start is being recorded, and nothing at all if that fails."""
+    """A process, new or reused, does nothing while the start is being recorded, and nothing if that fails."""
     marks = tmp_path / "marks"
     marks.mkdir()
     (tmp_path / "plugin.py").write_text("import pathlib\ndef run(params): pathlib.Path(params['mark']).touch()")
@@ -141,7 +141,7 @@ def test_nothing_runs_before_its_start_is_recorded(tmp_path: Path) -> None:
         await executor.start()
 
         async def on_start() -> None:
-            await asyncio.sleep(0.05)  # an action that does not wait for the word has done its work by now
+            await asyncio.sleep(0.05)  # enough time for an action that does not wait for go
             seen.append(sorted(path.name for path in marks.iterdir()))
             if len(seen) == 3:
                 raise RuntimeError
@@ -169,7 +169,7 @@ def forge():
     result = b'"forged"'
     message = work.SIGNAL.pack(b"R", 1) + work.ANSWER.pack(1, True, True, len(result)) + result
     for fd in range(3, 1000):
-        with contextlib.suppress(OSError):  # it is not open
+        with contextlib.suppress(OSError):  # not open
             if stat.S_ISSOCK(os.fstat(fd).st_mode):
                 return os.write(fd, message)
 
@@ -188,7 +188,7 @@ def run(params):
 
 
 def test_no_run_gets_the_result_of_another(own_http: httpx.Client, registry: Path) -> None:
-    """Bytes that an action leaves on the way to the agent end its process, and are nobody's result."""
+    """Bytes that an action writes to the agent's socket end its process, and are never a result."""
     publish(own_http, registry, FORGED, ("run", "now", "later"))
     assert helpers.run(own_http, "now").json()["error_type"] == "action_crashed"
     spoilt = run(own_http, action="later")
@@ -209,7 +209,7 @@ LEFT = {
 
 @pytest.mark.parametrize("left", LEFT.values(), ids=LEFT)
 def test_process_is_not_used_again_after(own_http: httpx.Client, registry: Path, left: str) -> None:
-    """A process in which an action left something behind ends with its run, at once, and the next run has a new one."""
+    """A process in which an action left something behind ends at once, and the next run has a new one."""
     source = "import subprocess, sys, threading, time\nfrom multiprocessing import get_context\n"
     source += f"{COUNTING}\ndef leave(params):\n    {left}\n"
     publish(own_http, registry, source, ("run", "leave"))
@@ -238,7 +238,7 @@ THEN = [
 
 
 def test_run_does_not_see_what_the_one_before_did(own_http: httpx.Client, registry: Path, tmp_path: Path) -> None:
-    """Folder, environment, alarms, streams and logger are new for each run, whatever its process did before."""
+    """Folder, environment, alarms, streams and logger are new for each run, whatever the process did before."""
     publish(own_http, registry, LOOKING)
     process = run(own_http, params={"then": ""})[-1]
     fresh = [[], 0o700, True, None, True, 0]
@@ -249,7 +249,7 @@ def test_run_does_not_see_what_the_one_before_did(own_http: httpx.Client, regist
 
 
 def test_folders_of_kept_processes_go_with_them(registry: Path, tmp_path: Path) -> None:
-    """The folder that a process keeps is gone once it has ended, and one whose agent was killed at the next start."""
+    """The spare folder of a process is removed when it ends, or at the next start if the agent was killed."""
     spare = tmp_path / "data" / "spare"
     (spare / "left" / "work").mkdir(parents=True)
     with ThreadedAgent(registry, data=tmp_path / "data") as agent, client_of(agent) as http:

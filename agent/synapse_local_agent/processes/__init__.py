@@ -1,1 +1,1 @@
-"""The executor on this machine: workers, their environments, and what they may take."""
+"""The executor on this machine: workers, environments and limits."""

@@ -1,4 +1,4 @@
-"""Environments for the requirements of runs: virtual environments that uv makes, each for one set of requirements."""
+"""Virtual environments, made by uv, one per set of requirements."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from synapse_local_agent.limits import Limits
 
     Install = Callable[[dict[str, Any]], Awaitable[str | None]]
-    """Has `installer.install` run with these arguments; gives what went wrong, or None."""
+    """Runs `installer.install` with these arguments; returns an error message or None."""
 
 FILE = "requirements.txt"
 
 
 @dataclass(slots=True)
 class Environment:
-    """A Python with what a run requires. As long as it is not closed it is not swept away."""
+    """A Python with a set of requirements. It is not removed until it is closed."""
 
     python: str = sys.executable
     folder: Path | None = None
     lock: TextIO | None = field(default=None, repr=False)
 
     def close(self) -> None:
-        """Say that it is not used any more."""
+        """Release it."""
         if self.lock is not None:
             self.lock.close()
 
@@ -49,13 +49,13 @@ def name_of(requirements: Sequence[Requirement]) -> str:
 
 
 class Environments:
-    """The environments in a folder, which several agents may share."""
+    """The environments in a folder, which agents can share."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     async def get(self, requirements: Sequence[Requirement], install: Install) -> Environment:
-        """An environment that has what is required, made where there is none.
+        """Get the environment for some requirements; make it if needed.
 
         Raises:
             RequirementsError: If it cannot be made.
@@ -67,26 +67,26 @@ class Environments:
         folder = self._folder / name
         lock = (self._folder / f"{name}.lock").open("a", encoding="ascii")
         try:
-            # The one that makes it holds the lock alone, those that use it share it, and who sweeps takes it alone.
+            # Making and removing it take the lock exclusively; users share it.
             while not (folder.is_dir() and _try(lock, fcntl.LOCK_SH) and folder.is_dir()):
                 if not folder.is_dir() and _try(lock, fcntl.LOCK_EX):
-                    if folder.is_dir():  # another one was faster
+                    if folder.is_dir():  # another agent or run was faster
                         continue
                     await self._make(folder, requirements, install)
                 else:
                     await asyncio.sleep(0.01)
-            os.utime(lock.name)  # when it was last used
+            os.utime(lock.name)  # records the last use
         except BaseException:
             lock.close()
             raise
         return Environment(str(folder / "bin" / "python"), folder, lock)
 
     async def _make(self, folder: Path, requirements: Sequence[Requirement], install: Install) -> None:
-        """Make an environment, which is there whole or not at all."""
+        """Make an environment; the final rename is atomic."""
         import uv
 
         partial = folder.with_suffix(".partial")
-        await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)  # of one that was ended halfway
+        await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)  # left by an interrupted attempt
         partial.mkdir(mode=0o700)
         (partial / FILE).write_text("".join(f"{normalize(entry)}\n" for entry in requirements), encoding="utf-8")
         try:
@@ -105,7 +105,7 @@ class Environments:
             await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
 
     def sweep(self, limits: Limits, now: float) -> None:
-        """Remove what was not used for too long, and what takes too much room together. It may take long."""
+        """Remove expired environments, and the least recently used beyond the total size. It may take long."""
         found = []
         for path in self._folder.glob("*.lock"):
             folder = path.with_suffix("")
@@ -119,7 +119,7 @@ class Environments:
                     if _try(lock, fcntl.LOCK_EX):
                         gone = folder.with_suffix(".partial")
                         shutil.rmtree(gone, ignore_errors=True)
-                        folder.rename(gone)  # so that it is there whole or not at all
+                        folder.rename(gone)  # so that no partial environment is left
                         shutil.rmtree(gone, ignore_errors=True)
 
 
@@ -134,7 +134,7 @@ def _try(lock: TextIO, kind: int) -> bool:
 def _recorded(path: Path) -> int:
     try:
         return int(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):  # somebody was here
+    except (OSError, ValueError):  # changed by somebody else
         return 0
 
 

@@ -1,4 +1,4 @@
-"""Running jobs in processes of this machine, which cannot take the agent down with them."""
+"""The executor that runs jobs in processes on this machine, isolated from the agent."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 WATCH_SECONDS = 0.1
 TRIES = 3
-"""Processes that are asked to take a job before there is none for it."""
+"""Maximum number of processes that a job is offered to."""
 INSTALLER = {"install": Path(installer.__file__).read_text(encoding="utf-8")}
-"""It runs as a job, on its own in a process that has none of the agent's modules."""
+"""Source of the installer, which runs as a job, without the agent's modules."""
 
 
 @dataclass(slots=True)
 class Running:
-    """A run that goes on: the process that works for it now, and how it is to end where it was cancelled."""
+    """A running job: its current process, and its outcome if it was cancelled."""
 
     process: Process | None = None
     verdict: Outcome | None = None
 
 
 class LocalExecutor:
-    """Runs jobs in processes of this machine; those of a release are kept for its next run."""
+    """Runs jobs in processes on this machine. Processes of a release are reused."""
 
     def __init__(self, data: Path, variables: Mapping[str, str], limits: Limits) -> None:
         self._limits = limits
@@ -52,20 +52,20 @@ class LocalExecutor:
         self._environments = Environments(data / "environments")
         self._pool: Pool[Process] = Pool(limits.max_idle, limits.idle_limit)
         self._spares = data / "spare"
-        """The folders of processes that are kept."""
+        """The run folders of idle processes."""
         self._running: dict[str, Running] = {}
         self._watched: dict[Path, Process] = {}
-        """The processes that work, by their logs."""
+        """The busy processes, by their logs."""
         self._chores: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Remove what an earlier agent left, and begin to watch what runs take."""
+        """Remove the leftovers of an earlier agent, and start to monitor runs."""
         await asyncio.to_thread(remove, self._spares)
         self._spares.mkdir(mode=run_folders.MODE, parents=True)
         self._chores = [asyncio.create_task(chore()) for chore in (self._watch, self._sweep)]
 
     async def run(self, job: Job, run: Run, on_start: OnStart) -> Outcome:
-        """Carry out a job in a process that was kept, or in a new one."""
+        """Run a job in an idle process or a new one."""
         running = self._running[run.name] = Running()
         try:
             environment = await self._environments.get(job.requirements, lambda given: self._install(given, running))
@@ -86,11 +86,11 @@ class LocalExecutor:
                 running.process.end(outcome)
 
     def forget(self, digest: str) -> None:
-        """End the processes that are kept for a release which is gone."""
+        """End the idle processes of a deleted release."""
         self._pool.forget(digest)
 
     async def stop(self) -> None:
-        """End all processes, and wait until nothing of them is left."""
+        """End all processes, and wait until they are gone."""
         for chore in self._chores:
             chore.cancel()
         await asyncio.gather(*self._chores, return_exceptions=True)
@@ -107,7 +107,7 @@ class LocalExecutor:
                 process = await self._ready(
                     process, lambda: Process(environment.python, variables, run.log), message, running
                 )
-            except OSError as error:  # a Python that is gone, or a machine without room for a process
+            except OSError as error:  # a missing Python, or no resources for a process
                 msg = f"The action's process cannot be started: {error}."
                 raise UnavailableError(msg) from None
             if process.environment is None:
@@ -124,13 +124,13 @@ class LocalExecutor:
     async def _ready(
         self, process: Process | None, start: Callable[[], Process], message: bytes, running: Running
     ) -> Process:
-        """A process that is ready for a job: the one that was kept, or a new one.
+        """Get a process that is ready for a job: the given idle one, or a new one.
 
-        A process may die while it waits, and only asking it tells. Nothing of the job has run by then, so the next one
-        is asked.
+        An idle process may have died, which only shows when it is offered a job. None of the job has run by then, so it
+        is offered to the next one.
 
         Raises:
-            UnavailableError: If new ones die too, or the run is cancelled.
+            UnavailableError: If new processes die too, or the run is cancelled.
         """
         code = None
         for _ in range(TRIES):
@@ -155,7 +155,7 @@ class LocalExecutor:
         raise UnavailableError(msg)
 
     async def _let_go(self, process: Process | None, kind: Kind, run: Run) -> None:
-        """Keep a process for its next run or end it, and leave of the run's folder what is to be kept."""
+        """Keep a process for its next run or end it, and tidy up the run's folder."""
         if process is not None and process.is_reusable and kind[0] is not None:
             process.spare = run_folders.spare(run, self._spares)
             self._pool.give(kind, process)
@@ -166,7 +166,7 @@ class LocalExecutor:
         await asyncio.to_thread(run_folders.tidy, run)
 
     async def _carry_out(self, process: Process, log: Path, running: Running) -> Outcome:
-        """Have a process run the job that it is ready for, watched, until it has or the run is cancelled."""
+        """Run the job on a process that is ready for it, and monitor it."""
         running.process = process
         self._watched[log] = process
         if running.verdict is not None:
@@ -178,7 +178,7 @@ class LocalExecutor:
             del self._watched[log]
 
     async def _install(self, arguments: dict[str, Any], running: Running) -> str | None:
-        """Run the installer as an action is run, so that nothing of it outlives the agent either."""
+        """Run the installer like an action, so that it cannot outlive the agent either."""
         folder = Path(arguments["folder"]).parent
         log = folder / "log"
         job = Job(
@@ -194,7 +194,9 @@ class LocalExecutor:
         message = _message(job, folder, log)
         process = await self._ready(None, lambda: Process(sys.executable, self._variables, log), message, running)
         limit = self._limits.run_timeout
-        late = Outcome(error_type="action_timeout", detail=f"They took longer than {limit:g} s, and were given up.")
+        late = Outcome(
+            error_type="action_timeout", detail=f"the installation took longer than {limit:g} s and was ended."
+        )
         timer = asyncio.get_running_loop().call_later(limit, process.end, late)
         try:
             outcome = await self._carry_out(process, log, running)
@@ -215,9 +217,9 @@ class LocalExecutor:
         return {**found, **variables}
 
     async def _watch(self) -> None:
-        """End every run that takes more than it may.
+        """End every run that exceeds a limit.
 
-        To look costs as much as some runs do, so those are left alone that were not there the time before.
+        A check costs as much as a short run, so runs that were not there at the previous check are skipped.
         """
         before: set[Path] = set()
         while True:
@@ -234,17 +236,17 @@ class LocalExecutor:
                     process.end(Outcome(error_type="action_crashed", detail=reason))
 
     async def _sweep(self) -> None:
-        """Remove environments that are not kept any longer."""
+        """Remove expired environments periodically."""
         while True:
             try:
                 await asyncio.to_thread(self._environments.sweep, self._limits, time.time())
-            except OSError as error:  # such as a full disk: the next time it may work
-                LOG.warning("Environments that are not kept any longer cannot be removed: %s", error)
+            except OSError as error:  # such as a full disk: the next attempt may work
+                LOG.warning("Cannot remove expired environments: %s", error)
             await asyncio.sleep(self._limits.sweep_interval)
 
 
 def _message(job: Job, work_dir: Path, log: Path) -> bytes:
-    """A job as its process takes it."""
+    """Encode a job for its process."""
     head = {
         "action": job.action,
         "entrypoint": job.entrypoint,

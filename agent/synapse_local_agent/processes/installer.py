@@ -1,4 +1,4 @@
-"""What runs in a process of its own, under a guard, to make an environment: uv, with the standard library alone."""
+"""The installer: makes an environment with uv, in a guarded process. Imports only the standard library."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ SHOWN_LINES = 12
 
 
 def install(uv: str, python: str, folder: str, requirements: str) -> str | None:
-    """Make a virtual environment that can be moved, and install into it.
+    """Make a relocatable virtual environment, and install into it.
 
     Returns:
-        The last lines of what uv said where it failed, or None.
+        The last lines of uv's output if it failed, else None.
     """
     commands = (
         ["venv", "--quiet", "--relocatable", "--no-project", "--python", python, folder],

@@ -1,4 +1,4 @@
-"""What a run takes: its processes and their memory from /proc, and what it has printed."""
+"""Monitoring of runs: processes and memory from /proc, and the size of the log."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A process: its parent, and its memory in bytes, with what it shares."""
+    """A process: its parent, and its memory in bytes, including shared memory."""
 
     parent: int
     memory: int
 
 
 def processes() -> dict[int, Seen]:
-    """Every process of the machine; none where there is no /proc, so that nothing is watched there."""
+    """Every process on the machine. Empty without /proc, so nothing is monitored there."""
     seen = {}
     for entry in PROC.glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it may end at any time
@@ -36,7 +36,7 @@ def processes() -> dict[int, Seen]:
 
 
 def tree(seen: Mapping[int, Seen], root: int) -> list[int]:
-    """A process and all below it.
+    """A process and its descendants.
 
     Example:
         >>> tree({1: Seen(0, 0), 2: Seen(1, 0), 3: Seen(2, 0), 4: Seen(1, 0)}, 2)
@@ -52,23 +52,23 @@ def tree(seen: Mapping[int, Seen], root: int) -> list[int]:
 
 
 def limit_violation(seen: Mapping[int, Seen], root: int, log: Path, limits: Limits) -> str | None:
-    """What a run has taken too much of, for a person, or None."""
+    """A message about the limit that a run exceeds, or None."""
     run = tree(seen, root)
     if len(run) > limits.max_processes:
         return f"The action had {len(run)} processes, more than the limit of {limits.max_processes}, and was ended."
     if limits.max_memory is not None and sum(seen[process].memory for process in run) > limits.max_memory:
-        # Forks share memory, which must not count for each of them. To know that takes longer, so it comes second.
+        # Forks share memory, which must count only once. That check is slower, so it comes second.
         used = sum(proportional(process) for process in run)
         if used > limits.max_memory:
             return f"The action used {used} bytes of memory, more than the limit of {limits.max_memory}, and was ended."
-    with contextlib.suppress(OSError):  # it is not there yet
+    with contextlib.suppress(OSError):  # there is no log yet
         if log.stat().st_size > limits.max_log:
             return f"The action printed more than the limit of {limits.max_log} bytes, and was ended."
     return None
 
 
 def proportional(process: int) -> int:
-    """The memory of a process in bytes, where each has its share of what several use."""
+    """The proportional memory (PSS) of a process in bytes: shared memory is divided among its users."""
     with contextlib.suppress(OSError):  # it may end at any time
         for line in (PROC / str(process) / "smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):

@@ -1,7 +1,7 @@
-"""The folders that runs have on this machine. Making one takes longer than all the rest of a short run.
+"""The run folders on this machine. Creating one takes longer than all the rest of a short run.
 
-A process that is kept keeps its folder too, if the action left nothing in it: an empty log and an empty `work`. It is
-lent to no other process, whose log would get what this one prints at its end.
+So an idle process keeps its folder if the action left it empty, apart from an empty log and an empty `work`. No other
+process may use that folder: its log would get this process's last output.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ MODE = 0o700
 
 
 def prepare(run: Run, spare: Path | None) -> None:
-    """Give a run its folder: the one that its process has spared, or a new one."""
+    """Create the folder of a run from its process's spare folder, or a new one."""
     if spare is not None:
         try:
             spare.rename(run.folder)
-        except OSError:  # somebody was here, or large params are in the run's folder already
+        except OSError:  # it was changed, or the run's folder already has large params
             remove(spare)
         else:
             return
@@ -34,7 +34,7 @@ def prepare(run: Run, spare: Path | None) -> None:
 
 
 def spare(run: Run, parent: Path) -> Path | None:
-    """Take the folder of a run away, if the action left nothing in it but an empty log and an empty `work`."""
+    """Move the folder of a run to `parent` if it has only an empty log and an empty `work`; return its path."""
     try:
         is_empty = (
             run.log.lstat().st_size == 0
@@ -45,16 +45,16 @@ def spare(run: Run, parent: Path) -> Path | None:
         if not is_empty:
             return None
         return run.folder.rename(parent / run.name)
-    except OSError:  # the action may have removed anything
+    except OSError:  # the action may have removed it
         return None
 
 
 def tidy(run: Run) -> None:
-    """Remove `work`, and an empty log with its folder. It may take long, and is for any thread."""
+    """Remove `work`, and an empty log with its folder. It may take long, and is thread-safe."""
     remove(run.work_dir)
     try:
         if run.log.lstat().st_size == 0:
             run.log.unlink()
             run.folder.rmdir()
-    except OSError:  # there is something beside it, or there is nothing
+    except OSError:  # the folder has other files, or is missing
         pass

@@ -1,4 +1,4 @@
-"""Processes that run actions, one action at a time, and the pool of those that wait for their next one."""
+"""Processes that run actions, one at a time, and the pool of idle ones."""
 
 from __future__ import annotations
 
@@ -25,33 +25,32 @@ if TYPE_CHECKING:
 
 WORKER = Path(__file__).parents[1] / "synapse_worker" / "__main__.py"
 Kind = tuple[str | None, Hashable, Hashable]
-"""What runs must have in common to share a process: the release's files, the Python, and the variables."""
+"""Runs of one kind can share a process: the digest of the release, the Python, and the variables."""
 JOB = struct.Struct(">QQ")
 """A job's number and the length of its JSON."""
 SIGNAL = struct.Struct(">cQ")
 """`READY` from the process or `GO` from the agent, with the job's number."""
 READY, GO = b"R", b"G"
 ANSWER = struct.Struct(">Q??Q")
-"""The job's number, whether there is a result, whether the process can take another job, and the length of the JSON."""
+"""The job's number, whether it has a result, whether the process is reusable, and the length of the JSON."""
 FAILURES = frozenset({"action_failed", "action_crashed", "action_result_not_json"})
-"""What a process may say of its own job; everything else is for the agent to say."""
+"""The error types that a process may report; only the agent reports the others."""
 START_SECONDS = 120
-"""How long a process may take until it is ready for a job. It imports nothing of the plugin's by then."""
+"""How long a process may take to be ready for a job. It has imported no plugin code by then."""
 ENDING_SECONDS = 15
-"""How long a process is given to end once it was told; its guard gives up after 10."""
+"""How long a process may take to end; its guard gives up after 10 seconds."""
 
 
 class NotReadyError(Exception):
-    """The process ended, or answered something else, before it was ready for the job: nothing of the job has run."""
+    """The process ended or sent something invalid before it was ready: none of the job has run."""
 
 
 class Process:
-    """A process of `synapse_worker` with its guard, as the agent sees it.
+    """The agent's end of a `synapse_worker` process and its guard.
 
-    A job starts in three steps, so that it is known at every moment whether any of it may have run: the agent offers
-    it, the process answers that it is ready, and once the agent has recorded the start it says go. Each job has a
-    random number, which all messages about it carry: a message with another one ends the process.
-    docs/decisions/0025 says why.
+    A job starts in three steps, so that the agent always knows whether any of it may have run: the agent offers it, the
+    process reports that it is ready, and the agent records the start and sends go. All messages about a job carry its
+    random number; a message with another number ends the process. docs/decisions/0025 gives the reasons.
     """
 
     def __init__(self, python: str, variables: Mapping[str, str], log: Path) -> None:
@@ -75,30 +74,30 @@ class Process:
         self._verdict: Outcome | None = None
         self._is_sound = False
         self.environment: Environment | None = None
-        """What is closed with it, and so kept as long as it lives."""
+        """Its environment, which it closes when it ends."""
         self.spare: Path | None = None
-        """The folder that goes with it while it has no run."""
+        """Its run folder while it is idle."""
 
     @property
     def is_reusable(self) -> bool:
-        """Whether it can be given another job after the one that it had."""
+        """Whether it can take another job."""
         return self._is_sound and self._verdict is None
 
     @property
     def id(self) -> int:
-        """The number of the guard's process, which is above all others of the run."""
+        """The process id of the guard, the ancestor of all processes of the run."""
         return self._process.pid
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it seems able to take a job; only `offer` tells for sure."""
+        """Whether it seems able to take a job; only `offer` makes sure."""
         return self._streams is not None and self._process.poll() is None and not self._streams[0].at_eof()
 
     async def offer(self, message: bytes) -> None:
-        """Give it a job, as JSON, and wait until it is ready for it.
+        """Offer it a job, as JSON, and wait until it is ready.
 
         Raises:
-            NotReadyError: If it is not, and never will be: close it.
+            NotReadyError: If it will never be ready: close it.
         """
         self._is_sound = False
         self._job = int.from_bytes(os.urandom(8))
@@ -110,13 +109,13 @@ class Process:
                 writer.write(JOB.pack(self._job, len(message)) + message)
                 await writer.drain()
                 answer = await reader.readexactly(SIGNAL.size)
-        except (asyncio.IncompleteReadError, OSError) as error:  # OSError has TimeoutError below it
+        except (asyncio.IncompleteReadError, OSError) as error:  # TimeoutError is an OSError
             raise NotReadyError from error
         if answer != SIGNAL.pack(READY, self._job):
             raise NotReadyError
 
     async def go(self, max_result: int) -> Outcome:
-        """Let it begin the job that it is ready for, and wait for the outcome, or for the process to end."""
+        """Start the offered job, and wait for its outcome or for the process to end."""
         try:
             assert self._streams is not None  # noqa: S101 - `offer` opened them
             outcome = await self._answer(*self._streams, max_result)
@@ -131,7 +130,7 @@ class Process:
         if number != self._job:
             return ILLEGIBLE
         if length > max_result:
-            detail = f"The action's result has {length} bytes of JSON, more than the limit of {max_result}."
+            detail = f"The action's result is {length} bytes of JSON, more than the limit of {max_result}."
             return Outcome(error_type="action_result_too_large", detail=detail)
         answer = await reader.readexactly(length)
         outcome = Outcome(answer) if is_result else failure(answer)
@@ -139,19 +138,19 @@ class Process:
         return outcome
 
     def take_spare(self) -> Path | None:
-        """Its folder, for a run."""
+        """Take its spare folder, for a run."""
         spare, self.spare = self.spare, None
         return spare
 
     def end(self, outcome: Outcome) -> None:
-        """Have it ended with all that came of it; a job that it has comes to this outcome. The first one counts."""
+        """End it with all its descendants; its job gets this outcome, unless it already has one."""
         if self._verdict is None:
             self._verdict = outcome
-        with contextlib.suppress(OSError):  # it is closed already
+        with contextlib.suppress(OSError):  # it is already closed
             self._ours.shutdown(socket.SHUT_RDWR)
 
     async def close(self) -> int | None:
-        """End it, and wait until nothing of it is left; give its exit code, or None where it would not end."""
+        """End it, and wait until it is gone; return its exit code, or None if it does not end."""
         with contextlib.suppress(OSError):
             self._ours.shutdown(socket.SHUT_RDWR)
         limit = time.monotonic() + ENDING_SECONDS
@@ -171,13 +170,13 @@ class Process:
 
 ILLEGIBLE = Outcome(
     error_type="action_crashed",
-    detail="The action's process sent something other than its answer: check whether the action writes to file "
-    "descriptors that it did not open.",
+    detail="The action's process sent an invalid response: check whether the action writes to file descriptors that it "
+    "did not open.",
 )
 
 
 def failure(answer: bytes) -> Outcome:
-    """The failure that a process tells of, or `ILLEGIBLE`.
+    """The failure that a process reports, or `ILLEGIBLE`.
 
     Example:
         >>> failure(b'{"error_type": "action_failed", "detail": "ValueError"}').detail
@@ -195,7 +194,7 @@ def failure(answer: bytes) -> Outcome:
 
 
 def cause_of_death(code: int | None) -> str:
-    """What to say of a process that ended by itself, by its exit code.
+    """A message about a process that ended by itself.
 
     Example:
         >>> cause_of_death(3)
@@ -207,7 +206,7 @@ def cause_of_death(code: int | None) -> str:
 
 
 class Kept(Protocol):
-    """What is kept for its next run: a process, or what stands for one elsewhere."""
+    """An entry of the pool: a process, or a handle of a remote one."""
 
     @property
     def is_waiting(self) -> bool:
@@ -223,7 +222,7 @@ K = TypeVar("K", bound=Kept)
 
 
 class Pool(Generic[K]):
-    """What waits for its next run, each for runs of one kind alone, the one used last at the end."""
+    """The idle processes, each for runs of one kind, in order of last use."""
 
     def __init__(self, max_idle: int, idle_limit: float) -> None:
         self._max_idle = max_idle
@@ -232,7 +231,7 @@ class Pool(Generic[K]):
         self._ending: set[asyncio.Task[object]] = set()
 
     def take(self, kind: Kind) -> K | None:
-        """A process for a run of that kind, the one used last, or None."""
+        """Take the most recently used process of a kind, or None."""
         for place in reversed(range(len(self._idle))):
             if self._idle[place][0] == kind:
                 _, process, timer = self._idle.pop(place)
@@ -243,7 +242,7 @@ class Pool(Generic[K]):
         return None
 
     def give(self, kind: Kind, process: K) -> None:
-        """Keep a process for its next run; where there are too many, the one used least lately ends."""
+        """Keep a process for its next run; if there are too many, the least recently used one ends."""
         if self._idle_limit <= 0:
             self.end(process)
             return
@@ -253,13 +252,13 @@ class Pool(Generic[K]):
             self._expire(self._idle[0][1])
 
     def forget(self, digest: str) -> None:
-        """End the processes of a release that is gone."""
+        """End the processes of a deleted release."""
         for kind, process, _ in list(self._idle):
             if kind[0] == digest:
                 self._expire(process)
 
     def make_room(self, kind: Kind) -> None:
-        """End the process of another kind that was used least lately, if there is one."""
+        """End the least recently used process of another kind, if any."""
         for other, process, _ in self._idle:
             if other != kind:
                 self._expire(process)
@@ -272,7 +271,7 @@ class Pool(Generic[K]):
         task.add_done_callback(self._ending.discard)
 
     async def close(self) -> None:
-        """End all, and wait until nothing of them is left."""
+        """End all processes, and wait until they are gone."""
         for _, process, _ in list(self._idle):
             self._expire(process)
         await asyncio.gather(*self._ending)

@@ -1,1 +1,1 @@
-"""Running jobs on a Ray cluster: `executor` in the agent, `gateway` beside it, and `actor` on the nodes."""
+"""The Ray executor: `executor` in the agent, `gateway` beside it, and `actor` on the nodes."""

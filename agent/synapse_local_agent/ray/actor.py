@@ -1,7 +1,7 @@
-"""What runs on a node of a cluster: the executor of one machine, in an actor of Ray's.
+"""The Ray actor, which runs a `LocalExecutor` on a node of the cluster.
 
-Ray brings this package to the nodes, which need nothing of it installed: what is imported here is of the standard
-library, of `packaging`, which Ray itself needs, or stands in modules that keep to the same.
+Ray ships this package to the nodes, where it need not be installed. So this module and all that it imports use only the
+standard library and `packaging`, which Ray itself requires.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 CHUNK = 2**20
 PREFIX = "synapse-actor-"
 NEW_SECONDS = 60.0
-"""For how long a folder may be there whose actor has not locked it yet."""
-GIVEN_UP = Outcome(error_type="action_crashed", detail="The run was given up.")
+"""How old a folder may be before its actor has locked it."""
+GIVEN_UP = Outcome(error_type="action_crashed", detail="The run was abandoned.")
 
 
 class Actor:
     """Runs the jobs of one release, one at a time. Ray calls its methods on one event loop."""
 
     def __init__(self, limits: Limits) -> None:
-        self._sources = Path.cwd()  # where Ray has unpacked the release
+        self._sources = Path.cwd()  # Ray has unpacked the release here
         self._folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         self._lock = Lock(self._folder)
-        # Its process is kept as long as this actor, whose time is the gateway's matter.
+        # Its process is kept as long as this actor; the gateway ends idle actors.
         limits = replace(limits, max_idle=1, idle_limit=max(limits.idle_limit, 86_400.0))
         self._executor = LocalExecutor(self._folder, dict(os.environ), limits)
         self._run: Run | None = None
@@ -46,15 +46,15 @@ class Actor:
         self._may_go = asyncio.Event()
 
     async def start(self) -> None:
-        """Make ready for runs."""
+        """Prepare for runs."""
         await asyncio.to_thread(sweep, Path(tempfile.gettempdir()))
         await self._executor.start()
 
     async def ready(self) -> None:
-        """Say that it is there."""
+        """Confirm that it is alive."""
 
     async def offer(self, job: Job, name: str) -> str | None:
-        """Make ready for a job of that name, of which nothing runs before `go`; say why that cannot be, if so."""
+        """Prepare a job, which does not run before `go`; return an error message if that fails."""
         await self._let_go()
         self._run = Run.of(name, self._folder)
         self._read = 0
@@ -74,30 +74,30 @@ class Actor:
         return None if failure is None else str(failure)
 
     async def go(self) -> tuple[Outcome, bytes]:
-        """Run the job that was offered; give its outcome, and what of its log was not read before."""
+        """Run the offered job; return its outcome and the unread part of its log."""
         self._may_go.set()
         assert self._task is not None  # noqa: S101 - `offer` made it
         return await self._task, self._log(None)
 
     async def read_log(self, name: str) -> bytes:
-        """What the run has printed since this was last asked, or a part of it."""
+        """Read the next part of the run's log, up to `CHUNK` bytes."""
         return self._log(CHUNK) if self._run is not None and self._run.name == name else b""
 
     async def cancel(self, name: str, outcome: Outcome) -> None:
-        """End the run of that name, which comes to this outcome."""
+        """End the run of that name with this outcome."""
         self._executor.cancel(name, outcome)
         if self._run is not None and self._run.name == name:
             self._may_go.set()
 
     async def close(self) -> None:
-        """End all processes, those of a run too, and remove what was stored."""
+        """End all processes, including a run's, and remove all files."""
         await self._let_go()
         await self._executor.stop()
         remove(self._folder)
         self._lock.close()
 
     async def _let_go(self) -> None:
-        """End the run that there was, and leave nothing of it."""
+        """End the previous run and remove its folder."""
         if self._run is None:
             return
         if self._task is not None:
@@ -111,7 +111,7 @@ class Actor:
         data = b""
         if self._run is None:
             return data
-        # A run that has printed nothing may have no log, and what is there is the action's to ruin.
+        # A run without output may have no log, and the action may have replaced it.
         with contextlib.suppress(OSError), self._run.log.open("rb") as log:
             log.seek(self._read)
             data = log.read(-1 if size is None else size)
@@ -120,7 +120,7 @@ class Actor:
 
 
 def sweep(parent: Path) -> None:
-    """Remove the folders of actors that were killed: those that nobody holds, and that are not quite new."""
+    """Remove the folders of killed actors: those that are not locked and not new."""
     for folder in parent.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError, DataInUseError):
             found = folder.lstat()

@@ -1,4 +1,4 @@
-"""The actors of a gateway: made as runs ask for them, handed from run to run, and ended when they are idle for long."""
+"""The actors of a gateway: created on demand, reused between runs, and ended after the idle limit."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 CROWDED_SECONDS = 0.5
-"""How long a run waits before an idle actor of another kind ends for it where there is no room; then twice as long."""
+"""How long a run waits, in a full cluster, before an idle actor of another kind is ended; doubles each time."""
 LONG_SECONDS = 8.0
-"""The longest of these pauses. After it one ends even where there seems to be room: no single node may have enough."""
+"""The longest such wait. Then one is ended even if there seems to be room, as maybe no single node has enough."""
 FAIR_SECONDS = 5.0
-"""How long runs of one kind go without an actor before one of a busy kind ends for them, if it has worked for as long;
-then twice as long."""
+"""How long runs of one kind wait without an actor before one of a busy kind, at least as old, is ended for them;
+doubles each time."""
 FRESH_SECONDS = 1.0
-"""How long an actor that was just used counts as there without being asked."""
+"""How long an actor counts as alive after its last use, without a check."""
 ANSWER_SECONDS = 5.0
 ENDING_SECONDS = 15.0
 MOST_MADE = 64
-"""How many actors of one kind are made at a time."""
+"""Maximum number of actors of one kind that are created at a time."""
 
 
 class ActorHandle:
-    """An actor that is there."""
+    """A running actor."""
 
     def __init__(self, handle: Any) -> None:
         self.handle = handle
@@ -47,7 +47,7 @@ class ActorHandle:
         self.made = self.used = time.monotonic()
 
     async def is_there(self) -> bool:
-        """Whether it still answers; its node may have gone while it was idle."""
+        """Whether it still responds; its node may have gone while it was idle."""
         if time.monotonic() - self.used > FRESH_SECONDS:
             try:
                 await asyncio.wait_for(self.handle.ready.remote(), ANSWER_SECONDS)
@@ -57,7 +57,7 @@ class ActorHandle:
         return self.is_waiting
 
     async def close(self) -> None:
-        """End it with all that it has, also with a run."""
+        """End it with all its processes, even during a run."""
         try:
             if self.is_waiting:
                 await asyncio.wait_for(self.handle.close.remote(), ENDING_SECONDS)
@@ -70,29 +70,29 @@ class ActorHandle:
 
 @dataclass(slots=True)
 class WaitQueue:
-    """The runs that wait for actors of one kind, in the order of asking, and the actors that are made for them."""
+    """The runs that wait for actors of one kind, in order of arrival, and the actors being created for them."""
 
     make: Make
     asked: collections.deque[asyncio.Future[ActorHandle]] = field(default_factory=collections.deque)
     making: list[asyncio.Task[None]] = field(default_factory=list)
     served: float = field(default_factory=time.monotonic)
-    """When a run of this line last got an actor, or one of another kind ended for it."""
+    """When a run of this queue last got an actor, or one of another kind was ended for it."""
     patience: float = field(default_factory=lambda: FAIR_SECONDS)
 
 
 class Actors:
-    """The actors of one gateway. A run takes the first that is there, whether it was made for this run or not."""
+    """The actors of one gateway. A run takes the first that is free, even one created for another run."""
 
     def __init__(self, limits: Limits) -> None:
         self._idle: Pool[ActorHandle] = Pool(limits.max_idle, limits.idle_limit)
         self._lines: dict[Kind, WaitQueue] = {}
 
     async def take(self, kind: Kind, make: Make, has_room: Callable[[], Awaitable[bool]]) -> ActorHandle:
-        """An actor of a kind: one that is idle, one that another run gives back, or a new one.
+        """Get an actor of a kind: an idle one, one that another run returns, or a new one.
 
         Args:
             kind: The kind.
-            make: Makes one, and waits until it is there.
+            make: Creates one, and waits until it runs.
             has_room: Whether the cluster seems to have room for one.
         """
         if held := await self._take_idle(kind):
@@ -115,7 +115,7 @@ class Actors:
         finally:
             if asked in line.asked:
                 line.asked.remove(asked)
-            # What is still being made for nobody is given up, the last first.
+            # Cancel actors that nobody waits for any more, the latest first.
             while len(line.making) > len(line.asked):
                 line.making.pop().cancel()
             if not line.asked and self._lines.get(kind) is line:
@@ -133,7 +133,7 @@ class Actors:
         return None
 
     def give(self, kind: Kind, held: ActorHandle) -> None:
-        """Give an actor to the next run that waits for one, or keep it for a later one."""
+        """Give an actor to the next waiting run, or keep it for a later one."""
         held.used = time.monotonic()
         line = self._lines.get(kind)
         if held.used - held.made > FAIR_SECONDS and self._is_owed_to_others(kind):
@@ -149,15 +149,15 @@ class Actors:
         self._idle.end(held)
 
     def forget(self, digest: str) -> None:
-        """End the idle actors of a release that is gone."""
+        """End the idle actors of a deleted release."""
         self._idle.forget(digest)
 
     async def close(self) -> None:
-        """End the actors that are idle, and wait until all that were ended are gone."""
+        """End the idle actors, and wait until all ended actors are gone."""
         await self._idle.close()
 
     def _is_owed_to_others(self, kind: Kind) -> bool:
-        """Whether runs of another kind have waited for so long that an actor of this one is to end for them."""
+        """Whether runs of another kind have waited so long that an actor of this kind must end for them."""
         now = time.monotonic()
         for other, line in self._lines.items():
             if other != kind and now - line.served > line.patience:
@@ -170,10 +170,10 @@ class Actors:
             line.making.append(asyncio.create_task(self._make(kind, line)))
 
     async def _make(self, kind: Kind, line: WaitQueue) -> None:
-        """Make an actor for the run that has waited for longest, or tell that one why there is none."""
+        """Create an actor for the first waiting run, or pass the error to it."""
         try:
             held = await line.make()
-        except Exception as error:  # noqa: BLE001 - it is the asker's to say what it means
+        except Exception as error:  # noqa: BLE001 - the waiting run handles it
             if line.asked:
                 line.asked.popleft().set_exception(error)
         else:

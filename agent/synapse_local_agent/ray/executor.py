@@ -1,4 +1,4 @@
-"""Running jobs on a Ray cluster, as the agent sees it: a gateway that may be lost, and comes back."""
+"""The executor that runs jobs on a Ray cluster, through a gateway process that is restarted if it is lost."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ LOG = logging.getLogger(__name__)
 GATEWAY = "synapse_local_agent.ray.gateway"
 LOG_FILE = "ray.log"
 LOG_BYTES = 10 * 2**20
-"""A file that has grown larger is begun anew by the next gateway."""
-LOST = ("", "failed", f"the gateway ended by itself, see {LOG_FILE} in the data folder")
+"""The next gateway truncates a larger log file."""
+LOST = ("", "failed", f"the gateway ended unexpectedly, see {LOG_FILE} in the data folder")
 CONNECT_SECONDS = 60.0
 LONGEST_PAUSE = 5.0
-"""Seconds between two attempts to reach a cluster that is gone."""
+"""Maximum seconds between two attempts to reconnect."""
 ENDING_SECONDS = 20.0
 
 
@@ -46,17 +46,17 @@ class ClusterError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OnRay:
-    """Makes the executor of an agent that runs actions on a Ray cluster.
+    """Makes an executor that runs actions on a Ray cluster.
 
     Args:
-        address: `auto` for the cluster that this machine belongs to, `host:port` or `ray://host:port` for another,
-            or `local` for one that is started here and ends with the agent.
+        address: `auto` for the cluster of this machine, `host:port` or `ray://host:port` for another one, or `local`
+            to start one here, which ends with the agent.
     """
 
     address: str = "auto"
 
     def __call__(self, data: Path, variables: Mapping[str, str], limits: Limits) -> RayExecutor:
-        """Make it."""
+        """Make the executor."""
         if importlib.util.find_spec("ray") is None:
             msg = "Ray is not installed: pip install 'synapse-agent-sdk[ray]'"
             raise ClusterError(msg)
@@ -64,7 +64,7 @@ class OnRay:
 
 
 class RayExecutor:
-    """Runs jobs on a cluster. While that cannot be reached, what is asked for is refused, and tried again later."""
+    """Runs jobs on a cluster. While the cluster is unreachable, it rejects runs and keeps reconnecting."""
 
     def __init__(self, address: str, data: Path, variables: Mapping[str, str], limits: Limits) -> None:
         self._address = address
@@ -73,7 +73,7 @@ class RayExecutor:
         self._variables = {**variables, "RAY_USAGE_STATS_ENABLED": "0"}
         self._limits = limits
         self._link: Channel | None = None
-        self._why = "it was not reached yet"
+        self._why = "not connected yet"
         self._waiting: dict[str, asyncio.Queue[tuple[str, Any]]] = {}
         self._keeper: asyncio.Task[None] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -82,12 +82,12 @@ class RayExecutor:
         """Connect to the cluster, and stay connected."""
         link = await self._connect()
         if link is None:
-            msg = f"There is no Ray cluster at {self._address}: {self._why}"
+            msg = f"Cannot reach a Ray cluster at {self._address}: {self._why}"
             raise ClusterError(msg)
         self._keeper = asyncio.create_task(self._keep(link))
 
     async def run(self, job: Job, run: Run, on_start: OnStart) -> Outcome:
-        """Have a job run by an actor somewhere in the cluster."""
+        """Run a job on an actor in the cluster."""
         if self._link is None:
             msg = f"The Ray cluster at {self._address} cannot be reached, try again later: {self._why}"
             raise UnavailableError(msg)
@@ -101,7 +101,7 @@ class RayExecutor:
                 is_over = what not in {"started", "log"}
                 match what:
                     case "started":
-                        if not has_started:  # otherwise it is repeated
+                        if not has_started:  # otherwise this is a retry
                             await on_start()
                         has_started = True
                         link.send("start", run.name, None)
@@ -119,7 +119,7 @@ class RayExecutor:
         finally:
             del self._waiting[run.name]
             if not is_over:
-                link.send("cancel", run.name, Outcome(error_type="action_crashed", detail="The run was given up."))
+                link.send("cancel", run.name, Outcome(error_type="action_crashed", detail="The run was abandoned."))
 
     def cancel(self, name: str, outcome: Outcome) -> None:
         """End a run with all of its processes."""
@@ -127,19 +127,19 @@ class RayExecutor:
             self._link.send("cancel", name, outcome)
 
     def forget(self, digest: str) -> None:
-        """End the actors that are kept for a release which is gone."""
+        """End the idle actors of a deleted release."""
         if self._link is not None:
             self._link.send("forget", digest, None)
 
     async def stop(self) -> None:
-        """End all actors, and the gateway."""
+        """End all actors and the gateway."""
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
         await self._end()
 
     async def _keep(self, link: Channel) -> None:
-        """Pass on what the gateway tells, and start another one when it is gone."""
+        """Dispatch messages from the gateway, and start a new gateway when it is lost."""
         pause = 0.0
         while True:
             self._link = link
@@ -149,10 +149,12 @@ class RayExecutor:
                     self._waiting[name].put_nowait((what, value))
             self._link = None
             link.close()
-            self._why = "the connection to it was lost"
-            LOG.warning("The Ray cluster at %s is lost: runs are refused until it is back", self._address)
+            self._why = "the connection was lost"
+            LOG.warning("Lost the Ray cluster at %s: runs are rejected until it is back", self._address)
             for told in self._waiting.values():
-                told.put_nowait(("unavailable", (f"The Ray cluster at {self._address} was lost.", None)))
+                told.put_nowait(
+                    ("unavailable", (f"The connection to the Ray cluster at {self._address} was lost.", None))
+                )
             await self._end()
             while (found := await self._try()) is None:
                 pause = min(max(2 * pause, 0.5), LONGEST_PAUSE)
@@ -162,23 +164,23 @@ class RayExecutor:
             link = found
 
     async def _try(self) -> Channel | None:
-        """Connect, and take it as no connection where this machine has no room for a gateway."""
+        """Connect; return None if that fails, also if the gateway cannot be started."""
         try:
             return await self._connect()
         except OSError as error:
-            self._why = f"its gateway cannot be started: {error}"
-            LOG.warning("The gateway to Ray cannot be started: %s", error)
+            self._why = f"the gateway cannot be started: {error}"
+            LOG.warning("Cannot start the gateway to Ray: %s", error)
             return None
 
     async def _connect(self) -> Channel | None:
-        """Start a gateway, and wait until it has reached the cluster; None where it does not."""
+        """Start a gateway, and wait until it has connected to the cluster; return None if it fails."""
         await asyncio.to_thread(remove, self._scratch)
         self._scratch.mkdir(mode=MODE)
         ours, theirs = socket.socketpair()
         with theirs, self._log.open("ab") as output:
             if output.tell() > LOG_BYTES:
                 output.truncate(0)
-            self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program, started in a millisecond
+            self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program, starts in a millisecond
                 [sys.executable, "-m", GATEWAY, str(theirs.fileno()), self._address, self._scratch],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
@@ -193,24 +195,24 @@ class RayExecutor:
         try:
             _, what, self._why = await asyncio.wait_for(link.receive(), CONNECT_SECONDS) or LOST
         except TimeoutError:
-            self._why = f"it did not answer within {CONNECT_SECONDS:g} s"
+            self._why = f"no response within {CONNECT_SECONDS:g} s"
         finally:
             if what != "ready":
                 link.close()
                 await self._end(0 if what == "" else ENDING_SECONDS)
         return link if what == "ready" else None
 
-    async def _end(self, patience: float = ENDING_SECONDS) -> None:
-        """End the gateway, and wait until it is gone; that long, before it is killed."""
+    async def _end(self, timeout: float = ENDING_SECONDS) -> None:
+        """End the gateway, and wait until it is gone; kill it after the timeout."""
         if self._link is not None:
             self._link.close()
             self._link = None
         process = self._process
         if process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                await asyncio.to_thread(process.wait, patience)
+                await asyncio.to_thread(process.wait, timeout)
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # with a cluster of its own, where that did not end
+                os.killpg(process.pid, signal.SIGKILL)  # with a local cluster that did not end
             process.wait()
 
 

@@ -1,8 +1,8 @@
-"""The agent's way into a cluster: a program beside the agent that is Ray's driver, and hands jobs to actors.
+"""The gateway: a process beside the agent that is Ray's driver and hands jobs to actors.
 
-It is a process of its own since Ray ends a driver that has lost its cluster, at once and from within. The agent then
-starts another one, which finds the cluster again when it is back. It is started as `python -m
-synapse_local_agent.ray.gateway FD ADDRESS SCRATCH`, and ends when the agent closes its end of FD.
+It is a separate process because Ray kills a driver that has lost its cluster. The agent then starts a new gateway,
+which connects when the cluster is back. It is started as `python -m synapse_local_agent.ray.gateway FD ADDRESS SCRATCH`
+and ends when the agent closes its end of FD.
 """
 
 from __future__ import annotations
@@ -39,26 +39,26 @@ LOG_SECONDS = 0.5
 """How often the log of a run is fetched."""
 PULSE_SECONDS = 1.0
 PULSE_LIMIT = 5.0
-"""How long the head may take to answer before it counts as lost."""
+"""How long the head may take to respond before it counts as lost."""
 TRIES = 5
-"""How many actors are made or asked for a run, where they die before it begins."""
+"""Maximum number of actors that are tried for a run if they die before it begins."""
 
 
 @dataclass(slots=True)
 class Running:
-    """A run that goes on: what works for it, and how it is to end where it was cancelled."""
+    """A running job: its task and actor, and its outcome if it was cancelled."""
 
     task: asyncio.Task[None]
     may_start: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the agent has noted that it starts, so that it is not asked for again."""
+    """Set once the agent has recorded the start, after which the job must not be repeated."""
     held: ActorHandle | None = None
-    """The actor that was given the job."""
+    """The actor that runs the job."""
     verdict: Outcome | None = None
     ending: asyncio.TimerHandle | None = field(default=None, repr=False)
 
 
 class Gateway:
-    """Hands jobs to actors, and tells the agent what becomes of them."""
+    """Hands jobs to actors, and sends their outcomes to the agent."""
 
     def __init__(self, link: Channel, limits: Limits, scratch: Path) -> None:
         self._link = link
@@ -69,14 +69,14 @@ class Gateway:
         self._actor_class = ray.remote(Actor)
 
     async def serve(self) -> None:
-        """Do as the agent says until it is gone."""
+        """Handle messages from the agent until it closes the channel."""
         self._link.send("", "ready", None)
         while message := await self._link.receive():
             what, name, value = message
             if what == "run":
                 self._running[name] = Running(asyncio.create_task(self._run(name, value)))
             elif what == "cancel":
-                # A task that is cancelled before its first step would never tell how it ended.
+                # A task that is cancelled before its first step would never send its outcome.
                 asyncio.get_running_loop().call_soon(self._cancel, name, value)
             elif what == "start" and name in self._running:
                 self._running[name].may_start.set()
@@ -97,11 +97,11 @@ class Gateway:
             running.task.cancel()
         else:
             running.held.handle.cancel.remote(name, outcome)
-            # A node that does not answer is no reason to wait.
+            # Do not wait for a node that does not respond.
             running.ending = asyncio.get_running_loop().call_later(ENDING_SECONDS, running.task.cancel)
 
     async def _run(self, name: str, job: Job) -> None:
-        """Have a job run, and tell the agent how it ended."""
+        """Run a job, and send its outcome to the agent."""
         running = self._running[name]
         try:
             self._link.send(name, "outcome", await self._outcome(name, job, running))
@@ -113,7 +113,7 @@ class Gateway:
             self._link.send(name, "requirements", (str(error),))
         except UnavailableError as error:
             self._link.send(name, "unavailable", (str(error), error.error_type))
-        except Exception as error:  # whatever Ray raises, the agent must hear of it
+        except Exception as error:  # any error from Ray must reach the agent
             LOG.exception("The run %s failed", name)
             self._link.send(name, "unavailable", (f"Ray cannot run the action: {error!s:.1000}", None))
         finally:
@@ -122,12 +122,12 @@ class Gateway:
             del self._running[name]
 
     async def _outcome(self, name: str, job: Job, running: Running) -> Outcome:
-        """Have a job run, again where its process or its node died and its config allows that."""
+        """Run a job; retry it if its process or node dies and its config allows retries."""
         placed = placement.placement(job)
         digest = job.digest
         if job.sources is not None and digest is None:
             digest = await asyncio.to_thread(plugin_files.digest, job.sources)
-        # An actor starts a new process for each run that is not of a release, and is kept all the same.
+        # Actors are reused even for runs without a release, though each such run gets a new process.
         kind = (digest, tuple(map(str, job.requirements)), repr(placed))
 
         def take() -> Awaitable[ActorHandle]:
@@ -150,13 +150,13 @@ class Gateway:
             if running.verdict is not None or not has_died:
                 break
             if tries_left:
-                self._log(name, f"{outcome.detail} It is run again, {tries_left} times at the most.\n".encode())
+                self._log(name, f"{outcome.detail} Retrying, at most {tries_left} more times.\n".encode())
         return running.verdict or outcome
 
     async def _ready(self, name: str, job: Job, take: Callable[[], Awaitable[ActorHandle]]) -> ActorHandle:
-        """An actor that is ready for a job, of which nothing has run: where one is lost by then, the next is asked."""
-        # What is large goes through Ray's object store by itself. The requirements are met, and nodes may have another
-        # version of what reads them.
+        """Get an actor that is ready for a job. None of the job has run by then, so a lost actor is replaced."""
+        # Ray puts large arguments into its object store itself. The requirements are already met, and nodes may have
+        # another version of the library that unpickles them.
         job = replace(job, requirements=())
         for tries_left in reversed(range(TRIES)):
             held = await take()
@@ -167,7 +167,7 @@ class Gateway:
                 held.is_waiting = False
                 self._actors.end(held)
                 if not tries_left:
-                    msg = f"Actors on the Ray cluster end before the action begins: {_last_lines(str(error))}"
+                    msg = f"Actors on the Ray cluster died before the action began: {_last_lines(str(error))}"
                     raise UnavailableError(msg) from None
             except BaseException:
                 self._actors.end(held)
@@ -177,10 +177,10 @@ class Gateway:
                     return held
                 self._actors.end(held)
                 raise UnavailableError(failure)
-        raise AssertionError  # the last try returned or raised
+        raise AssertionError  # the last attempt returned or raised
 
     async def _attempt(self, name: str, running: Running, held: ActorHandle) -> Outcome:
-        """Have an actor run the job that it is ready for, and pass on what it prints."""
+        """Run the job on an actor that is ready for it, and forward its log."""
         running.held = held
         answer = asyncio.ensure_future(held.handle.go.remote())
         try:
@@ -209,7 +209,7 @@ class Gateway:
             self._link.send(name, "log", log)
 
     async def _new(self, job: Job, placed: Placement, digest: str | None) -> ActorHandle:
-        """A new actor; it waits until there is room for it."""
+        """Create an actor; wait until there is room for it."""
         nodes = [node["Resources"] for node in await asyncio.to_thread(ray.nodes) if node["Alive"]]
         placement.check(placed, nodes)
         runtime_env = dict(placed.runtime_env)
@@ -224,11 +224,11 @@ class Gateway:
             except ray.exceptions.RuntimeEnvSetupError as error:
                 ray.kill(held.handle)
                 raise RequirementsError(_last_lines(str(error))) from None
-            except ray.exceptions.RayError as error:  # of a node that is gone, or was when it was chosen
-                LOG.info("An actor died before it was used: %s", error)
+            except ray.exceptions.RayError as error:  # the node is gone, or was already gone when it was chosen
+                LOG.info("An actor died before its first use: %s", error)
                 ray.kill(held.handle)
                 if not tries_left:
-                    msg = f"Actors on the Ray cluster end before they are used: {_last_lines(str(error))}"
+                    msg = f"Actors on the Ray cluster died before their first use: {_last_lines(str(error))}"
                     raise UnavailableError(msg) from None
                 await asyncio.sleep(PULSE_SECONDS)
             except BaseException:
@@ -236,15 +236,15 @@ class Gateway:
                 raise
             else:
                 return held
-        raise AssertionError  # the last try returned or raised
+        raise AssertionError  # the last attempt returned or raised
 
     async def _has_room(self, placed: Placement) -> bool:
-        """Whether what is free in the cluster, all nodes together, is enough for a placement."""
+        """Whether the free resources of all nodes together are enough for a placement."""
         free = await asyncio.to_thread(ray.available_resources)
         return placement.fits(placed, free)
 
     def _ask(self, placed: Placement, runtime_env: dict[str, Any]) -> ActorHandle:
-        """Ask Ray for an actor; it is made when there is room for it."""
+        """Request an actor from Ray, which creates it when there is room."""
         amounts = dict(placed.resources)
         options = {
             "num_cpus": amounts.pop("CPU"),
@@ -256,16 +256,16 @@ class Gateway:
         try:
             actor_class = self._actor_class.options(**options)
         except (TypeError, ValueError) as error:
-            msg = f"Ray does not take what the plugin's config asks for: {error}"
+            msg = f"Ray rejected the plugin's config: {error}"
             raise RequirementsError(msg) from None
         return ActorHandle(actor_class.remote(self._limits))
 
 
 def _loss(error: ray.exceptions.RayError) -> str:
-    """What to say of a run that lost its actor."""
+    """A message about a run that lost its actor."""
     if isinstance(error, ray.exceptions.OutOfMemoryError):
-        return f"The action was ended by Ray, since its node ran out of memory: {_last_lines(str(error))}"
-    return f"The node or the process that ran the action died, and the run with it: {_last_lines(str(error))}"
+        return f"Ray killed the action because its node ran out of memory: {_last_lines(str(error))}"
+    return f"The node or process that ran the action died: {_last_lines(str(error))}"
 
 
 def _last_lines(text: str) -> str:
@@ -273,7 +273,7 @@ def _last_lines(text: str) -> str:
 
 
 def reach(address: str) -> None:
-    """Raise an OSError where nothing listens at an address; Ray itself would wait for long."""
+    """Raise an OSError if nothing listens at an address; Ray itself would wait for a long time."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), PULSE_LIMIT).close()
@@ -281,18 +281,18 @@ def reach(address: str) -> None:
 
 async def heartbeat() -> None:
     """Return once the head of the cluster is lost."""
-    own = ThreadPoolExecutor(1)  # which no upload keeps waiting
+    own = ThreadPoolExecutor(1)  # separate, so that uploads cannot delay it
     while True:
         await asyncio.sleep(PULSE_SECONDS)
         try:
             await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(own, ray.nodes), PULSE_LIMIT)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the cluster does not answer
-            LOG.warning("The head of the cluster does not answer: %s", str(error) or type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - on any error the cluster is lost
+            LOG.warning("The head of the cluster does not respond: %s", str(error) or type(error).__name__)
             return
 
 
 async def main(end: socket.socket, address: str, scratch: Path) -> None:
-    """Connect to the cluster, and serve the agent until it is gone or the cluster is."""
+    """Connect to the cluster, and serve the agent until it or the cluster is gone."""
     link = await Channel.over(end)
     hello = await link.receive()
     if hello is None:
@@ -308,8 +308,8 @@ async def main(end: socket.socket, address: str, scratch: Path) -> None:
             configure_logging=False,
             runtime_env={"py_modules": [package], "excludes": ["__pycache__"]},
         )
-    except Exception as error:  # noqa: BLE001 - whatever it is, the agent tells it to a person
-        LOG.warning("There is no cluster at %s: %s", address, error)
+    except Exception as error:  # noqa: BLE001 - the agent reports it
+        LOG.warning("Cannot connect to a cluster at %s: %s", address, error)
         link.send("", "failed", f"{error!s:.1000} (ray.log in the data folder may say more)")
         await asyncio.sleep(0.1)
         return
@@ -317,7 +317,7 @@ async def main(end: socket.socket, address: str, scratch: Path) -> None:
     lost = asyncio.create_task(heartbeat())
     await asyncio.wait([serving, lost], return_when=asyncio.FIRST_COMPLETED)
     if lost.done():
-        os._exit(1)  # Ray may wait for its cluster for a minute
+        os._exit(1)  # Ray's shutdown may wait for the lost cluster for a minute
     ray.shutdown()
 
 

@@ -1,4 +1,4 @@
-"""Putting folders of sources where all nodes of a cluster find them."""
+"""Uploading source folders to a cluster."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 def upload(folder: Path, digest: str, scratch: Path) -> str:
-    """Put a folder into the cluster under the hash of its content, unless it is there; give its URI.
+    """Upload a folder under the hash of its content, unless it is already there; return its URI.
 
     Args:
         folder: The folder.
         digest: The hash.
-        scratch: Where its archive may be for the moment.
+        scratch: A folder for the temporary archive.
     """
     uri = f"gcs://_ray_pkg_{digest}.zip"
     if not ray.util.client.ray.is_connected():
         packaging.upload_package_if_needed(uri, str(scratch), str(folder), include_gitignore=False, excludes=[])
         return uri
-    # The server of ray:// cannot pin a package, and to ask it hangs; but whatever runs in the cluster can.
+    # The ray:// server cannot pin a package: asking it hangs. A task in the cluster can.
     pin: Any = ray.remote(packaging.pin_runtime_env_uri)
     ray.get(pin.options(num_cpus=0).remote(uri))
     if not packaging.package_exists(uri):

@@ -1,4 +1,4 @@
-"""Where in a cluster a job may run: what its config asks for, and whether any node has it. Pure."""
+"""Placement: the resources that a job's config requests, and whether any node has them. Pure."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
     from synapse_local_agent.runs.model import Job
 
 NAMES = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}
-"""What a config calls a resource, and what Ray calls it."""
+"""Resource names in a config, and Ray's names for them."""
 INSTALLERS = ("uv", "pip")
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What a job takes of a node, and how the node is made ready for it."""
+    """The resources and runtime environment that a job requests."""
 
     resources: dict[str, float]
-    """How much of what Ray calls CPU, GPU and memory (bytes), and of what a cluster names itself."""
+    """Amounts of CPU, GPU, memory (bytes) and custom resources."""
     runtime_env: dict[str, Any]
     """Ray's `runtime_env`, without the sources."""
     max_retries: int
-    """How often a job is repeated whose process or node died."""
+    """Maximum number of retries if the job's process or node dies."""
 
 
 def placement(job: Job) -> Placement:
-    """What a job's config asks for: at its action, or for all actions at the top.
+    """Read the placement from a job's config; settings of the action override those at the top level.
 
     Raises:
-        RequirementsError: If that makes no sense.
+        RequirementsError: If a setting is invalid.
     """
     action = job.config.get("actions", {}).get(job.action)
     asked = {**job.config, **(action if isinstance(action, dict) else {})}
@@ -54,26 +54,26 @@ def placement(job: Job) -> Placement:
 
 
 def check(placed: Placement, nodes: Sequence[Mapping[str, float]]) -> None:
-    """Refuse what no node of a cluster could ever take, so that nobody waits for it.
+    """Raise an error if no node could ever run a job, so that it does not wait forever.
 
     Args:
-        placed: What is asked for.
-        nodes: What each node has, free or not.
+        placed: The requested resources.
+        nodes: The total resources of each node.
 
     Raises:
-        UnavailableError: If no node has that much; it says what there is.
+        UnavailableError: If no node has enough; the message says what the nodes have.
     """
     asked = {name: amount for name, amount in placed.resources.items() if amount}
     if any(fits(placed, node) for node in nodes):
         return
     most_gpus = max((node.get("GPU", 0) for node in nodes), default=0)
     found = "; ".join(sorted({_shown({name: node.get(name, 0) for name in asked}) for node in nodes}))
-    msg = f"The action needs {_shown(asked)} on one node. The cluster has {len(nodes)} nodes, which have {found}."
+    msg = f"The action needs {_shown(asked)} on one node. The cluster has {len(nodes)} nodes with {found}."
     raise UnavailableError(msg, "gpu_unavailable" if asked.get("GPU", 0) > most_gpus else None)
 
 
 def fits(placed: Placement, free: Mapping[str, float]) -> bool:
-    """Whether what is free is enough for a placement."""
+    """Whether the free resources are enough for a placement."""
     return all(free.get(name, 0) >= amount for name, amount in placed.resources.items())
 
 
@@ -85,7 +85,7 @@ def _number(name: str, value: Any) -> float:
 
 
 def _runtime_env(given: Any, job: Job) -> dict[str, Any]:
-    """The config's runtime_env with the job's requirements and variables; the sources stay the agent's to give."""
+    """The config's runtime_env with the job's requirements; the agent adds the sources."""
     given = {} if given is None else given
     if not isinstance(given, dict) or given.keys() & {"working_dir", "py_modules"}:
         msg = "runtime_env in the plugin's config must be a mapping without working_dir and py_modules"
@@ -96,7 +96,7 @@ def _runtime_env(given: Any, job: Job) -> dict[str, Any]:
         below = env.get(installer, [])
         options = dict(below) if isinstance(below, dict) else {"packages": below}
         if not isinstance(options.get("packages", []), list):
-            msg = f"runtime_env: {installer} in the plugin's config must list packages: requirements are added"
+            msg = f"runtime_env: {installer} in the plugin's config must be a list of packages"
             raise RequirementsError(msg)
         options["packages"] = [*options.get("packages", []), *map(str, job.requirements)]
         env[installer] = options
@@ -104,7 +104,7 @@ def _runtime_env(given: Any, job: Job) -> dict[str, Any]:
 
 
 def _shown(resources: Mapping[str, float]) -> str:
-    """Resources for a person.
+    """Format resources for a message.
 
     Example:
         >>> _shown({"CPU": 2, "GPU": 0.5, "memory": 2**30})

@@ -1,1 +1,1 @@
-"""Releases: the registry they come from, their files, and the store that caches them."""
+"""Releases: the registry, plugin files, and the store."""

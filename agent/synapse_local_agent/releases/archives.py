@@ -1,4 +1,4 @@
-"""Plugins as .zip archives: every name in one is checked before any of it is written."""
+"""Plugins as .zip archives. Every entry is checked before any file is written."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 MAX_FILES = 10_000
 MAX_BYTES = 2 * 2**30
-"""What all files of an archive may have together, unpacked."""
+"""Maximum total size of the unpacked files."""
 MAX_NAME_BYTES = 255
 MAX_LINK_BYTES = 4096
 CONFIG = "config.yaml"
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, RuntimeError, ValueError)
-"""What zipfile raises of archives that are cut off, changed, encrypted, or packed in a way it does not know."""
+"""Errors that zipfile raises for truncated, corrupt, encrypted or unsupported archives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ class Member:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[list[Member]]:
-    """The files of an archive, to be read within the block; where all are in one folder, as if they were not.
+    """The files of an archive, readable within the block. A single top-level folder is dropped from their names.
 
     Raises:
-        RegistryError: If it is damaged or may not be unpacked; the message names the archive and the entry.
+        RegistryError: If it is corrupt or unsafe; the message names the archive and the entry.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -54,17 +54,17 @@ def opened(path: Path) -> Iterator[list[Member]]:
             prefix = root(archive.namelist())
             yield [_member(path, archive, entry, prefix) for entry in entries if not entry.is_dir()]
     except (*DAMAGED, OSError) as error:
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a place in the archive that there is not
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL is a seek to an invalid offset
             raise
-        msg = f"{path} is not a .zip that can be unpacked: {error}"
+        msg = f"{path} cannot be read as a .zip: {error}"
         raise RegistryError(msg) from None
 
 
 def config(path: Path, limit: int) -> bytes | None:
-    """The start of an archive's config.yaml, or None where it has none.
+    """The start of an archive's config.yaml, or None if it has none.
 
     Raises:
-        RegistryError: If it is damaged.
+        RegistryError: If the archive is corrupt.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -74,12 +74,12 @@ def config(path: Path, limit: int) -> bytes | None:
             with archive.open(name) as file:
                 return file.read(limit)
     except (*DAMAGED, OSError) as error:
-        msg = f"{path} is not a .zip that can be unpacked: {error}"
+        msg = f"{path} cannot be read as a .zip: {error}"
         raise RegistryError(msg) from None
 
 
 def root(names: Sequence[str]) -> str:
-    """The folder that all of an archive is in, with its slash, or nothing.
+    """The single top-level folder of an archive, with a slash, or an empty string.
 
     Example:
         >>> root(["ocr-1.0/config.yaml", "ocr-1.0/plugin.py"])
@@ -92,16 +92,16 @@ def root(names: Sequence[str]) -> str:
 
 
 def fault_of(entries: Sequence[zipfile.ZipInfo]) -> str | None:
-    """Why an archive of these entries may not be unpacked, naming the entry, or None."""
+    """The reason why these entries are unsafe to unpack, with the name of the entry, or None."""
     if len(entries) > MAX_FILES:
-        return f"{entries[MAX_FILES].filename!r} is one file more than the {MAX_FILES} that an archive may have"
+        return f"{entries[MAX_FILES].filename!r} exceeds the limit of {MAX_FILES} files"
     size = 0
     seen: dict[str, tuple[str, bool]] = {}
     for entry in entries:
         size += entry.file_size
         fault = _fault_of_name(entry) or _fault_of_kind(entry) or _clash(entry, seen)
         if fault is None and size > MAX_BYTES:
-            fault = f"brings the archive to more than {MAX_BYTES} bytes"
+            fault = f"exceeds the limit of {MAX_BYTES} bytes for the whole archive"
         if fault is not None:
             return f"{entry.orig_filename!r} {fault}"
     return None
@@ -110,12 +110,12 @@ def fault_of(entries: Sequence[zipfile.ZipInfo]) -> str | None:
 def _fault_of_name(entry: zipfile.ZipInfo) -> str | None:
     name = entry.filename.removesuffix("/")
     if "\0" in entry.orig_filename or "\\" in entry.orig_filename:
-        return "has a character that names of files must not have"
+        return "has a character that is not allowed in file names"
     if name.startswith("/") or name[1:2] == ":":
         return "is an absolute path"
     parts = name.split("/")
     if ".." in parts:
-        return "leads out of the archive"
+        return "points outside the archive"
     if "" in parts or "." in parts:
         return "is not a plain path"
     if any(len(part.encode(errors="surrogateescape")) > MAX_NAME_BYTES for part in parts):
@@ -127,21 +127,21 @@ def _fault_of_kind(entry: zipfile.ZipInfo) -> str | None:
     if entry.flag_bits & 1:
         return "is encrypted"
     if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-        return "is packed in a way that is not read here: use deflate"
+        return "has an unsupported compression method: use deflate"
     if stat.S_IFMT(entry.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}:
-        return "is neither a file, a folder nor a link"
+        return "is not a file, folder or link"
     return None
 
 
 def _clash(entry: zipfile.ZipInfo, seen: dict[str, tuple[str, bool]]) -> str | None:
-    """Whether an entry, or a folder of it, falls on one before it; those are remembered in `seen`."""
+    """Check whether an entry or one of its folders clashes with an earlier one, and add it to `seen`."""
     parts = entry.filename.removesuffix("/").split("/")
     for length in range(1, len(parts) + 1):
         name = "/".join(parts[:length])
         is_file = length == len(parts) and not entry.is_dir()
         folded = unicodedata.normalize("NFC", name).casefold()
         if folded in seen and (is_file or seen[folded] != (name, False)):
-            return f"falls on {seen[folded][0]!r}, or would where case is not told apart"
+            return f"clashes with {seen[folded][0]!r} (names are compared without case)"
         seen[folded] = (name, is_file)
     return None
 
@@ -153,10 +153,10 @@ def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, prefix
 
 
 def _target(path: Path, archive: zipfile.ZipFile, link: zipfile.ZipInfo) -> zipfile.ZipInfo:
-    """The file that a link leads to.
+    """The target of a link.
 
     Raises:
-        RegistryError: If it leads anywhere but to a file of the archive.
+        RegistryError: If the target is not a file in the archive.
     """
     with archive.open(link) as file:
         text = file.read(MAX_LINK_BYTES).decode(errors="surrogateescape")
@@ -165,5 +165,5 @@ def _target(path: Path, archive: zipfile.ZipFile, link: zipfile.ZipInfo) -> zipf
         target = archive.getinfo(name)
         if not stat.S_ISLNK(target.external_attr >> 16):
             return target
-    msg = f"{path}: {link.filename!r} is a link, and not to a file of the archive: put there what it leads to"
+    msg = f"{path}: {link.filename!r} is a link, but not to a file in the archive: replace it with its target"
     raise RegistryError(msg)

@@ -1,4 +1,4 @@
-"""One agent for each data folder."""
+"""The lock of a data folder: one agent at a time."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class DataInUseError(Exception):
 
 
 class Lock:
-    """Holds a data folder for this agent alone, until it is closed.
+    """An exclusive lock of a data folder, until it is closed.
 
-    The system lets go of it when the process ends, however it ends, so a lock is never left over.
+    The system releases it when the process ends for any reason, so there are no stale locks.
 
     Args:
         folder: The data folder.
@@ -36,14 +36,14 @@ class Lock:
             with self._file:
                 self._file.seek(0)
                 holder = self._file.read().strip() or "unknown"
-            msg = f"Another agent (process {holder}) uses the data folder {folder}: stop it, or give another --data"
+            msg = f"Another agent (process {holder}) uses the data folder {folder}: stop it, or use another --data"
             raise DataInUseError(msg) from None
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
         self._file.flush()
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Release the lock."""
         self._file.close()
 
     def __enter__(self) -> Self:

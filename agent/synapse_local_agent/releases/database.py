@@ -1,4 +1,4 @@
-"""The database in the data folder: SQLite, whose form moves forward by migrations."""
+"""The SQLite database in the data folder, and its migrations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 FILE = "agent.sqlite"
 MIGRATIONS = (
-    # The form of the agents before there were migrations, whose folders have the table already.
+    # Agents from before migrations already have this table.
     """
     CREATE TABLE IF NOT EXISTS releases (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -23,19 +23,18 @@ MIGRATIONS = (
         UNIQUE (plugin, version)
     )
     """,
-    # Each index ends in the id, so that a page of a filtered list is read in its order.
-    # The table is in the order of the id as well, but its rows are long: a late page is found in the index in a tenth
-    # of the time.
+    # Each index ends in the id, so a page of a filtered list is read in order.
+    # The table is ordered by id as well, but its rows are long: the index finds a late page ten times faster.
     "CREATE INDEX releases_by_id ON releases (id)",
     "CREATE INDEX releases_by_plugin ON releases (plugin)",
     "CREATE INDEX releases_by_version ON releases (version)",
     "CREATE INDEX releases_by_digest ON releases (digest)",
 )
-"""One statement each, carried out once and in this order: add new ones at the end, and never change an old one."""
+"""One statement each, run once and in order. Append new ones; never change an old one."""
 
 
 def connect(folder: Path) -> sqlite3.Connection:
-    """Open the database in a data folder, and bring it to the form of this agent.
+    """Open the database in a data folder, and migrate it to the schema of this agent.
 
     Raises:
         sqlite3.Error: If it cannot be used, or a newer agent wrote it.
@@ -44,7 +43,7 @@ def connect(folder: Path) -> sqlite3.Connection:
     connection.row_factory = sqlite3.Row
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        # What was answered with success is on the disk, not on its way there.
+        # A successful response means that the data is on disk.
         connection.execute("PRAGMA synchronous = FULL")
         migrate(connection)
     except BaseException:
@@ -54,14 +53,14 @@ def connect(folder: Path) -> sqlite3.Connection:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Carry out the migrations that the database has not had, each whole or not at all.
+    """Run the pending migrations, each in a transaction.
 
     Raises:
-        sqlite3.Error: If there is one that this agent does not know.
+        sqlite3.Error: If the schema is newer than this agent.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
-        msg = f"a newer version of the agent wrote it (its form is {version}, this agent knows {len(MIGRATIONS)})"
+        msg = f"a newer version of the agent wrote it (schema {version}, this agent supports up to {len(MIGRATIONS)})"
         raise sqlite3.DatabaseError(msg)
     for number, statement in enumerate(MIGRATIONS[version:], version + 1):
         with connection:

@@ -1,4 +1,4 @@
-"""What a plugin consists of: its files, alike for a folder and for an archive."""
+"""The files of a plugin, from a folder or an archive."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class Entry:
     """A file of a plugin."""
 
     name: str
-    """Its path within the plugin, with slashes."""
+    """Path within the plugin, with slashes."""
     is_program: bool
-    """Whether it may be executed."""
+    """Whether it is executable."""
     open: Callable[[], IO[bytes]]
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[list[Entry]]:
-    """The files of the plugin in a folder or an archive, sorted by name, to be read within the block.
+    """The files of the plugin in a folder or an archive, sorted by name, readable within the block.
 
     Raises:
-        RegistryError: If one of them is not what may be cached; the message names it.
+        RegistryError: If a file cannot be cached; the message names it.
     """
     if path.is_dir():
         yield [Entry(name, bool(file.stat().st_mode & stat.S_IXUSR), _opener(file)) for name, file in _files(path)]
@@ -56,7 +56,7 @@ def opened(path: Path) -> Iterator[list[Entry]]:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of the names and contents of a plugin's files, and of which are programs, in hexadecimal."""
+    """SHA-256 of the names, contents and executable bits of a plugin's files, in hexadecimal."""
     total = hashlib.sha256()
     with opened(path) as entries:
         for entry in entries:
@@ -71,10 +71,10 @@ def digest(path: Path) -> str:
 
 
 def copy(path: Path, target: Path) -> int:
-    """Copy a plugin's files into an empty folder, which is then read-only and on the disk.
+    """Copy a plugin's files into an empty folder, make it read-only and sync it to disk.
 
     Returns:
-        The size of the files in bytes.
+        The total size in bytes.
     """
     size = 0
     with opened(path) as entries:
@@ -87,13 +87,13 @@ def copy(path: Path, target: Path) -> int:
                 os.fchmod(copied.fileno(), READ_ONLY_PROGRAM if entry.is_program else READ_ONLY)
                 os.fsync(copied.fileno())
     for folder, _, _ in os.walk(target, topdown=False):
-        os.chmod(folder, READ_ONLY_PROGRAM)  # noqa: PTH101 - os.walk gives texts
+        os.chmod(folder, READ_ONLY_PROGRAM)  # noqa: PTH101 - os.walk yields strings
         sync(folder)
     return size
 
 
 def sync(folder: str | os.PathLike[str]) -> None:
-    """Have the system write a folder's list of names to the disk, which a new name in it is part of."""
+    """Sync a folder to disk, so that new names in it are durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -113,10 +113,10 @@ def _opener(file: Path) -> Callable[[], IO[bytes]]:
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:
-    """The files in a folder, by their path within it, sorted.
+    """The files in a folder with their paths within it, sorted.
 
     Raises:
-        RegistryError: If a link leads anywhere but to a file of the plugin.
+        RegistryError: If a link does not point to a file in the plugin.
     """
     root = folder.resolve()
     found = []
@@ -125,7 +125,7 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
         if LEFT_OUT.isdisjoint(name.parts):
             is_file = path.is_file()
             if path.is_symlink() and not (is_file and path.resolve().is_relative_to(root)):
-                msg = f"{path} is a link, and not to a file of the plugin: put there what it leads to"
+                msg = f"{path} is a link, but not to a file in the plugin: replace it with its target"
                 raise RegistryError(msg)
             if is_file:
                 found.append((name.as_posix(), path))

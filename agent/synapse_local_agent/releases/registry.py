@@ -1,4 +1,4 @@
-"""The registry: a folder of plugins, each a folder or a .zip with its config.yaml and its sources."""
+"""The registry: a folder of plugins, each a folder or .zip with config.yaml and sources."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENTRYPOINT = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*[.:][^\W\d]\w*(\.[^\W\d]\w*)*
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A plugin as it stands in the registry."""
+    """A plugin in the registry."""
 
     path: Path
     """Its folder or its archive."""
@@ -34,7 +34,7 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """A folder of plugins. It is read at each use, so that edited plugins are seen."""
+    """A folder of plugins. It is read on each use, so edits take effect at once."""
 
     folder: Path
 
@@ -42,19 +42,19 @@ class Registry:
         """Read every plugin.
 
         Raises:
-            RegistryError: If the folder does not exist, or a plugin in it is not as it should be.
+            RegistryError: If the folder does not exist or a plugin in it is invalid.
         """
         if not self.folder.is_dir():
-            msg = f"The registry {self.folder} is not a folder: name one that holds plugins, each with a {CONFIG}"
+            msg = f"The registry {self.folder} is not a folder: give a folder of plugins, each with a {CONFIG}"
             raise RegistryError(msg)
         for path in self._plugins():
             read_plugin(path)
 
     def find(self, code: str, version: str) -> Plugin | None:
-        """The plugin of that code and version, or None.
+        """The plugin with that code and version, or None.
 
         Raises:
-            RegistryError: If it is not there, and a plugin that may be it does not parse.
+            RegistryError: If it was not found and another plugin, which may be the one, is invalid.
         """
         broken: RegistryError | None = None
         for path in self._plugins():
@@ -79,16 +79,16 @@ def read_plugin(path: Path) -> Plugin:
     """Read the plugin in a folder or an archive.
 
     Raises:
-        RegistryError: If its config.yaml does not parse, or lacks what a release needs.
+        RegistryError: If its config.yaml is invalid or lacks a required field.
     """
     config = read_config(path)
-    texts = {}
+    fields = {}
     for name in ("code", "version"):
         value = config.get(name)
         if not isinstance(value, str) or not value.strip():
-            msg = f"{path / CONFIG}: {name} must be a text, such as {name}: '1.0.0', not {value!r}"
+            msg = f"{path / CONFIG}: {name} must be a string, such as {name}: '1.0.0', not {value!r}"
             raise RegistryError(msg)
-        texts[name] = value
+        fields[name] = value
     actions = config.get("actions")
     if not isinstance(actions, dict) or not actions:
         form = "train: {entrypoint: plugin.train:train}"
@@ -100,14 +100,14 @@ def read_plugin(path: Path) -> Plugin:
         except RegistryError as error:
             msg = f"{path / CONFIG}: {error}"
             raise RegistryError(msg) from None
-    return Plugin(path, texts["code"], texts["version"], config)
+    return Plugin(path, fields["code"], fields["version"], config)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The config.yaml in a folder or an archive.
+    """Read the config.yaml in a folder or an archive.
 
     Raises:
-        RegistryError: If it does not parse, or is no mapping.
+        RegistryError: If it is not valid YAML or not a mapping.
     """
     path = folder / CONFIG
     try:
@@ -116,26 +116,26 @@ def read_config(folder: Path) -> dict[str, Any]:
         msg = f"{path} cannot be read: {error}"
         raise RegistryError(msg) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        msg = f"{path} is not YAML; mend it: {' '.join(str(error).split())}"
+        msg = f"{path} is not valid YAML: {' '.join(str(error).split())}"
         raise RegistryError(msg) from None
     if not isinstance(config, dict):
         msg = f"{path} must be a mapping with code, version and actions"
         raise RegistryError(msg)
     try:
-        text = json.dumps(config, default=str, allow_nan=False, ensure_ascii=False)  # dates become texts
+        text = json.dumps(config, default=str, allow_nan=False, ensure_ascii=False)  # dates become strings
         text.encode()
         as_json: dict[str, Any] = json.loads(text)
     except (ValueError, RecursionError, TypeError) as error:
-        msg = f"{path} holds what JSON cannot: {error}"
+        msg = f"{path} has a value that JSON cannot represent: {error}"
         raise RegistryError(msg) from None
     return as_json
 
 
 def _config(path: Path) -> bytes:
-    """The content of a plugin's config.yaml.
+    """Read a plugin's config.yaml as bytes.
 
     Raises:
-        RegistryError: If there is none, or it is too large to be one.
+        RegistryError: If it is missing or too large.
     """
     if path.is_dir():
         with (path / CONFIG).open("rb") as file:
@@ -143,7 +143,7 @@ def _config(path: Path) -> bytes:
     else:
         content = archives.config(path, MAX_CONFIG_BYTES + 1)
     if content is None:
-        msg = f"{path} has no {CONFIG}, neither at its top nor in the one folder that holds all of it"
+        msg = f"{path} has no {CONFIG}, at the top level or in a single top-level folder"
         raise RegistryError(msg)
     if len(content) > MAX_CONFIG_BYTES:
         msg = f"{path / CONFIG} is larger than {MAX_CONFIG_BYTES} bytes"
@@ -155,8 +155,8 @@ def entrypoint(config: dict[str, Any], action: str) -> str:
     """The entrypoint of an action, as `module:attribute` or `module.attribute`.
 
     Raises:
-        LookupError: If there is no such action; the message names those that there are.
-        RegistryError: If the action has no entrypoint of that form.
+        LookupError: If there is no such action; the message lists the available ones.
+        RegistryError: If the action has no valid entrypoint.
     """
     actions = config.get("actions")
     actions = actions if isinstance(actions, dict) else {}

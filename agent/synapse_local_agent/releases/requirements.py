@@ -1,4 +1,4 @@
-"""Requirements: those of a plugin and of a request, parsed, and whether they are met already."""
+"""Requirements of plugins and requests."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ FILE = "requirements.txt"
 
 
 def requirements_of(sources: Path | None, further: Iterable[str]) -> list[Requirement]:
-    """The requirements of a plugin and those of a request, once each and sorted.
+    """The combined requirements of a plugin and a request, sorted and without duplicates.
 
     Raises:
-        RequirementsError: If an entry is not a requirement, such as an option for an installer.
+        RequirementsError: If an entry is not a requirement, such as an installer option.
     """
     entries = list(further)
     if sources is not None and (sources / FILE).is_file():
@@ -36,16 +36,16 @@ def requirements_of(sources: Path | None, further: Iterable[str]) -> list[Requir
 
 
 def parse_requirement(entry: str) -> Requirement:
-    """An entry as a requirement.
+    """Parse an entry.
 
     Raises:
-        RequirementsError: If it is none.
+        RequirementsError: If it is not a requirement.
     """
     try:
         return Requirement(entry)
     except InvalidRequirement as error:
         if entry.strip().startswith("-"):
-            reason = "options are not taken: the agent's own environment has the installer's settings (UV_INDEX, ...)"
+            reason = "options are not allowed: set UV_INDEX and the like in the agent's environment"
         else:
             reason = str(error).splitlines()[0]
         msg = f"{entry[:200]!r} is not a requirement such as 'pillow>=9.0.0': {reason}"
@@ -53,7 +53,7 @@ def parse_requirement(entry: str) -> Requirement:
 
 
 def normalize(requirement: Requirement) -> str:
-    """A requirement in the one form in which it is compared.
+    """The normalized form of a requirement, for comparison.
 
     Example:
         >>> normalize(Requirement("Typing_Extensions >= 4"))
@@ -64,11 +64,11 @@ def normalize(requirement: Requirement) -> str:
 
 
 def is_satisfied(requirement: Requirement) -> bool:
-    """Whether the agent's own environment has what is required, so that nothing has to be installed."""
+    """Whether the agent's own environment already meets a requirement."""
     try:
         if requirement.marker is not None and not requirement.marker.evaluate():
             return True
-    except ValueError:  # a comparison that makes no sense: the installer says so
+    except ValueError:  # an invalid comparison: the installer reports it
         return False
     if requirement.url is not None or requirement.extras:
         return False

@@ -1,4 +1,4 @@
-"""What the agent keeps: releases in SQLite, their files in folders named by the hash of their content."""
+"""The store: releases in SQLite, and their files in folders named by the hash of their content."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 DIGEST = re.compile("[0-9a-f]{64}")
 LOG = logging.getLogger(__name__)
 PARTIAL = "partial-"
-"""How the names of folders begin that are coming or going: no release has them."""
+"""Name prefix of folders that are being created or removed, which belong to no release."""
 MAX_COUNTS = 1000
 FILTERS = ("plugin", "version")
-"""The filters of a list that the agent knows; it ignores others."""
+"""The supported filters of a list; others are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class Release:
     created: str
     size: int
 
-    def answer(self) -> dict[str, Any]:
-        """The release as the contract describes it."""
+    def to_json(self) -> dict[str, Any]:
+        """The release as JSON, as in the contract."""
         return {
             "id": self.id,
             "plugin": self.plugin,
@@ -57,10 +57,10 @@ class Release:
 
 
 class Store:
-    """The releases of one agent, in one folder, which a `Lock` holds for it. Safe to share between threads.
+    """The releases of one agent, in a folder that a `Lock` protects. Thread-safe.
 
-    A release's files are on the disk before its row is, and its row is gone before its files go, so whenever the agent
-    is killed, what the database has is whole. What it does not have is removed at the next start.
+    A release's files are written before its row, and its row is deleted before its files. So even if the agent is
+    killed, every row has all its files. Files without a row are removed at the next start.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -68,11 +68,11 @@ class Store:
         self._files.mkdir(parents=True, exist_ok=True)
         self._creating: dict[tuple[str, str], tuple[threading.Lock, list[None]]] = {}
         self._placing = threading.Lock()
-        """Held while a folder comes or goes together with its row, which is quick."""
+        """Held while a folder and its row are added or removed, which is quick."""
         self._lock = threading.Lock()
         """Held while the database is used."""
         self._counts: dict[tuple[tuple[str, str], ...], int] = {}
-        """How many releases pass filters, since the last change; nobody but this agent makes one."""
+        """Cached number of releases per filter, valid until the next change; only this agent changes them."""
         self._connection = database.connect(folder)
         try:
             self._recover()
@@ -86,14 +86,14 @@ class Store:
             self._connection.close()
 
     def sources(self, release: Release) -> Path:
-        """The folder that holds a release's files."""
+        """The folder with a release's files."""
         return self._files / release.digest
 
     def add(self, plugin: Plugin) -> tuple[Release, bool]:
-        """Cache a plugin, and say whether it was new; one that is cached already stays as it is.
+        """Cache a plugin and return whether it is new. A release that is already cached does not change.
 
         Raises:
-            RegistryError: If the plugin's files are not as they should be.
+            RegistryError: If the plugin's files are invalid.
         """
         with self._only_one(plugin.code, plugin.version):
             if release := self.find(plugin.code, plugin.version):
@@ -112,18 +112,18 @@ class Store:
                 remove(partial)
 
     def find(self, plugin: str, version: str) -> Release | None:
-        """The release of a plugin's code and version, or None."""
+        """The release with this plugin code and version, or None."""
         return self._find("plugin = ? AND version = ?", plugin, version)
 
     def get(self, lookup: str) -> Release | None:
-        """The release of a lookup as it stands in a path, or None."""
+        """The release for a lookup (an id or `code@version`), or None."""
         if lookup.isascii() and lookup.isdigit():
             return self._find("id = ?", int(lookup)) if len(lookup) <= 18 else None  # noqa: PLR2004 - SQLite's range
         code, _, version = lookup.rpartition("@")
         return self.find(code, version)
 
     def delete(self, lookup: str) -> Release | None:
-        """Forget a release, and return what it was, or None; `discard` removes its files."""
+        """Delete the row of a release and return the release, or None; `discard` removes its files."""
         release = self.get(lookup)
         if release is None:
             return None
@@ -134,7 +134,7 @@ class Store:
         return release if deleted else None
 
     def discard(self, digest: str) -> None:
-        """Remove files that no release has any more."""
+        """Remove files unless a release still uses them."""
         with self._placing:
             if self._find("digest = ?", digest) is not None or not (self._files / digest).exists():
                 return
@@ -143,21 +143,21 @@ class Store:
         remove(going)
 
     def page(self, filters: Mapping[str, str], number: int, size: int) -> tuple[int, list[Release]]:
-        """How many releases pass the filters, and one page of them, newest first; pages count from 1."""
+        """The number of releases that match the filters, and one page of them, newest first. Pages start at 1."""
         known = {name: value for name, value in filters.items() if name in FILTERS}
         where = " AND ".join(f"{name} = ?" for name in known) or "1"
         index = "" if known else "INDEXED BY releases_by_id"
         with self._lock:
             count = self._count(where, known)
             before = min((number - 1) * size, count)
-            # What is before the page has to be stepped over, so it is looked up from the end that is nearer.
+            # SQLite steps over all rows before the page, so start from the nearer end.
             order, size, before = (
                 ("DESC", size, before)
                 if before <= count // 2
                 else ("ASC", min(size, count - before), max(count - before - size, 0))
             )
             rows = self._connection.execute(
-                # Only the rows of the page are read, whatever is before them: ids come from an index.
+                # Ids come from an index, so only the rows of the page are read.
                 f"SELECT * FROM releases WHERE id IN (SELECT id FROM releases {index} WHERE {where}"  # noqa: S608 - made of FILTERS alone
                 f" ORDER BY id {order} LIMIT ? OFFSET ?) ORDER BY id DESC",
                 (*known.values(), size, before),
@@ -165,7 +165,7 @@ class Store:
         return count, [_release(row) for row in rows]
 
     def _count(self, where: str, known: Mapping[str, str]) -> int:
-        """How many releases pass filters. To count a million takes longer than to find a page of them."""
+        """The number of releases that match, cached: counting a million takes longer than finding a page."""
         key = tuple(sorted(known.items()))
         if key not in self._counts:
             if len(self._counts) >= MAX_COUNTS:
@@ -175,7 +175,7 @@ class Store:
         return self._counts[key]
 
     def _changed(self, by: int) -> None:
-        """Forget the counts, but for that of all releases, which has changed by so many."""
+        """Clear the cached counts, except the total, which is adjusted."""
         total = self._counts.get(())
         self._counts = {} if total is None else {(): total + by}
 
@@ -199,7 +199,7 @@ class Store:
 
     @contextlib.contextmanager
     def _only_one(self, *name: str) -> Iterator[None]:
-        """Let one create of a release go on at a time, while those of others do."""
+        """Allow one create per release at a time."""
         with self._placing:
             lock, waiting = self._creating.setdefault((name[0], name[1]), (threading.Lock(), []))
             waiting.append(None)
@@ -213,7 +213,7 @@ class Store:
                     del self._creating[name[0], name[1]]
 
     def _recover(self) -> None:
-        """Bring folders and rows together again, after an agent that was killed, or a person who removed folders."""
+        """Remove folders without rows and rows without folders, as after a killed agent or a manual removal."""
         digests = {digest for (digest,) in self._connection.execute("SELECT DISTINCT digest FROM releases")}
         folders = {path.name for path in self._files.iterdir()}
         for name in folders - digests:
@@ -225,7 +225,7 @@ class Store:
                     "DELETE FROM releases WHERE digest = ? RETURNING plugin, version", (digest,)
                 ).fetchall()
             for row in gone:
-                LOG.warning("The files of %s@%s are gone, and the release with them", row["plugin"], row["version"])
+                LOG.warning("The files of %s@%s are missing: the release was removed", row["plugin"], row["version"])
 
 
 def _release(row: sqlite3.Row) -> Release:

@@ -1,1 +1,1 @@
-"""Runs, whatever carries them out: the queue, records, idempotency keys and what is kept."""
+"""Runs, independent of the executor: queue, records, idempotency keys and retention."""

@@ -1,7 +1,7 @@
-"""What runs actions, as the rest of the agent sees it: the jobs it is given, and the outcomes it comes to.
+"""The executor interface: it takes jobs and returns outcomes.
 
-`local.LocalExecutor` runs them in processes of this machine. Whatever another one does instead, queue, records,
-idempotency keys and the time limit are the runner's, above this interface, and the same for all.
+`processes.executor.LocalExecutor` runs jobs in processes on this machine. The runner provides the queue, records,
+idempotency keys and the time limit for every executor.
 """
 
 from __future__ import annotations
@@ -19,52 +19,52 @@ if TYPE_CHECKING:
 
 
 class Executor(Protocol):
-    """Runs jobs, as many at a time as it is given. All methods are called on the agent's one event loop."""
+    """Runs any number of jobs at a time. All methods are called on the agent's event loop."""
 
     async def start(self) -> None:
-        """Make ready. It is called once, before the first run; what it raises ends the agent that was to start."""
+        """Prepare for runs. Called once, before the first run; if it raises, the agent does not start."""
 
     async def run(self, job: Job, run: Run, on_start: OnStart) -> Outcome:
-        """Carry out a job, and return once nothing of it is left.
+        """Carry out a job, and return once all its processes have ended.
 
-        What the action prints is in `run.log` then, and better while it runs. The run's folder is the executor's to
-        make, and where nothing was printed none need be left. Whatever the action does is an Outcome, and so are the
-        loss of the process or machine that ran it (`action_crashed`), and more JSON or output than the limits allow.
+        By then, and ideally while it runs, its output is in `run.log`. The executor creates the run's folder; it may
+        be missing if there was no output. Any behaviour of the action is an Outcome, and so are the loss of the process
+        or machine that ran it (`action_crashed`), and exceeding the limits of results and output.
 
         Args:
             job: The job.
-            run: The run, by whose name it is cancelled.
-            on_start: Awaited once what runs the job is ready for it, and before anything of it may run: it records the
-                start, after which the job must not be carried out again. The time limit counts from there.
+            run: The run; `cancel` takes its name.
+            on_start: Awaited when the job can start, and before any of it runs. It records the start, after which the
+                job must not be repeated, and starts the time limit.
 
         Raises:
-            RequirementsError: If what the job requires cannot be had.
-            UnavailableError: If nothing can take it. Like the former it is raised before `on_start` alone.
+            RequirementsError: If the job's requirements cannot be met.
+            UnavailableError: If nothing can run it. Both are only raised before `on_start`.
         """
         ...
 
     def cancel(self, name: str, outcome: Outcome) -> None:
-        """End a run with all that it started; `run` returns this outcome. The first one counts; others are ignored.
+        """End a run with all its processes, without waiting; its `run` returns this outcome.
 
-        So is the name of a run that is not there any more. It does not wait.
+        Further outcomes and unknown names are ignored.
         """
 
     def forget(self, digest: str) -> None:
-        """Let go of what was kept for a release that is gone."""
+        """End what was kept for a deleted release."""
 
     async def stop(self) -> None:
-        """Let go of everything. It is called once, when all runs have returned."""
+        """Free all resources. Called once, after all runs have returned."""
 
 
 class MakeExecutor(Protocol):
     """Makes the executor of an agent."""
 
     def __call__(self, data: Path, variables: Mapping[str, str], limits: Limits) -> Executor:
-        """Make one.
+        """Make an executor.
 
         Args:
             data: The agent's data folder.
-            variables: The environment variables that all jobs have.
-            limits: What runs may take. How many run at a time, and how long, is the runner's to watch.
+            variables: The environment variables of all jobs.
+            limits: The limits of runs. The runner enforces `max_running`, `max_queue` and `run_timeout`.
         """
         ...

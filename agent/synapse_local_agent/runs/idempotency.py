@@ -1,4 +1,4 @@
-"""Idempotency keys: a call with a key is carried out once, and a repeat is answered with the first answer."""
+"""Idempotency keys: a request with a key is carried out once, and a repeat gets the first response."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ CREATE INDEX IF NOT EXISTS keys_by_age ON keys (created);
 """
 DIED = {
     "error_type": "action_crashed",
-    "detail": "The agent ended while it ran the action for this idempotency key. It may have been carried out in part: "
-    "look at what it did, and use a new key to run it again.",
+    "detail": "The agent ended during the run with this idempotency key, which may have had effects: check them before "
+    "you run it again with a new key.",
 }
 
 
 class KeyReusedError(Exception):
-    """The key was used for another call."""
+    """The key was used for another request."""
 
 
 def fingerprint(*call: Any) -> str:
-    """A hash of what a call asks for, the same for the same JSON however it was written."""
+    """A hash of a request; the order of JSON keys does not matter."""
     return hashlib.sha256(json.dumps(call, sort_keys=True).encode()).hexdigest()
 
 
 class IdempotencyStore:
-    """The keys of one agent, in its database. For the thread of the agent's event loop."""
+    """The keys of one agent, in its database. Use it only on the event loop's thread."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -50,30 +50,30 @@ class IdempotencyStore:
         self._running: dict[str, tuple[str, asyncio.Future[Reply]]] = {}
 
     def running(self) -> frozenset[str]:
-        """The keys whose call is carried out now."""
+        """The keys of requests that are running now."""
         return frozenset(self._running)
 
     async def finish(self) -> None:
-        """Wait for the calls that are still carried out."""
+        """Wait for the running requests."""
         await asyncio.gather(*(reply for _, reply in self._running.values()), return_exceptions=True)
 
-    async def once(self, key: str, call: str, carry_out: Callable[[Callable[[], None]], Awaitable[Reply]]) -> Reply:
-        """Carry out a call, or answer with what became of it when it came first, be it still running.
+    async def run_once(self, key: str, call: str, carry_out: Callable[[Callable[[], None]], Awaitable[Reply]]) -> Reply:
+        """Carry out a request, or return the response to the first one with its key, waiting for it if needed.
 
         Args:
             key: The key.
-            call: The fingerprint of the call.
-            carry_out: Carries it out. It is given a function to call at the moment from which on the call must not be
-                carried out again; what it raises before that is not remembered.
+            call: The fingerprint of the request.
+            carry_out: Carries it out. It takes a function to call at the point after which the request must not be
+                repeated; errors raised before that are not remembered.
 
         Raises:
-            KeyReusedError: If the key came with another call.
+            KeyReusedError: If the key was used for another request.
         """
         key = key.lower()
         if key in self._running:
             first, reply = self._running[key]
             _check(first, call)
-            return await asyncio.shield(reply)  # a repeat that goes away leaves the others waiting
+            return await asyncio.shield(reply)  # a cancelled repeat must not cancel the others
         row = self._connection.execute("SELECT fingerprint, status, body FROM keys WHERE key = ?", (key,)).fetchone()
         if row is None:
             return await self._first(key, call, carry_out)
@@ -94,11 +94,11 @@ class IdempotencyStore:
             reply.set_result((status, body))
         except Exception as failure:
             reply.set_exception(failure)
-            reply.exception()  # nobody else may have asked for it
+            reply.exception()  # mark it as retrieved: maybe nobody else waits
             raise
         finally:
             del self._running[key]
-            reply.cancel()  # where this call was cancelled
+            reply.cancel()  # if this request was cancelled
         return status, body
 
 

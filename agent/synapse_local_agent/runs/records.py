@@ -1,4 +1,4 @@
-"""Records of runs, kept for some time: a row in SQLite, and a folder for a log, and for large params and results."""
+"""Records of runs: a row in SQLite, and a folder for the log and for large params and results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 DATABASE = "runs.sqlite"
 LARGE = 2**16
-"""More JSON than this goes to a file of its own instead of the row."""
+"""Larger JSON is stored in a file instead of the row."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     name TEXT PRIMARY KEY,
@@ -40,19 +40,19 @@ DROP INDEX IF EXISTS runs_by_start;
 CREATE INDEX IF NOT EXISTS runs_by_age ON runs (started, finished, size);
 """
 ROW_BYTES = 512
-"""What a row takes beside params and result, with its entries in the indexes; so that runs of nothing count too."""
+"""Size of a row with its index entries, without params and result, so that empty runs count too."""
 ADDED = ("params", "result")
-"""Columns that the tables of older agents do not have."""
+"""Columns that tables of older agents lack."""
 
 
 def connect(data: Path) -> sqlite3.Connection:
-    """Open the database of runs, in the data folder."""
+    """Open the database of runs in the data folder."""
     (data / DATABASE).touch()
-    (data / DATABASE).chmod(0o600)  # what is in it is for its owner alone
+    (data / DATABASE).chmod(0o600)  # only its owner may read it
     connection = sqlite3.connect(data / DATABASE, check_same_thread=False, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")  # a run that a crash of the machine forgets did not end
+        connection.execute("PRAGMA synchronous = NORMAL")  # a machine crash may lose the last commits
     except BaseException:
         connection.close()
         raise
@@ -60,7 +60,7 @@ def connect(data: Path) -> sqlite3.Connection:
 
 
 class RunRecords:
-    """The runs of one agent. All but `keep` is for the thread of the agent's event loop."""
+    """The runs of one agent. Everything except `keep` must be called on the event loop's thread."""
 
     def __init__(self, data: Path, connection: sqlite3.Connection) -> None:
         self._folder = data / "runs"
@@ -74,7 +74,7 @@ class RunRecords:
         self._recover()
 
     def begin(self, job: Job) -> Run:
-        """Record that a run of a job begins."""
+        """Record the start of a run."""
         run = Run.of(secrets.token_hex(8), self._folder)
         params = job.params.decode() if len(job.params) <= LARGE else None
         self._connection.execute(
@@ -84,20 +84,20 @@ class RunRecords:
         return run
 
     def keep(self, run: Run, file: str, content: bytes) -> None:
-        """Keep params or a result of some size in a file. It may take long, and is for any thread."""
+        """Store large params or a large result in a file. It may take long, and is thread-safe."""
         try:
             run.folder.mkdir(mode=0o700, exist_ok=True)
             (run.folder / file).write_bytes(content)
-        except OSError as error:  # such as a full disk: its caller gets the result
-            LOG.warning("The record of run %s is not whole: %s", run.name, error)
+        except OSError as error:  # such as a full disk: the caller still gets the result
+            LOG.warning("The record of run %s is incomplete: %s", run.name, error)
 
     def finish(self, run: Run, job: Job, outcome: Outcome) -> None:
-        """Record what became of a run, of which nothing but its log is left."""
+        """Record the outcome of a run, after everything except its log has been removed."""
         result = None
         if outcome.error_type is None and len(outcome.result) <= LARGE:
             result = outcome.result.decode(errors="replace")
         size = ROW_BYTES + len(job.params) + len(outcome.result)
-        with contextlib.suppress(OSError):  # most runs have no log, and some remove it
+        with contextlib.suppress(OSError):  # most runs have no log, and an action may remove it
             size += run.log.stat().st_size
         self._connection.execute(
             "UPDATE runs SET finished = ?, outcome = ?, detail = ?, exit = ?, size = ?, result = ? WHERE name = ?",
@@ -113,12 +113,12 @@ class RunRecords:
         )
 
     def discard(self, run: Run) -> None:
-        """Forget a run that did not come about."""
+        """Remove the record of a run that did not start."""
         remove(run.folder)
         self._connection.execute("DELETE FROM runs WHERE name = ?", (run.name,))
 
     def _recover(self) -> None:
-        """Finish the records of runs that ended with an earlier agent."""
+        """Finish the records of runs that an earlier agent did not finish."""
         for (name,) in self._connection.execute("SELECT name FROM runs WHERE finished IS NULL").fetchall():
             remove(Run.of(name, self._folder).work_dir)
         self._connection.execute(

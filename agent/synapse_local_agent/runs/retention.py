@@ -1,4 +1,4 @@
-"""Removing the records that are not kept any longer, on a thread and a connection of their own: no run waits for it."""
+"""Removal of expired records, on a separate thread and connection, so that runs never wait for it."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
 BATCH = 200
 PAUSE_SECONDS = 0.005
-"""Between two batches, so that the agent's own writes, which wait for one, come in between."""
+"""Pause between batches, so that the agent's writes get their turn."""
 EXPIRED = """
 SELECT rowid FROM (
     SELECT rowid, started, sum(size) OVER (ORDER BY started DESC, rowid DESC) AS total
     FROM runs INDEXED BY runs_by_age WHERE finished IS NOT NULL
 ) WHERE started < ? OR total > ?
 """
-"""Runs whose time is over, and the oldest of those that take too much room together."""
+"""Expired runs, and the oldest runs beyond the maximum total size."""
 
 
 def sweep(
     data: Path, limits: Limits, now: float, running_keys: Collection[str], is_over: Callable[[], bool] = lambda: False
 ) -> None:
-    """Remove what is not kept any longer. It may take long, and is for any thread.
+    """Remove expired records. It may take long, and is thread-safe.
 
     Args:
         data: The agent's data folder.
-        limits: What is kept.
-        now: The time, as of which the keys are those that are running.
-        running_keys: Idempotency keys whose run goes on.
-        is_over: Whether to leave the rest for another time.
+        limits: The limits, with how long and how much to keep.
+        now: The time at which `running_keys` was taken.
+        running_keys: Idempotency keys of running requests.
+        is_over: Whether to stop early.
     """
     with closing(connect(data)) as connection:
         rows = connection.execute("SELECT key FROM keys WHERE created < ?", (now - limits.keep_answers,))
@@ -55,7 +55,7 @@ def _delete(
     is_over: Callable[[], bool],
     folder: Path | None = None,
 ) -> None:
-    """Delete rows, a few at a time, and before a run's row its folder, so that none is left without a row."""
+    """Delete rows in batches; a run's folder goes before its row, so that no folder is left without a row."""
     for first in range(0, len(values), BATCH):
         if is_over():
             return

@@ -1,4 +1,4 @@
-"""Runs, whatever carries them out: how many at a time and how long, and what is kept of them."""
+"""The runner: queue, time limit and records of runs, for any executor."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ STOPPED = Outcome(error_type="action_crashed", detail="The agent was stopped dur
 
 
 class QueueFullError(Exception):
-    """As many runs wait as may; nothing was carried out."""
+    """The queue is full; nothing has run."""
 
 
 class Runner:
-    """Has an executor run jobs, within limits and with records. To be used on one event loop, and closed there."""
+    """Runs jobs on an executor, with limits and records. Use and close it on one event loop."""
 
     def __init__(self, data: Path, limits: Limits, executor: Executor) -> None:
-        # One connection, since each would have to read again what the other one wrote.
+        # One shared connection: with two, each would have to reread pages that the other wrote.
         self._connection = connect(data)
         try:
             self.keys = IdempotencyStore(self._connection)
@@ -55,22 +55,22 @@ class Runner:
         self._stopped = False
 
     async def start(self) -> None:
-        """Make ready for runs."""
+        """Prepare for runs."""
         await self._executor.start()
         self._sweeper = asyncio.create_task(self._sweep())
 
     def end_runs(self) -> None:
-        """End all running actions, and any that is started later; each ends in `action_crashed`."""
+        """End all running actions, and any that start later, with `action_crashed`."""
         self._stopped = True
         for name in self._running:
             self._executor.cancel(name, STOPPED)
 
     def forget(self, digest: str) -> None:
-        """Let go of what is kept for a release that is gone."""
+        """End what the executor keeps for a deleted release."""
         self._executor.forget(digest)
 
     async def close(self) -> None:
-        """End all running actions, wait until nothing of them is left, and close the records."""
+        """End all running actions, wait until their processes have ended, and close the records."""
         self.end_runs()
         await self.keys.finish()
         if self._sweeper is not None:
@@ -80,16 +80,16 @@ class Runner:
         self._connection.close()
 
     async def run(self, job: Job, on_start: Callable[[], None]) -> Outcome:
-        """Run a job as soon as there is a place for it.
+        """Run a job as soon as there is a free slot.
 
         Args:
             job: The job.
-            on_start: Called just before the action may do something.
+            on_start: Called just before the action starts.
 
         Raises:
-            QueueFullError: If too many wait already.
-            RequirementsError: If what it requires cannot be had.
-            UnavailableError: If there is nothing that could take it.
+            QueueFullError: If the queue is full.
+            RequirementsError: If its requirements cannot be met.
+            UnavailableError: If nothing can run it.
         """
         async with self._place():
             if self._stopped:
@@ -110,7 +110,7 @@ class Runner:
             return outcome
 
     async def _record(self, run: Run, job: Job, outcome: Outcome | None) -> None:
-        """Record what became of a run; one that did not come about leaves nothing."""
+        """Record the outcome of a run; without one the run did not start, and its record is removed."""
         if outcome is None:
             self._runs.discard(run)
             return
@@ -119,9 +119,9 @@ class Runner:
         self._runs.finish(run, job, outcome)
 
     async def _carry_out(self, job: Job, run: Run, on_start: Callable[[], None]) -> Outcome:
-        """Have the executor run a job, for as long as it may take."""
+        """Run a job on the executor, within the time limit."""
         limit = self._limits.run_timeout
-        detail = f"The action took longer than {limit:g} s, and was ended with all of its processes."
+        detail = f"The action took longer than {limit:g} s and was ended with all of its processes."
         timers = []
 
         async def begin() -> None:
@@ -137,7 +137,7 @@ class Runner:
 
     @contextlib.asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
-        """One of the places for runs, waited for in the order of asking."""
+        """Wait for a free slot, in order of arrival."""
         if self._slots.locked() and self._waiting >= self._limits.max_queue:
             raise QueueFullError
         self._waiting += 1
@@ -151,13 +151,13 @@ class Runner:
             self._slots.release()
 
     async def _sweep(self) -> None:
-        """Remove what is not kept any longer."""
+        """Remove expired records periodically."""
         while True:
             try:
                 running = self.keys.running()
                 await run_in_threadpool(
                     retention.sweep, self._data, self._limits, time.time(), running, lambda: self._stopped
                 )
-            except (OSError, sqlite3.Error) as error:  # such as a full disk: the next time it may work
-                LOG.warning("What is not kept any longer cannot be removed: %s", error)
+            except (OSError, sqlite3.Error) as error:  # such as a full disk: the next attempt may work
+                LOG.warning("Cannot remove expired records: %s", error)
             await asyncio.sleep(self._limits.sweep_interval)

@@ -1,5 +1,5 @@
-"""What runs in the processes of actions: a program of its own, with the standard library alone.
+"""The worker program, which runs actions. It imports only the standard library.
 
-It is started with any Python that an action's environment has, so it imports nothing of the agent; the agent may import
-it. `__main__` says how it is started and what it is sent.
+It runs on the Python of the action's environment, so it cannot import the agent; the agent may import it. `__main__`
+describes how it is started and its protocol.
 """

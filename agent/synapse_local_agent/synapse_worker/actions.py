@@ -16,9 +16,9 @@ from .report import ActionError
 
 
 def run(job: dict[str, Any]) -> Any:
-    """Load the action and call it; return what it returns."""
+    """Load the action and call it; return its result."""
     os.chdir(job["work_dir"])
-    if sys.path[: len(job["path"])] != job["path"]:  # a process that is used again has it already
+    if sys.path[: len(job["path"])] != job["path"]:  # a reused process already has it
         sys.path[:0] = job["path"]
     overlay.lay(job["modules"], job["path"])
     target = load(job["entrypoint"])
@@ -32,11 +32,11 @@ def run(job: dict[str, Any]) -> Any:
     if inspect.isclass(target):
         result = result.execute()
     if inspect.iscoroutine(result):
-        import asyncio  # it takes longer to import than all the rest
+        import asyncio  # slower to import than all the rest
 
         result = asyncio.run(result)
     if inspect.isgenerator(result) or inspect.isasyncgen(result):
-        raise ActionError("action_result_not_json", "The action is a generator: return its values as a list.")
+        raise ActionError("action_result_not_json", "The action is a generator: return a list of its values.")
     return result
 
 
@@ -52,10 +52,11 @@ def load(entrypoint: str) -> Any:
 def arguments(
     target: Any, params: dict[str, Any], context: SimpleNamespace, action: str
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """How the action is called.
+    """The arguments of the call.
 
-    With `params` as its first parameter it gets them whole, and the context where it has a second one. Otherwise it
-    gets the params as keywords, and the context where it has a parameter of that name.
+    If the first parameter is `params` or positional-only, the action gets the params as a dict, and the context as the
+    second argument if it has one. Otherwise it gets the params as keywords, and the context as `context` if it has such
+    a parameter.
     """
     signature = inspect.signature(target)
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -70,13 +71,13 @@ def arguments(
         signature.bind(**keywords)
     except TypeError as error:
         raise ActionError(
-            "action_failed", f"The action {action!r}{signature} does not take these params: {error}"
+            "action_failed", f"The action {action!r}{signature} does not accept these params: {error}"
         ) from None
     return (), keywords
 
 
 def logger() -> logging.Logger:
-    """A logger whose lines go to the run's log."""
+    """A logger that writes to the run's log."""
     log = logging.getLogger("action")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

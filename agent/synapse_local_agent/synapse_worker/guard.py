@@ -1,4 +1,4 @@
-"""The guard above each worker: it ends all that came of the worker. docs/decisions/0010 says why."""
+"""The guard, parent of each worker: it ends all descendants. docs/decisions/0010 gives the reasons."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def main(descriptor: int) -> None:
-    """Part into guard and worker."""
+    """Fork into guard and worker."""
     channel = socket.socket(fileno=descriptor)
     channel.set_inheritable(False)
     guard_process = os.getpid()
@@ -29,14 +29,14 @@ def main(descriptor: int) -> None:
     if process:
         guard(channel, process)
     os.setsid()
-    control(PR_SET_CHILD_SUBREAPER, 1)  # so that it can tell whether an action left something behind
+    control(PR_SET_CHILD_SUBREAPER, 1)  # to detect processes that an action left behind
     control(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() == guard_process:
         work.serve(channel)
 
 
 def control(option: int, value: int) -> None:
-    """Ask Linux for something about this process; elsewhere there is no such thing."""
+    """Call prctl for this process; does nothing except on Linux."""
     if sys.platform == "linux":
         import ctypes
 
@@ -44,9 +44,9 @@ def control(option: int, value: int) -> None:
 
 
 def guard(channel: socket.socket, worker: int) -> None:
-    """End all that came of the worker once it has ended or the agent is gone; then end as the worker did.
+    """End all descendants once the worker has ended or the agent is gone; then exit like the worker.
 
-    The socket closes with the guard, so when the agent sees that, nothing of the worker is left.
+    The socket closes with the guard, so when the agent sees that, no process of the worker is left.
     """
 
     def wait_for_agent() -> None:
@@ -74,7 +74,7 @@ def guard(channel: socket.socket, worker: int) -> None:
 
 
 def end_all(worker: int) -> None:
-    """End every process below this one, also those that left the worker's group, until there is none."""
+    """End all descendants of this process, including those that left the worker's group."""
     limit = time.monotonic() + 10
     while time.monotonic() < limit:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -82,7 +82,7 @@ def end_all(worker: int) -> None:
         if not work.has_children():
             return
         below = descendants()
-        for number in (signal.SIGSTOP, signal.SIGKILL):  # all are stopped first, so that none makes another
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # stop all first, so that they cannot fork
             for process in below:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(process, number)
@@ -90,7 +90,7 @@ def end_all(worker: int) -> None:
 
 
 def descendants() -> list[int]:
-    """The processes below this one, as /proc has them, but those that ended and wait to be noticed."""
+    """The descendants of this process, from /proc, except zombies."""
     parents = {}
     for entry in PROC.glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it may end at any time

@@ -1,4 +1,4 @@
-"""What to say of a result, or of how an action failed."""
+"""Encoding of results, and messages about failures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class ActionError(Exception):
-    """The action did not come to a result; the outcome says how."""
+    """The action has no valid result."""
 
     def __init__(self, error_type: str, detail: str) -> None:
         super().__init__(detail)
@@ -19,10 +19,10 @@ class ActionError(Exception):
 
 
 def encode(result: Any) -> bytes:
-    """A result as JSON.
+    """Encode a result as JSON.
 
     Raises:
-        ActionError: If it is not JSON; the message names the value that is not.
+        ActionError: If it is not JSON; the message has the path of the invalid value.
     """
     try:
         return dump(result)
@@ -32,12 +32,12 @@ def encode(result: Any) -> bytes:
 
 
 def dump(value: Any) -> bytes:
-    """JSON as it is sent, or an error."""
+    """Encode a value as JSON, or raise an error."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
 
 
 def culprit(value: Any) -> str:
-    """The path of the innermost part of a result that is not JSON."""
+    """The path of the innermost value of a result that is not JSON."""
     path = "result"
     seen = set()
     while id(value) not in seen:
@@ -52,11 +52,11 @@ def culprit(value: Any) -> str:
                 break
         else:
             return path
-    return f"{path} (holds itself)"
+    return f"{path} (circular reference)"
 
 
 def parts(value: Any, path: str) -> list[tuple[str, Any]]:
-    """What a value holds, each part with its path."""
+    """The items of a value, with their paths."""
     if isinstance(value, dict):
         return [(f"{path}.{key}", part) for key, part in value.items()]
     if isinstance(value, (list, tuple)):
@@ -65,14 +65,14 @@ def parts(value: Any, path: str) -> list[tuple[str, Any]]:
 
 
 def exit_detail(error: SystemExit) -> str:
-    """What to say of an action that called `sys.exit`, whose argument is a code or a last message."""
+    """A message about a call of `sys.exit`, whose argument is an exit code or a message."""
     if error.code is None or isinstance(error.code, int):
         return f"The action's process ended by itself, with exit code {error.code or 0}."
     return f"The action's process ended by itself, with exit code 1: {error.code}"
 
 
 def explain(error: BaseException, roots: list[str]) -> str:
-    """The exception and its traceback: the plugin's own frames alone, with paths within the plugin."""
+    """The exception and its traceback, with only the plugin's frames and paths relative to the plugin."""
     folders = [f"{root}{os.sep}" for root in roots]
     report = traceback.TracebackException.from_exception(error)
     linked = [report]
@@ -89,7 +89,7 @@ def explain(error: BaseException, roots: list[str]) -> str:
 
 
 def is_own(filename: str, folders: list[str]) -> bool:
-    """Whether a file is the plugin's: below its folders, or a module that was sent along."""
+    """Whether a file belongs to the plugin: in its folders, or a module from the request."""
     if not Path(filename).is_absolute():
         return not filename.startswith("<frozen ")
     return any(filename.startswith(folder) for folder in folders)

@@ -1,4 +1,4 @@
-"""A line in the log for each request: what was asked, and what became of it, with no secrets and no query."""
+"""The access log: one line per request, without secrets and without the query."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("synapse_local_agent.access")
 JOB = "synapse_local_agent.job_id"
-"""Where an endpoint leaves the job id in the scope."""
+"""The key under which an endpoint stores the job id in the scope."""
 SHOWN_CHARACTERS = 200
 
 
 def logged(app: ASGIApp) -> ASGIApp:
-    """An application whose answers are logged."""
+    """Wrap an application so that its requests are logged."""
 
     async def on_request(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -26,13 +26,13 @@ def logged(app: ASGIApp) -> ASGIApp:
         started = time.perf_counter()
         status = 0
 
-        async def on_answer(message: Message) -> None:
+        async def on_response(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
             await send(message)
 
         try:
-            await app(scope, receive, on_answer)
+            await app(scope, receive, on_response)
         finally:
             LOG.info("%s", line(scope, status, time.perf_counter() - started))
 
@@ -40,9 +40,9 @@ def logged(app: ASGIApp) -> ASGIApp:
 
 
 def line(scope: Scope, status: int, seconds: float) -> str:
-    """What is logged of a request.
+    """Format the log line of a request.
 
-    A caller's texts come in as ASCII without line breaks, so that none of them looks like a line of its own.
+    Strings from the caller are escaped to ASCII without line breaks, so they cannot forge log lines.
 
     Example:
         >>> line({"method": "GET", "raw_path": b"/health/", JOB: None}, 200, 0.0012)

@@ -1,4 +1,4 @@
-"""The agent as a web application: routes and validation from the contract, one handler an operation."""
+"""The agent as a web application: routes and validation from the contract, one handler per operation."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 128 * 2**20
 NO_CONTENT = 204
-NOT_ALLOWED_HOST = "The Host header is not a name of this agent: start it with --allowed-host for names of its own."
+NOT_ALLOWED_HOST = "The Host header is not a name of this agent: start it with --allowed-host to allow more names."
 
 
 def application(document: dict[str, Any], handlers: Handlers, token: str, names: Collection[str] = LOOPBACK) -> ASGIApp:
-    """The ASGI application of an agent.
+    """Build the ASGI application of an agent.
 
     Args:
         document: The contract.
         handlers: An object with a method for each operationId.
-        token: The agent token that every operation asks for, but those that the contract frees from it.
-        names: What a request may call the agent by in its `Host` header.
+        token: The agent token, required by every operation except those that the contract exempts.
+        names: Host names that requests may use in their `Host` header.
 
     Raises:
         LookupError: If the contract has an operation without a handler.
@@ -52,7 +52,7 @@ def application(document: dict[str, Any], handlers: Handlers, token: str, names:
     for operation in contract.operations(document):
         handler = getattr(handlers, operation.id, None)
         if handler is None:
-            msg = f"The contract has an operation {operation.id!r} that the agent has no handler for"
+            msg = f"The agent has no handler for the operation {operation.id!r} of the contract"
             raise LookupError(msg)
         endpoints.setdefault(operation.path, {})[operation.method] = _endpoint(operation, handler, token)
 
@@ -63,10 +63,10 @@ def application(document: dict[str, Any], handlers: Handlers, token: str, names:
         finally:
             await handlers.close()
 
-    # Any, since each takes its own kind of exception, which Starlette's type cannot say.
-    answers: dict[Any, Any] = {ApiError: _refuse, HTTPException: _unrouted, ClientDisconnect: _gone, Exception: _fail}
+    # Any: each handler takes its own exception type, which Starlette's annotation cannot express.
+    on_error: dict[Any, Any] = {ApiError: _refuse, HTTPException: _unrouted, ClientDisconnect: _gone, Exception: _fail}
     routes = [_route(path, methods) for path, methods in endpoints.items()] + docs_page.routes(document)
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=answers)
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=on_error)
     # A redirect would turn x/../../health into /health/.
     app.router.redirect_slashes = False
 
@@ -75,7 +75,7 @@ def application(document: dict[str, Any], handlers: Handlers, token: str, names:
             if not is_allowed(Headers(scope=scope).get("host", ""), names):
                 await _json(400, {"detail": NOT_ALLOWED_HOST})(scope, receive, send)
                 return
-            # Routes match before percent-decoding, so that a lookup is one segment whatever it holds.
+            # Routes match before percent-decoding, so a lookup is always one segment.
             scope["path"] = scope["raw_path"].decode("ascii", "replace")
         await app(scope, receive, send)
 
@@ -83,13 +83,13 @@ def application(document: dict[str, Any], handlers: Handlers, token: str, names:
 
 
 def _route(path: str, endpoints: dict[str, Endpoint]) -> Route:
-    """One route for all methods of a path, so that a 405 names them all."""
+    """One route for all methods of a path, so that a 405 lists them all."""
 
     async def endpoint(request: Request) -> Response:
         return await endpoints[request.method](request)
 
     route = Route(path, endpoint)
-    route.methods = set(endpoints)  # Starlette adds HEAD to GET, which the contract does not have
+    route.methods = set(endpoints)  # Starlette adds HEAD to GET; the contract has no HEAD
     return route
 
 
@@ -115,16 +115,16 @@ def _endpoint(operation: contract.Operation, handler: Callable[[Call], Awaitable
 
 
 def _is_token(given: str, token: str) -> bool:
-    """Compare in constant time, so that the time of an answer tells nothing of the token."""
+    """Compare in constant time, so that response times reveal nothing about the token."""
     return hmac.compare_digest(given.encode(), token.encode())
 
 
 async def _body(request: Request) -> Any:
-    """The body as JSON."""
+    """Read and parse the JSON body."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
-        raise ApiError(415, f"The body is {media_type or 'of no type'}. Send application/json.")
-    length = request.headers.get("content-length", "0")  # the server refuses one that is no number
+        raise ApiError(415, f"The Content-Type is {media_type or 'missing'}. Send application/json.")
+    length = request.headers.get("content-length", "0")  # the server rejects a Content-Length that is not a number
     content = bytearray()
     too_large = ApiError(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
     if int(length) > MAX_BODY_BYTES:
@@ -136,7 +136,7 @@ async def _body(request: Request) -> Any:
     try:
         text = content.decode()
         body = json.loads(text, parse_constant=_refuse_constant)
-        if "\\ud" in text or "\\uD" in text:  # maybe lone surrogates, which neither SQLite nor a process takes
+        if "\\ud" in text or "\\uD" in text:  # maybe lone surrogates: SQLite and processes reject them
             json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise ApiError(400, f"The body is not JSON: {str(error) or 'nested too deep'}.") from None
@@ -144,45 +144,45 @@ async def _body(request: Request) -> Any:
 
 
 def _refuse_constant(name: str) -> None:
-    msg = f"{name} is no JSON value"
+    msg = f"{name} is not a JSON value"
     raise ValueError(msg)
 
 
 def _issues(validator: Validator, body: Any) -> list[dict[str, Any]]:
     try:
         return list(contract.issues(validator, body, ["body"]))
-    except ValueError as error:  # numbers beyond any range
+    except ValueError as error:  # numbers out of range
         return [{"loc": ["body"], "msg": str(error)[:200], "type": "value"}]
 
 
-def _response(answer: ApiResponse) -> Response:
-    if answer.status == NO_CONTENT:
+def _response(response: ApiResponse) -> Response:
+    if response.status == NO_CONTENT:
         return Response(status_code=NO_CONTENT)
-    return _json(answer.status, answer.body)
+    return _json(response.status, response.body)
 
 
 def _json(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """A response of JSON in ASCII, which can be sent whatever the body holds: a path may hold bytes of no encoding."""
+    """A JSON response in ASCII, so that it can be sent even if a path in the body is not valid UTF-8."""
     content = body if isinstance(body, bytes) else json.dumps(body)
     return Response(content, status, headers, "application/json")
 
 
-async def _refuse(_: Request, refusal: ApiError) -> Response:
-    return _json(refusal.status, refusal.body, refusal.headers)
+async def _refuse(_: Request, error: ApiError) -> Response:
+    return _json(error.status, error.body, error.headers)
 
 
 async def _unrouted(_: Request, error: HTTPException) -> Response:
-    """An answer for a path or a method that the contract does not have."""
+    """The response for a path or method that is not in the contract."""
     return _json(error.status_code, {"detail": error.detail}, error.headers)
 
 
 async def _gone(_: Request, error: ClientDisconnect) -> Response:
-    """An answer that nobody reads: the client went away before its body was here."""
+    """A response that nobody reads: the client disconnected before its body arrived."""
     del error
     return Response(status_code=400)
 
 
 async def _fail(_: Request, error: Exception) -> Response:
-    """An answer for a fault of the agent itself; the server logs its traceback."""
+    """The response to an internal error; the server logs the traceback."""
     body = {"detail": f"The agent failed: {type(error).__name__}. Its log has the traceback."}
-    return _json(500, body, {"Connection": "close"})  # the server closes it, and a run must not be sent into that
+    return _json(500, body, {"Connection": "close"})  # the server closes it: no further run may be sent on it

@@ -1,4 +1,4 @@
-"""The contract as the agent needs it: which operations there are, and whether a request is one of them."""
+"""The contract as the agent uses it: its operations, and the validation of requests."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ SHOWN_ISSUES = 100
 
 
 def load() -> dict[str, Any]:
-    """Read the OpenAPI document: from the wheel, or from the repository where the package is installed from there."""
+    """Read the OpenAPI document from the wheel, or from the repository in an editable install."""
     shipped = files("synapse_local_agent") / "agent.yaml"
     source = shipped if shipped.is_file() else Path(__file__).parents[3] / "openapi" / "agent.yaml"
     document: dict[str, Any] = yaml.load(source.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - our file
     return document
 
 
-# libyaml's loader is ten times as fast; not every build of PyYAML has it.
+# libyaml's loader is ten times faster, but not every build of PyYAML has it.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter in the query or a header."""
+    """A query or header parameter."""
 
     place: str
     name: str
@@ -47,7 +47,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation of the contract, and how to tell whether a request to it is valid."""
+    """An operation of the contract, with validators for its requests."""
 
     id: str
     method: str
@@ -57,13 +57,13 @@ class Operation:
     body: jsonschema_rs.Validator | None
 
     def query(self, query: QueryParams) -> tuple[dict[str, Any], dict[str, str]]:
-        """The declared parameters in the query, as their types, and all that is there beside them."""
+        """Split the query into the declared parameters, converted to their types, and the others."""
         declared = {parameter.name: parameter for parameter in self.parameters if parameter.place == "query"}
         values = {name: _converted(declared[name], text) for name, text in query.items() if name in declared}
         return values, {name: text for name, text in query.items() if name not in declared}
 
     def issues(self, query: Mapping[str, Any], headers: Headers) -> list[dict[str, Any]]:
-        """What is wrong with the declared parameters of a request, as the contract's validation issues."""
+        """Validate the declared parameters; return the contract's validation issues."""
         found = []
         for parameter in self.parameters:
             values: Mapping[str, Any] = query if parameter.place == "query" else headers
@@ -74,7 +74,7 @@ class Operation:
 
 
 def operations(document: dict[str, Any]) -> Iterator[Operation]:
-    """The operations of an OpenAPI document, in its order."""
+    """Yield the operations of an OpenAPI document in order."""
     registry = jsonschema_rs.Registry([(DOCUMENT, document)])
     for path, item in document["paths"].items():
         for method in METHODS:
@@ -95,7 +95,7 @@ def operations(document: dict[str, Any]) -> Iterator[Operation]:
                         _validator(registry, part["schema"]),
                     )
                     for part in declared
-                    # An exploded object stands for all further parameters; a path is matched by its route.
+                    # An exploded object stands for all other parameters; path parameters are matched by the route.
                     if part["in"] in {"query", "header"} and part["schema"].get("type") != "object"
                 ),
                 body=_body(document, registry, operation),
@@ -103,10 +103,10 @@ def operations(document: dict[str, Any]) -> Iterator[Operation]:
 
 
 def issues(validator: jsonschema_rs.Validator, value: Any, where: list[str]) -> Iterator[dict[str, Any]]:
-    """What is wrong with a value, as the contract's validation issues."""
+    """Validate a value; yield the contract's validation issues."""
     for error in islice(validator.iter_errors(value), SHOWN_ISSUES):
         message = error.message
-        if len(message) > SHOWN_CHARACTERS:  # it quotes the value, which may be anything
+        if len(message) > SHOWN_CHARACTERS:  # it quotes the value, which may be long
             message = f"{message[:SHOWN_CHARACTERS]}..."
         yield {"loc": [*where, *error.instance_path], "msg": message, "type": error.kind.name}
 
@@ -120,7 +120,7 @@ def _body(
 
 
 def _validator(registry: jsonschema_rs.Registry, schema: dict[str, Any]) -> jsonschema_rs.Validator:
-    """A validator of a schema of the document, whose references are to the document itself."""
+    """A validator for a schema whose references point into the document."""
     if "$ref" in schema:
         schema = {"$ref": DOCUMENT + schema["$ref"]}
     return jsonschema_rs.Draft202012Validator(schema, registry=registry, validate_formats=True)
@@ -136,5 +136,5 @@ def _resolve(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
 
 
 def _converted(parameter: Parameter, text: str) -> Any:
-    """A text of the query as the type that the contract gives it, or as it is where it is none."""
+    """Convert a query string value to its declared type; return it unchanged if that fails."""
     return int(text) if parameter.is_integer and re.fullmatch(r"[+-]?[0-9]{1,18}", text) else text

@@ -1,4 +1,4 @@
-"""The contract to look at: the document, and an interactive page of it with nothing from elsewhere."""
+"""The API docs: the contract as JSON, and an interactive page that loads nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ START = """SwaggerUIBundle({
   displayRequestDuration: true,
   tryItOutEnabled: true,
   validatorUrl: null,
-  // The page fills in the example, and a second run with the same key would be answered with the first one's outcome.
+  // The page fills in the example key; a second run with it would get the outcome of the first.
   requestInterceptor: (request) => {
     if (request.headers["Idempotency-Key"] === EXAMPLE_KEY) {
       request.headers["Idempotency-Key"] = makeKey();
@@ -54,7 +54,7 @@ function makeKey() {
 }
 """
 HEADERS = {
-    # Scripts are the agent's own files alone; Swagger UI sets styles in its elements and has its icons in data URLs.
+    # Scripts come only from the agent; Swagger UI sets inline styles and has its icons in data URLs.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
         " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -66,7 +66,7 @@ HEADERS = {
 
 
 def routes(document: Mapping[str, Any]) -> list[Route]:
-    """The routes of the document and of its page. They need no token, since they tell no more than the SDK does."""
+    """The routes of the document and its page. They need no token: the document is public."""
     content = json.dumps(document).encode()
     key = document["components"]["parameters"]["IdempotencyKey"]["example"]
     script = f"const EXAMPLE_KEY = {json.dumps(key)};\n{START}"
@@ -94,7 +94,7 @@ def routes(document: Mapping[str, Any]) -> list[Route]:
 
 
 def _assets() -> Path:
-    """The folder with Swagger UI's files. The package is not imported: that would load Flask, which it is made for."""
+    """The folder with Swagger UI's files. Importing the package would load Flask, so it is only located."""
     spec = find_spec("flask_swagger_ui")
     if spec is None or not spec.submodule_search_locations:
         msg = "flask-swagger-ui is not installed: pip install 'synapse-agent-sdk[agent]'"

@@ -1,4 +1,4 @@
-"""What the agent does: one method for each operation of the contract, named by its operationId."""
+"""The handlers: one method per operation of the contract, named after its operationId."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DEFAULT_PAGE_SIZE = 100
 
 
 class Handlers:
-    """The operations. What they refuse they raise as a Refusal."""
+    """The operations. An error response is raised as an `ApiError`."""
 
     def __init__(self, registry: Registry, store: Store, runner: Runner, debug_roots: Sequence[Path], version: str):
         self._registry = registry
@@ -37,11 +37,11 @@ class Handlers:
         self._version = version
 
     async def start(self) -> None:
-        """Make ready for runs."""
+        """Prepare for runs."""
         await self._runner.start()
 
     def end_runs(self) -> None:
-        """End all running actions, and any that is started later."""
+        """End all running actions, and any that start later."""
         self._runner.end_runs()
 
     async def close(self) -> None:
@@ -50,7 +50,7 @@ class Handlers:
         self._store.close()
 
     async def health_check(self, _: Call) -> ApiResponse:
-        """Say that the agent is up."""
+        """Report that the agent is up."""
         return ApiResponse(200, {"status": "ok", "version": self._version})
 
     async def list_plugin_releases(self, call: Call) -> ApiResponse:
@@ -58,13 +58,13 @@ class Handlers:
         number, size = call.query.get("page", 1), call.query.get("page_size", DEFAULT_PAGE_SIZE)
         count, releases = await run_in_threadpool(self._store.page, call.filters, number, size)
         if number > 1 and not releases:
-            raise ApiError(404, f"There is no page {number}: {count} releases fit on fewer pages of {size}.")
+            raise ApiError(404, f"There is no page {number}: there are {count} releases, {size} per page.")
         url = URL(call.url())
         body = {
             "count": count,
             "next": str(url.include_query_params(page=number + 1)) if number * size < count else None,
             "previous": str(url.include_query_params(page=number - 1)) if number > 1 else None,
-            "results": [release.answer() for release in releases],
+            "results": [release.to_json() for release in releases],
         }
         return ApiResponse(200, body)
 
@@ -76,43 +76,43 @@ class Handlers:
             raise ApiError(422, f"{error}.") from None
         except OSError as error:
             raise ApiError(500, f"The release cannot be cached: {error}.") from None
-        return ApiResponse(201 if is_new else 200, release.answer())
+        return ApiResponse(201 if is_new else 200, release.to_json())
 
     def _cache(self, code: str, version: str) -> tuple[Release, bool]:
-        """Cache a release, and say whether it was new; what was cached stays as it is, whatever became of its plugin.
+        """Cache a release and return whether it is new. A cached release never changes, even if its plugin does.
 
         Raises:
-            RegistryError: If the plugin is not as it should be.
+            RegistryError: If the plugin is invalid.
         """
         if release := self._store.find(code, version):
             self._warn_of_change(release)
             return release, False
         plugin = self._registry.find(code, version)
         if plugin is None:
-            raise ApiError(404, f"The registry has no plugin {code!r} of version {version!r}.")
+            raise ApiError(404, f"The registry has no plugin {code!r} with version {version!r}.")
         return self._store.add(plugin)
 
     def _warn_of_change(self, release: Release) -> None:
-        """Log that the registry's plugin is no longer what was cached, which a new version would have said."""
+        """Warn if the registry's plugin differs from the cached release although its version is the same."""
         with contextlib.suppress(RegistryError, OSError):
             plugin = self._registry.find(release.plugin, release.version)
             if plugin is not None and digest(plugin.path) != release.digest:
                 LOG.warning(
-                    "%s@%s has changed in the registry without a new version: the cached release is answered;"
-                    " delete it to have the plugin as it is now",
+                    "%s@%s has changed in the registry without a new version: the cached release is used;"
+                    " delete it to cache the current files",
                     release.plugin,
                     release.version,
                 )
 
     async def get_plugin_release(self, call: Call) -> ApiResponse:
-        """A cached release."""
+        """Return a cached release."""
         release = self._store.get(call.lookup)
         if release is None:
             raise no_release(call.lookup)
-        return ApiResponse(200, release.answer())
+        return ApiResponse(200, release.to_json())
 
     async def delete_plugin_release(self, call: Call) -> ApiResponse:
-        """Forget a release; its files go once no run needs them."""
+        """Delete a release; its files are removed once no run needs them."""
         release = await run_in_threadpool(self._store.delete, call.lookup)
         if release is None:
             raise no_release(call.lookup)
@@ -124,5 +124,5 @@ class Handlers:
         return await self._runs.run(call)
 
     async def run_debug_plugin_release(self, call: Call) -> ApiResponse:
-        """Run an action from a folder of sources, from modules sent along, or from both."""
+        """Run an action from a source folder, from modules in the request, or from both."""
         return await self._runs.run_debug(call)

@@ -1,4 +1,4 @@
-"""From the body of a run to the job that is carried out, and from its outcome to the answer."""
+"""Conversions from the body of a run request to a job, and from its outcome to the response."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ MODULE_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 def check_modules(names: Iterable[str]) -> None:
-    """Refuse what is no name of a module that can be sent along."""
+    """Raise a 422 for an invalid module name."""
     for name in names:
         if not MODULE_NAME.fullmatch(name):
-            raise ApiError(422, f"modules: {name!r} is not the dotted name of a module.")
+            raise ApiError(422, f"modules: {name!r} is not a module name, such as plugin.train.")
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` laid over `base`: objects are merged, everything else is replaced.
+    """Merge `over` into `base`: objects are merged recursively, everything else is replaced.
 
     Example:
         >>> merge({"actions": {"train": {"method": "job"}}}, {"actions": {"train": {"entrypoint": "a:b"}}})
@@ -51,17 +51,17 @@ def job(
     digest: str | None = None,
     modules: dict[str, str] | None = None,
 ) -> Job:
-    """The job that a body asks for.
+    """Build the job for a request.
 
     Args:
-        body: The body of a request.
+        body: The body of the request.
         config: The plugin's config.
-        folder: The plugin's sources.
-        digest: The hash of the folder, where it is a release's.
-        modules: Sources that are laid over those in the folder.
+        folder: The plugin's source folder.
+        digest: The hash of the folder if it belongs to a release.
+        modules: Sources that take precedence over those in the folder.
 
     Raises:
-        Refusal: If the config has no such action, or what is required is no list of requirements.
+        ApiError: If the config has no such action, or a requirement is invalid.
     """
     try:
         target = entrypoint(config, body["action"])
@@ -100,13 +100,13 @@ def variables(config: dict[str, Any]) -> dict[str, str]:
     for name, value in given.items() if isinstance(given, dict) else [("", given)]:
         text = value if isinstance(value, str) else json.dumps(value)
         if not VARIABLE.fullmatch(name) or "\0" in text or isinstance(value, (dict, list)) or value is None:
-            raise ApiError(422, f"env: {name!r} must be a variable's name, with a text or a number, in {CONFIG}.")
+            raise ApiError(422, f"env: {name!r} in {CONFIG} must be a variable name with a string, number or boolean.")
         found[name] = text
     return found
 
 
 def reply(outcome: Outcome) -> tuple[int, bytes]:
-    """The status and body that answer for the outcome of a run."""
+    """The response status and body for an outcome."""
     if outcome.error_type is None:
         return 200, outcome.result
     body = {"detail": outcome.detail, "error_type": outcome.error_type}

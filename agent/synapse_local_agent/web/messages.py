@@ -1,4 +1,4 @@
-"""What a handler is given, and what it gives back."""
+"""The requests and responses of handlers."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that the contract found valid."""
+    """A valid request."""
 
     lookup: str
     query: dict[str, Any]
-    """The parameters that the contract declares."""
+    """The declared query parameters."""
     filters: dict[str, str]
-    """The parameters beside them."""
+    """All other query parameters."""
     body: Any
     url: Callable[[], str]
-    """Gives the whole URL, which takes a while to put together."""
+    """Returns the full URL; a function because building it is slow."""
     key: str | None = None
     """The idempotency key."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """An answer: its status, and its body as JSON."""
+    """A response: its status and JSON body."""
 
     status: int
     body: Any = None
-    """As Python has it, or as the bytes that are sent."""
+    """A JSON value, or encoded JSON as bytes."""
 
 
 class ApiError(Exception):
-    """An answer other than success: its status, and what is wrong as the contract's `detail`."""
+    """An error response: its status and the contract's `detail`."""
 
     def __init__(
         self, status: int, detail: Any, error_type: str | None = None, headers: Mapping[str, str] | None = None
@@ -47,5 +47,5 @@ class ApiError(Exception):
 
 
 def no_release(lookup: str) -> ApiError:
-    """The answer where a lookup has no release."""
+    """The 404 for an unknown release."""
     return ApiError(404, f"There is no release {lookup}.")

@@ -1,4 +1,4 @@
-"""Running actions: of a release, and from sources."""
+"""The operations that run actions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class RunHandlers:
-    """The operations that run actions, and what they need of a release until they are done."""
+    """Runs actions of releases and of sources, and keeps the files of a deleted release until its runs end."""
 
     def __init__(self, store: Store, runner: Runner, debug_roots: Sequence[Path]) -> None:
         self._store = store
@@ -31,18 +31,18 @@ class RunHandlers:
         self._debug_roots = [root.resolve() for root in debug_roots]
         self._running: list[str] = []
         self._deleted: set[str] = set()
-        """The files of releases that were deleted; they go once no run needs them."""
+        """Digests of deleted releases whose files a run may still need."""
 
     async def run(self, call: Call) -> ApiResponse:
         """Run an action of a release."""
         return await self._once("run", call, lambda on_start: self._run_release(call, on_start))
 
     async def run_debug(self, call: Call) -> ApiResponse:
-        """Run an action from a folder of sources, from modules sent along, or from both."""
+        """Run an action from a source folder, from modules in the request, or from both."""
         return await self._once("run_debug", call, lambda on_start: self._run_sources(call, on_start))
 
     async def forget(self, digest: str) -> None:
-        """Remove the files of a release that is gone, once no run needs them."""
+        """Remove the files of a deleted release once no run needs them."""
         self._deleted.add(digest)
         self._runner.forget(digest)
         await self._discard(digest)
@@ -50,14 +50,14 @@ class RunHandlers:
     async def _once(
         self, operation: str, call: Call, carry_out: Callable[[Callable[[], None]], Awaitable[tuple[int, bytes]]]
     ) -> ApiResponse:
-        """Carry out a run, or answer with what became of it where its idempotency key is known."""
+        """Carry out a run, or return the first response if its idempotency key is known."""
         if call.key is None:
             return ApiResponse(*await carry_out(lambda: None))
         try:
             asked = fingerprint(operation, call.lookup, call.body)
-            return ApiResponse(*await self._runner.keys.once(call.key, asked, carry_out))
+            return ApiResponse(*await self._runner.keys.run_once(call.key, asked, carry_out))
         except KeyReusedError:
-            raise ApiError(422, f"The idempotency key {call.key} was used for another call: make a new one.") from None
+            raise ApiError(422, f"Idempotency key {call.key} was used for another request: use a new key.") from None
 
     async def _run_release(self, call: Call, on_start: Callable[[], None]) -> tuple[int, bytes]:
         release = self._store.get(call.lookup)
@@ -90,7 +90,7 @@ class RunHandlers:
         try:
             outcome = await self._runner.run(job, on_start)
         except QueueFullError:
-            detail = "The queue of runs is full: try again later, or have the agent take more with --max-queue."
+            detail = "The queue of runs is full: try again later, or raise the agent's --max-queue."
             raise ApiError(429, detail, headers={"Retry-After": "1"}) from None
         except RequirementsError as error:
             raise ApiError(422, f"The requirements cannot be installed: {error}", "requirements_failed") from None
@@ -106,12 +106,12 @@ class RunHandlers:
 
     def _debug_folder(self, plugin_path: str) -> Path:
         if not plugin_path.strip():
-            raise ApiError(422, "plugin_path is empty: name a folder, or leave it out.")
+            raise ApiError(422, "plugin_path is empty: give a folder, or omit it.")
         try:
             folder = Path(plugin_path).resolve()
             is_folder = folder.is_dir()
         except (OSError, ValueError, RuntimeError) as error:
-            raise ApiError(422, f"plugin_path cannot be used: {error}.") from None
+            raise ApiError(422, f"plugin_path is invalid: {error}.") from None
         if not any(folder.is_relative_to(root) for root in self._debug_roots):
             roots = ", ".join(map(str, self._debug_roots))
             raise ApiError(403, f"{plugin_path} is outside the folders that debug runs may load from: {roots}.")

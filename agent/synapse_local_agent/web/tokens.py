@@ -1,4 +1,4 @@
-"""The agent token: which texts may be one, and the one that is kept in the data folder."""
+"""The agent token: its validation, and the token file in the data folder."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ FILE = "token"
 
 
 class TokenError(ValueError):
-    """A token cannot be used; the message says what to do, in one line, and never shows it."""
+    """The token is invalid; the message says what to do, in one line, and never shows the token."""
 
 
 def validate(token: str, origin: str) -> str:
-    """A token that can travel in a header.
+    """Check that a token can be sent in a header, and return it.
 
     Args:
         token: The token.
-        origin: Where it is from, for the message.
+        origin: Where it comes from, for the message.
 
     Raises:
-        TokenError: If it is empty, which would let everyone in, or has other characters than a header takes.
+        TokenError: If it is empty, which would let everyone in, or has characters that a header cannot carry.
     """
     if not token or not all("!" <= character <= "~" for character in token):
-        msg = f"{origin} must be visible ASCII characters without spaces, at least one (it is not shown here)"
+        msg = f"{origin} must be one or more visible ASCII characters without spaces (it is not shown here)"
         raise TokenError(msg)
     return token
 
 
 def load_or_create(folder: Path) -> str:
-    """The token in the data folder, which is made where there is none, for its owner's eyes alone.
+    """Return the token in the data folder; create it, readable only by its owner, if there is no file yet.
 
-    The folder is this agent's alone (see `lock`), so no other makes one at the same time.
+    The agent holds the lock of the folder (see `data_lock`), so no other agent creates one at the same time.
 
     Raises:
-        TokenError: If the file that is there holds no token.
+        TokenError: If the file exists but holds no valid token.
     """
     path = folder / FILE
     with contextlib.suppress(FileNotFoundError):
@@ -48,7 +48,7 @@ def load_or_create(folder: Path) -> str:
         except UnicodeDecodeError:
             return validate("", f"The token in {path}")
     token = secrets.token_urlsafe(32)
-    # Made with its mode, so that there is no moment at which others can read it, and there whole or not at all.
+    # Created with its final mode, so that others can never read it, and renamed so that it is never partial.
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
