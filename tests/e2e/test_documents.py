@@ -26,12 +26,12 @@ def shown(*command: str) -> str:
 
 @pytest.mark.contract
 def test_changelog_has_this_version_and_its_contract() -> None:
-    """CHANGELOG.md has an entry for the version of the SDK, which names the version of the contract."""
+    """CHANGELOG.md has an entry for the SDK version, and its newest entry names the contract version."""
     changes = (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
     contract = yaml.safe_load((REPOSITORY / "openapi" / "agent.yaml").read_text(encoding="utf-8"))
     entry = changes.partition(f"\n## [{__version__}]")[2].partition("\n## ")[0]
-    assert f"Speaks contract {contract['info']['version']}." in entry
     assert "### Added" in entry
+    assert f"Speaks contract {contract['info']['version']}." in changes.split("\n## [")[1]
 
 
 @pytest.mark.heavy
