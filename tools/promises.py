@@ -28,7 +28,7 @@ TITLES = {
 }
 """The title of each test module, in the order of the page."""
 INTRODUCTION = """\
-# What this client promises
+# Promises
 
 Each line is backed by a test in `tests/wire`, which runs the client against a server on a real socket. It applies to
 both `AgentClient` and `AsyncAgentClient`. A *run* is a call of `run_plugin_release` or `run_debug_plugin_release`.
