@@ -26,7 +26,7 @@ def releases(start: int, stop: int) -> list[dict[str, Any]]:
 
 
 def serve_pages(open_server: OpenServer, form: str, prefix: str = "", pages: int = 3) -> FaultServer:
-    """A server of a list whose links are of a form, and whose last page is half full."""
+    """Start a server of a list with a form of links and a half-full last page."""
     server = open_server()
     count = 100 * pages - 50
 

@@ -21,7 +21,7 @@ DELETE = ("DELETE", "/plugin_releases/7")
 
 
 def calls(server: FaultServer) -> list[tuple[str, str]]:
-    """What arrived, in order."""
+    """Return the received requests, in order."""
     return [(request.method, request.path) for request in server.requests]
 
 

@@ -170,7 +170,7 @@ DEBUG_FIELDS: dict[str, Any] = {
 
 
 def run_with(client: Any, name: str, *arguments: Any, **options: Any) -> Any:
-    """Run an action, of release 7 where it is one of a release."""
+    """Run an action; a release run uses release 7."""
     return getattr(client, name)(*((7,) if name == "run_plugin_release" else ()), *arguments, **options)
 
 

@@ -84,7 +84,7 @@ for number in range(2):
 
 
 def said(level: str, url: str, *, before: str = "", after: str = "") -> list[str]:
-    """What a program with two clients and two calls writes to stderr, line by line."""
+    """Return the stderr lines of a program with two clients and two calls."""
     program = PROGRAM.format(url=url, before=before, after=after)
     command = [sys.executable, "-c", program]
     environment = {**os.environ, "SYNAPSE_LOG": level}
@@ -94,7 +94,7 @@ def said(level: str, url: str, *, before: str = "", after: str = "") -> list[str
 
 
 def lists(open_server: OpenServer) -> str:
-    """The URL of an agent that is busy at first."""
+    """Return the URL of an agent that is busy at first."""
     return open_server(reply({}, 503), reply(page([], 0))).url
 
 

@@ -167,7 +167,7 @@ ENDINGS = {
 
 
 def served(server: FaultServer, program: str) -> list[tuple[str, int]]:
-    """Run a program with every warning as an error: it must print nothing. Gives each lookup and its connection."""
+    """Run a program with warnings as errors and no output; return each lookup and its connection."""
     preamble = """
         import asyncio, gc, logging, os, sys
         logging.getLogger("asyncio").setLevel(logging.ERROR)  # its debug mode warns about slow imports
