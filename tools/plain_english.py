@@ -13,7 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 SUFFIXES = {".md", ".py", ".toml", ".yaml"}
 PHRASES = re.compile(
-    r"\b(anew|mend(s|ed|ing)?|but for|(?-i:is none)|of old|whoever|a text(?! file)|texts|so many|is of|which it is a kind of)\b"
+    r"\b(anew|mend(s|ed|ing)?|but for|(?-i:is none)|of old)\b"
+    r"|\b(whoever|a text(?! file)|texts|so many|is of|which it is a kind of)\b"
     r"|\bwhere left out\b",
     re.IGNORECASE,
 )
