@@ -161,7 +161,7 @@ def test_composed_calls_are_what_the_contract_says(open_client: OpenClient, open
 
 
 def test_the_timeout_of_a_run_is_its_own(open_client: OpenClient, open_server: OpenServer) -> None:
-    """A run of a release for a block takes a timeout; without one it would wait for its answer."""
+    """`run` of a release context accepts a timeout."""
     server = open_server(reply({"id": 7, "plugin": "ocr", "version": "1"}, 201), silence)
     with open_client(server.url).plugin_release("ocr", "1") as cached, pytest.raises(exceptions.ClientTimeoutError):
         cached.run("train", timeout=0.05)
