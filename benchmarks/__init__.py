@@ -1,1 +1,1 @@
-"""What the SDK and the local agent cost, beside what they are compared with."""
+"""Benchmarks of the SDK and the local agent against alternatives."""

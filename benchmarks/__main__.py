@@ -1,4 +1,4 @@
-"""Measures everything in one run, prints a table, and writes JSON and pictures: `make bench`. It never fails on a time.
+"""Run every benchmark, print a table, and write JSON and pictures: `make bench`. No result makes it fail.
 
 .venv/bin/python -m benchmarks docs/performance [--published /path/to/python] [--scale 1] [--pictures]
 """
@@ -47,11 +47,11 @@ VALUES = [
     ("local agent, page of 100 at 100,000 releases, p50", "agent", "first_p50", "ms", 20),
     ("local agent, runs a second, 8 callers", "agent", "runs_per_second", "", -1000),
 ]
-"""A target below zero is a lower bound."""
+"""A negative target is a lower bound."""
 
 
 def measure(published: str | None, scale: float) -> dict[str, Any]:
-    """Everything; a scale below 1 takes fewer of everything."""
+    """Run every benchmark; a scale below 1 reduces all counts."""
 
     def some(number: int, least: int = 1) -> int:
         return max(least, round(number * scale))
@@ -105,12 +105,12 @@ def measure(published: str | None, scale: float) -> dict[str, Any]:
 
 
 def say(what: str) -> None:
-    """Tell what is being measured."""
+    """Print what is being measured."""
     print(f"{time.strftime('%H:%M:%S')} {what} ...", file=sys.stderr, flush=True)
 
 
 def machine() -> dict[str, Any]:
-    """What it ran on."""
+    """Describe the machine and the package versions."""
     packages = ("synapse-agent-sdk", "httpx", "httpcore", "h11", "anyio")
     return {
         "python": platform.python_version(),
@@ -122,7 +122,7 @@ def machine() -> dict[str, Any]:
 
 
 def ratios(taken: Mapping[str, Taken]) -> list[dict[str, Any]]:
-    """A row for each ratio with a target, of what was measured."""
+    """Return a row for each measured ratio with a target."""
     return [
         {"what": what, "to": to, "value": ratio(taken[group][ours], taken[group][to]), "unit": "", "target": target}
         for what, group, ours, to, target in RATIOS
@@ -131,7 +131,7 @@ def ratios(taken: Mapping[str, Taken]) -> list[dict[str, Any]]:
 
 
 def bounds(values: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """A row for each number with a target."""
+    """Return a row for each number with a target."""
     return [
         {"what": what, "to": "", "value": values[group][name], "unit": unit, "target": top}
         for what, group, name, unit, top in VALUES
@@ -139,7 +139,7 @@ def bounds(values: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """What was measured, against its targets."""
+    """Return the results and their targets as a table."""
     lines = ["| what | measured | target | |", "| --- | --- | --- | --- |"]
     for row in results["rows"]:
         value, target, unit = row["value"], row["target"], row["unit"]
@@ -155,7 +155,7 @@ def table(results: Mapping[str, Any]) -> str:
 
 
 def spell(seconds: float) -> str:
-    """Seconds in a unit of a fitting size."""
+    """Format seconds in a suitable unit."""
     for unit, size in (("s", 1), ("ms", 1e-3)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
@@ -166,9 +166,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Run as a program."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", type=Path, help="folder for results.json and the pictures")
-    parser.add_argument("--published", help="interpreter with the published synapse-sdk")
-    parser.add_argument("--scale", type=float, default=1, help="below 1 for fewer of everything")
-    parser.add_argument("--pictures", action="store_true", help="only draw what results.json has")
+    parser.add_argument("--published", help="Python interpreter with the published synapse-sdk")
+    parser.add_argument("--scale", type=float, default=1, help="factor for all counts")
+    parser.add_argument("--pictures", action="store_true", help="only redraw the pictures from results.json")
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
     file = options.folder / "results.json"

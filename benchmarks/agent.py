@@ -1,10 +1,10 @@
-"""How fast the local agent is, measured over HTTP with a client that costs next to nothing.
+"""Speed of the local agent over HTTP, measured with a minimal client.
 
-    .venv/bin/python benchmarks/agent.py            # all but the growth, about a minute
-    .venv/bin/python benchmarks/agent.py growth     # how latency grows with releases and with callers
+    .venv/bin/python benchmarks/agent.py            # everything except growth, about a minute
+    .venv/bin/python benchmarks/agent.py growth     # latency by number of releases and of concurrent callers
 
-The agent is `synapse-agent serve` in a process of its own. Runs and `/health/` take turns, so that whatever else the
-machine does meets both. Each function gives a dict of numbers: milliseconds where nothing else is said.
+The agent is `synapse-agent serve` in its own process. Runs alternate with `/health/`, so that other load on the machine
+affects both. Each function returns a dict of numbers, in milliseconds unless stated otherwise.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 Numbers = dict[str, float]
-TOKEN = "token-of-the-benchmark"  # noqa: S105 - of an agent that lives for a minute on loopback
+TOKEN = "token-of-the-benchmark"  # noqa: S105 - of a short-lived agent on loopback
 DIGEST = "0" * 64
 NOOP = "def run(params):\n    return None\n"
 CONFIG = {"code": "noop", "version": "1.0.0", "actions": {"run": {"entrypoint": "plugin:run"}}}
@@ -47,7 +47,7 @@ PAGES = {
 
 @dataclass(frozen=True)
 class Agent:
-    """An agent that runs."""
+    """A running agent."""
 
     address: tuple[str, int]
     process: int
@@ -55,18 +55,18 @@ class Agent:
 
 
 class Caller:
-    """A connection that is kept, and sends ready bytes."""
+    """A persistent connection that sends prepared bytes."""
 
     def __init__(self, agent: Agent) -> None:
         self._socket = socket.create_connection(agent.address)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def fileno(self) -> int:
-        """For a selector."""
+        """Return the file descriptor, for a selector."""
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         self._socket.close()
 
     def send(self, request: bytes) -> None:
@@ -74,10 +74,10 @@ class Caller:
         self._socket.sendall(request)
 
     def receive(self) -> bytes:
-        """The body of the answer.
+        """Return the body of the response.
 
         Raises:
-            RuntimeError: If it is no success.
+            RuntimeError: If the status is not 2xx.
         """
         data = self._socket.recv(2**20)
         while (end := data.find(b"\r\n\r\n")) < 0:
@@ -91,13 +91,13 @@ class Caller:
         return data[end + 4 :]
 
     def call(self, request: bytes) -> bytes:
-        """Send a request, and wait for its answer."""
+        """Send a request and return the response body."""
         self.send(request)
         return self.receive()
 
 
 def request(method: str, path: str, body: object = None, key: str = "") -> bytes:
-    """A request as bytes."""
+    """Build a request as bytes."""
     content = b"" if body is None else json.dumps(body).encode()
     lines = [
         f"{method} {path} HTTP/1.1",
@@ -114,13 +114,13 @@ RUN = request("POST", "/plugin_releases/noop@1.0.0/run/", {"action": "run", "par
 
 
 def run_with_key() -> bytes:
-    """A run with an idempotency key of its own, as the SDK sends it."""
+    """Build a run with a new idempotency key, as the SDK sends it."""
     return request("POST", "/plugin_releases/noop@1.0.0/run/", {"action": "run", "params": {"n": 1}}, str(uuid4()))
 
 
 @contextlib.contextmanager
 def served(*options: str, releases: int = 0) -> Iterator[Agent]:
-    """An agent with the plugin `noop` cached, and so many releases beside it."""
+    """Start an agent with the plugin `noop` and a number of other cached releases."""
     with tempfile.TemporaryDirectory(prefix="synapse-bench-", ignore_cleanup_errors=True) as folder:
         registry, data = Path(folder, "registry"), Path(folder, "data")
         (registry / "noop").mkdir(parents=True)
@@ -133,7 +133,7 @@ def served(*options: str, releases: int = 0) -> Iterator[Agent]:
         environment = {**os.environ, "SYNAPSE_AGENT_TOKEN": TOKEN}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:  # noqa: S603 - our own program
             try:
-                assert process.stdout is not None  # noqa: S101 - it is a pipe, which the type does not say
+                assert process.stdout is not None  # noqa: S101 - a pipe; for the type checker
                 port = int(process.stdout.readline().rpartition(":")[2])
                 agent = Agent(("127.0.0.1", port), process.pid, data)
                 with contextlib.closing(Caller(agent)) as caller:
@@ -144,7 +144,7 @@ def served(*options: str, releases: int = 0) -> Iterator[Agent]:
 
 
 def store(data: Path, releases: int) -> None:
-    """Fill the database of an agent: a thousand versions of each plugin at the most, in the form of `synapse-agent`."""
+    """Fill an agent's database, with up to a thousand versions of each plugin, in `synapse-agent`'s format."""
     (data / "releases" / DIGEST).mkdir(parents=True)
     plugins = max(releases // 1000, 10)
     with contextlib.closing(database.connect(data)) as connection, connection:
@@ -156,7 +156,7 @@ def store(data: Path, releases: int) -> None:
 
 
 def config(code: str, version: str) -> str:
-    """A config of the usual size."""
+    """Return a config of typical size."""
     actions = {name: {"entrypoint": f"plugin.{name}:run", "method": "job"} for name in ("train", "infer", "export")}
     return json.dumps({"name": f"The plugin {code}", "code": code, "version": version, "actions": actions})
 
@@ -164,26 +164,26 @@ def config(code: str, version: str) -> str:
 def latencies(
     caller: Caller, requests: Mapping[str, bytes | Callable[[], bytes]], rounds: int
 ) -> dict[str, list[float]]:
-    """How long each request took in each round, in milliseconds; they take turns."""
+    """Return the latency of each request in each round, in milliseconds; requests alternate."""
     taken: dict[str, list[float]] = {name: [] for name in requests}
     for number in range(rounds + 20):
         for name, make in requests.items():
             sent = make if isinstance(make, bytes) else make()
             begun = time.perf_counter()
             caller.call(sent)
-            if number >= 20:  # noqa: PLR2004 - the first ones warm up
+            if number >= 20:  # noqa: PLR2004 - warm-up
                 taken[name].append((time.perf_counter() - begun) * 1000)
     return taken
 
 
 def summary(taken: list[float], name: str) -> Numbers:
-    """The middle and the tail."""
+    """Return the median and the 99th percentile."""
     ordered = sorted(taken)
     return {f"{name}_p50": statistics.median(ordered), f"{name}_p99": ordered[int(len(ordered) * 0.99)]}
 
 
 def warm_runs(rounds: int = 500) -> Numbers:
-    """One caller: a warm run of a no-op, with and without an idempotency key, beside `/health/`."""
+    """Measure warm no-op runs with and without an idempotency key, and `/health/`, with one caller."""
     with served() as agent, contextlib.closing(Caller(agent)) as caller:
         taken = latencies(caller, {"health": HEALTH, "run": RUN, "keyed_run": run_with_key}, rounds)
     found: Numbers = {}
@@ -195,15 +195,15 @@ def warm_runs(rounds: int = 500) -> Numbers:
 
 
 def throughput(callers: int = 8, seconds: float = 5, call: str = "run") -> Numbers:
-    """So many callers, each of which sends its next request when the last one was answered, on one thread here.
+    """Measure callers that each send their next request after the previous response, all on one thread.
 
-    Beside the calls a second it says whose CPU one takes, in milliseconds: the agent's, the actions' processes', or the
-    client's here.
+    The result has the calls per second and the CPU time per call, in milliseconds, of the agent, the action processes
+    and this client.
 
     Args:
-        callers: How many.
-        seconds: For how long.
-        call: What they send: `run`, `keyed_run` or `health`.
+        callers: Number of callers.
+        seconds: Duration.
+        call: Request to send: `run`, `keyed_run` or `health`.
     """
     make: Callable[[], bytes] = {"run": lambda: RUN, "keyed_run": run_with_key, "health": lambda: HEALTH}[call]
     with served() as agent, contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
@@ -240,7 +240,7 @@ def throughput(callers: int = 8, seconds: float = 5, call: str = "run") -> Numbe
 
 
 def cpu_of(processes: list[int]) -> float:
-    """The CPU that processes have used, in seconds."""
+    """Return the CPU time that processes have used, in seconds."""
     ticks = 0
     for process in processes:
         fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
@@ -249,7 +249,7 @@ def cpu_of(processes: list[int]) -> float:
 
 
 def below(process: int) -> list[int]:
-    """The processes below one."""
+    """Return the descendants of a process."""
     found = [process]
     for parent in found:
         for task in Path(f"/proc/{parent}/task").iterdir():
@@ -258,16 +258,16 @@ def below(process: int) -> list[int]:
 
 
 def cold_run(rounds: int = 20) -> Numbers:
-    """One caller: a run without requirements whose process has to be started."""
+    """Measure runs that start a process, with one caller and no requirements."""
     with served("--idle-limit", "0") as agent, contextlib.closing(Caller(agent)) as caller:
         return summary(latencies(caller, {"cold_run": RUN}, rounds)["cold_run"], "cold_run")
 
 
 def list_page(releases: int = 100_000, rounds: int = 50) -> Numbers:
-    """One caller: a page of 100 releases, with and without filters, and far back; and a warm run beside it."""
-    last = releases // 100  # the release of the plugin `noop` is on a page of its own after that
+    """Measure pages of 100 releases, with and without filters and far back, and a warm run, with one caller."""
+    last = releases // 100  # the plugin `noop` is alone on the page after that
     pages = {name: request("GET", f"/plugin_releases/{query.format(last=last)}") for name, query in PAGES.items()}
-    if last < 900:  # noqa: PLR2004 - there is no such page
+    if last < 900:  # noqa: PLR2004 - the page does not exist
         del pages["page_900"]
     with served(releases=releases) as agent, contextlib.closing(Caller(agent)) as caller:
         taken = latencies(caller, {**pages, "run": RUN, "health": HEALTH}, rounds)
@@ -278,7 +278,7 @@ def list_page(releases: int = 100_000, rounds: int = 50) -> Numbers:
 
 
 def growth() -> dict[str, list[Numbers]]:
-    """How latency grows with the number of stored releases, and with that of callers at once."""
+    """Measure latency by number of stored releases and of concurrent callers."""
     return {
         "releases": [list_page(releases) for releases in (100, 1_000, 10_000, 100_000, 1_000_000)],
         "callers": [throughput(callers, seconds=3) for callers in (1, 2, 5, 10, 20, 50, 100, 200, 500)],

@@ -1,7 +1,7 @@
-"""The calls that are compared: ours, and the same through raw httpx, http.client, aiohttp and a bare socket.
+"""Calls to compare: the SDK, and the same with raw httpx, http.client, aiohttp and a plain socket.
 
-Each function gives samples for `measure.interleaved`. `agent` is the URL of the stand-in, with the number of its
-releases in its path.
+Each function returns samples for `measure.interleaved`. `agent` is the URL of the stand-in, including the number of
+releases.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from benchmarks.measure import Sample
 
-TOKEN = "token-of-the-benchmark"  # noqa: S105 - of a server that lives for a minute on loopback
+TOKEN = "token-of-the-benchmark"  # noqa: S105 - of a short-lived server on loopback
 HEADERS = {"Authorization": TOKEN}
 GET = "/plugin_releases/7"
 RUN = "/plugin_releases/7/run/"
@@ -51,12 +51,12 @@ for line in sys.stdin:
         calls[name]()
     print((time.perf_counter() - begun) / int(times), flush=True)
 """
-"""The published `synapse-sdk`, in a process of its own interpreter; it owns the import name of ours."""
+"""Program for the published `synapse-sdk`, which needs its own interpreter because the import names clash."""
 
 
 @contextmanager
 def sync_calls(agent: str, times: int, published: str | None = None) -> Iterator[dict[str, dict[str, Sample]]]:
-    """One `get`, one `run` and one whole list, one caller after the other: seconds each."""
+    """Samples of one `get`, one `run` and one whole list, by a single caller: seconds each."""
     url = urlsplit(agent)
     bare = http.client.HTTPConnection(str(url.netloc))
 
@@ -107,7 +107,7 @@ def sync_calls(agent: str, times: int, published: str | None = None) -> Iterator
 
 @contextmanager
 def other_interpreter(agent: str, published: str | None) -> Iterator[Callable[[str, int], float] | None]:
-    """What asks the published client in its interpreter, or None where none is named."""
+    """Return a function that calls the published client in its interpreter, or None if none is given."""
     if published is None:
         yield None
         return
@@ -115,7 +115,7 @@ def other_interpreter(agent: str, published: str | None) -> Iterator[Callable[[s
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ours
 
         def ask(name: str, times: int) -> float:
-            assert process.stdin is not None  # noqa: S101 - they are pipes, which the type does not say
+            assert process.stdin is not None  # noqa: S101 - pipes; for the type checker
             assert process.stdout is not None  # noqa: S101 - as above
             process.stdin.write(f"{name} {times}\n")
             process.stdin.flush()
@@ -129,7 +129,7 @@ def other_interpreter(agent: str, published: str | None) -> Iterator[Callable[[s
 
 @contextmanager
 def bare_socket(agent: str) -> Iterator[Callable[[], object]]:
-    """One request in ready bytes over a socket: what the network and the stand-in cost by themselves."""
+    """Sample one prepared request over a socket: the cost of the network and the stand-in."""
     url = urlsplit(agent)
     request = f"GET {url.path}{GET} HTTP/1.1\r\nHost: {url.netloc}\r\nAuthorization: {TOKEN}\r\n\r\n".encode()
     with socket.create_connection((str(url.hostname), url.port or 80)) as connection:
@@ -143,7 +143,7 @@ def bare_socket(agent: str) -> Iterator[Callable[[], object]]:
 
 
 def async_gets(agent: str, calls: int, at_once: int) -> dict[str, Sample]:
-    """So many gets, so many of them at once, with a client that was used before: seconds for all."""
+    """Samples of concurrent gets with a warm client: seconds for all calls."""
     samples: dict[str, Sample] = {
         "SDK": lambda: asyncio.run(_sdk(agent, calls, at_once)),
         "httpx": lambda: asyncio.run(_httpx(agent, calls, at_once)),
@@ -182,7 +182,7 @@ async def _aiohttp(agent: str, calls: int, at_once: int) -> float:
 
 
 async def burst(get: Callable[[], Awaitable[object]], calls: int, at_once: int) -> float:
-    """Seconds for so many calls, so many of them at once, after one round that opens the connections."""
+    """Return the seconds for concurrent calls, after one round that opens the connections."""
     await asyncio.gather(*(get() for _ in range(at_once)))
     left = iter(range(calls))
 
@@ -196,7 +196,7 @@ async def burst(get: Callable[[], Awaitable[object]], calls: int, at_once: int) 
 
 
 def slow_lists(agent: str) -> dict[str, Sample]:
-    """A whole list of an agent that takes its time for each page, in both flavours: seconds."""
+    """Samples of a whole list from an agent with slow pages, sync and async: seconds."""
 
     async def ours() -> object:
         async with AsyncAgentClient(agent, TOKEN, trust_env=False) as client:

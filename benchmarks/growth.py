@@ -1,4 +1,4 @@
-"""How cost grows: with the callers at once, with the size of an answer, and with the number of releases."""
+"""How cost grows with concurrent callers, response size and number of releases."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from benchmarks.measure import Taken
 
 MOST_MEASURED = 500_000
-"""From how many releases on a list is read once and not several times."""
+"""Number of releases from which a list is read only once per sample."""
 
 
 def curve(title: str, xlabel: str, ylabel: str, points: dict[int, Taken]) -> dict[str, Any]:
-    """A plot: the best of the rounds of each that is compared, at each point."""
+    """Return a plot with the best round of each candidate at each point."""
     names = list(dict.fromkeys(name for taken in points.values() for name in taken))
     return {
         "title": title,
@@ -33,7 +33,7 @@ def curve(title: str, xlabel: str, ylabel: str, points: dict[int, Taken]) -> dic
 
 
 def callers(agent: str, numbers: Sequence[int], calls: int, rounds: int) -> dict[str, Any]:
-    """Microseconds a get, while so many callers ask at once."""
+    """Measure microseconds per get by number of concurrent callers."""
     points = {}
     for number in numbers:
         taken = interleaved(async_gets(agent, max(calls, number), number), rounds)
@@ -44,7 +44,7 @@ def callers(agent: str, numbers: Sequence[int], calls: int, rounds: int) -> dict
 
 
 def payload(agent: str, sizes: Sequence[int], rounds: int) -> dict[str, Any]:
-    """Milliseconds a get, whose answer has so many bytes."""
+    """Measure milliseconds per get by response size in bytes."""
     points = {}
     with (
         AgentClient(agent, TOKEN, trust_env=False) as ours,
@@ -60,7 +60,7 @@ def payload(agent: str, sizes: Sequence[int], rounds: int) -> dict[str, Any]:
             return raw.get(path).json()
 
         for size in sizes:
-            times = min(100, max(1, 10_000_000 // size))  # a single call would begin with cold caches
+            times = min(100, max(1, 10_000_000 // size))  # a single call would have cold caches
             lookup = f"of@{size}"
             taken = interleaved(
                 {
@@ -76,7 +76,7 @@ def payload(agent: str, sizes: Sequence[int], rounds: int) -> dict[str, Any]:
 
 
 def releases(server: str, numbers: Sequence[int], rounds: int) -> dict[str, Any]:
-    """Microseconds a release, while a list of so many is iterated over."""
+    """Measure microseconds per release by length of the list."""
     points = {}
     for number in numbers:
         agent = f"{server}/{number}/0"
@@ -103,7 +103,7 @@ def iterate(client: AgentClient) -> None:
 
 
 def follow(client: httpx.Client, agent: str) -> None:
-    """The same, by following the links one by one."""
+    """Iterate over all releases by following the links."""
     link = LIST
     while link:
         page = client.get(link).json()

@@ -1,6 +1,6 @@
-"""Where the time of one `get` goes: the same exchange through one layer more at a time, without a network.
+"""Cost of each layer of one `get`: the same exchange through one more layer at a time, without a network.
 
-The network is measured by itself, with a bare socket. What a layer costs is the difference to the one below it.
+The network is measured separately, with a plain socket. The cost of a layer is the difference from the layer below.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ BODY = ANSWER.partition(b"\r\n\r\n")[2]
 
 
 class Memory(httpcore.MockStream):
-    """A stream that gives the same answer to every request."""
+    """A stream with the same response to every request."""
 
     def __init__(self) -> None:
         super().__init__([])
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """The whole answer."""
+        """Return the whole response."""
         del max_bytes, timeout
         return ANSWER
 
 
 class Network(httpcore.MockBackend):
-    """Connects to nothing."""
+    """A network without connections."""
 
     def __init__(self) -> None:
         super().__init__([])
 
     def connect_tcp(self, *_: Any, **__: Any) -> httpcore.NetworkStream:
-        """A stream in memory."""
+        """Return an in-memory stream."""
         return Memory()
 
 
 def samples(times: int) -> dict[str, Any]:
-    """The exchange through each layer."""
+    """Return the exchange through each layer."""
     parser = h11.Connection(h11.CLIENT)
     transport = httpx.HTTPTransport()
-    transport._pool._network_backend = Network()  # noqa: SLF001 - nobody else has one to give
+    transport._pool._network_backend = Network()  # noqa: SLF001 - there is no public parameter
     raw = httpx.Client(base_url=AGENT, headers=HEADERS, trust_env=False, transport=transport)
     ours = AgentClient(AGENT, TOKEN, trust_env=False)
     ours._http._transport._pool._backend = Network()  # type: ignore[attr-defined]  # noqa: SLF001 - as above
@@ -85,12 +85,12 @@ def samples(times: int) -> dict[str, Any]:
 
 
 def layers(network: float, times: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Microseconds of each layer, of ours and of raw httpx; the best of the rounds, since nothing is waited for.
+    """Return the microseconds of each layer of the SDK and raw httpx, from the best round.
 
     Args:
-        network: Seconds of an exchange over a bare socket.
-        times: How many exchanges a sample has.
-        rounds: How many samples.
+        network: Seconds of an exchange over a plain socket.
+        times: Exchanges per sample.
+        rounds: Number of samples.
     """
     best = {name: min(values) * 1e6 for name, values in interleaved(samples(times), rounds).items()}
     return {

@@ -1,4 +1,4 @@
-"""Measuring: what is compared takes turns, so that whatever else the machine does meets all of it alike."""
+"""Measure candidates in turns, so that other load on the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 Sample: TypeAlias = "Callable[[], float]"
-"""Does the work once, and gives what it took: seconds, or whatever else is compared."""
+"""Does the work once and returns its cost, usually in seconds."""
 Taken: TypeAlias = "dict[str, list[float]]"
-"""What each of those that are compared took in each round."""
+"""The cost of each candidate in each round."""
 
 
 def timed(work: Callable[[], object], times: int = 1) -> Sample:
-    """A sample of seconds for each of so many calls in a row."""
+    """Return a sample of the seconds per call, for a number of consecutive calls."""
 
     def sample() -> float:
         begun = time.perf_counter()
@@ -29,7 +29,7 @@ def timed(work: Callable[[], object], times: int = 1) -> Sample:
 
 
 def interleaved(samples: Mapping[str, Sample], rounds: int, warm_up: int = 1) -> Taken:
-    """What each sample took in each round; the first one, which warms up, does not count."""
+    """Run all samples in turns and return their costs by round, without the warm-up."""
     names = list(samples)
     taken: Taken = {name: [] for name in names}
     for number in range(rounds + warm_up):
@@ -43,5 +43,5 @@ def interleaved(samples: Mapping[str, Sample], rounds: int, warm_up: int = 1) ->
 
 
 def ratio(ours: list[float], theirs: list[float]) -> float:
-    """How many times as much ours took: the median over the rounds, each of which compares like with like."""
+    """Return our cost divided by theirs: the median of the ratios of all rounds."""
     return statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))

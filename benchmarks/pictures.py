@@ -1,4 +1,4 @@
-"""Pictures of what was measured, as SVG, from the JSON alone. They follow the reader's light or dark setting."""
+"""Draw the results as SVG, from the JSON alone, in the reader's light or dark color scheme."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328 } .title { font-weight: 6
 
 
 def svg(height: int, parts: list[str]) -> str:
-    """A whole picture."""
+    """Return a whole picture."""
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">'
     back = f'<rect class="back" width="{WIDTH}" height="{height}" rx="6"/>'
     return "\n".join([head, STYLE, back, *parts, "</svg>\n"])
 
 
 def text(x: float, y: float, value: str, kind: str = "", anchor: str = "start") -> str:
-    """A line of text."""
+    """Return a line of text."""
     return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">{escape(value)}</text>'
 
 
 def bars(title: str, rows: Mapping[str, Mapping[str, float]], unit: str) -> str:
-    """A bar a row, of its parts one after the other."""
+    """Return a bar chart with one stacked bar per row."""
     scale = (WIDTH - 190) / max(sum(parts.values()) for parts in rows.values())
     drawn = [text(16, 28, title, "title")]
     for number, (name, parts) in enumerate(rows.items()):
@@ -64,7 +64,7 @@ def bars(title: str, rows: Mapping[str, Mapping[str, float]], unit: str) -> str:
 
 
 def plot(curve: Mapping[str, Any]) -> str:
-    """A plot with logarithmic axes."""
+    """Return a plot with logarithmic axes."""
     left, right, top, bottom, height = 70, WIDTH - 110, 46, 330, 380
     points = [point for line in curve["points"].values() for point in line]
     spans = []
@@ -103,6 +103,6 @@ def plot(curve: Mapping[str, Any]) -> str:
 
 
 def draw(results: Mapping[str, Any]) -> dict[str, str]:
-    """All pictures, by the names of their files."""
+    """Return all pictures by file name."""
     pictures = {"one-call.svg": bars("Where the time of one get goes (µs)", results["layers"], "µs")}
     return {**pictures, **{f"{name}.svg": plot(curve) for name, curve in results["growth"].items()}}

@@ -1,4 +1,4 @@
-"""Whole programs: what starting, installing and iterating cost, each in a process of its own."""
+"""Cost of starting, installing and iterating, each measured in its own process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ITERATION = """
 import pathlib, sys
 from synapse_agent_sdk import AgentClient
 def peak():
-    # Not ru_maxrss, in which the process that started this one counts.
+    # Not ru_maxrss, which includes the parent process.
     status = pathlib.Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0])
 with AgentClient(sys.argv[1], sys.argv[2], trust_env=False) as client:
@@ -45,7 +45,7 @@ with AgentClient(sys.argv[1], sys.argv[2], trust_env=False) as client:
 
 
 def started(python: str, *arguments: str) -> Sample:
-    """A whole process: seconds."""
+    """Return a sample of a whole process, in seconds."""
 
     def sample() -> float:
         begun = time.perf_counter()
@@ -56,7 +56,7 @@ def started(python: str, *arguments: str) -> Sample:
 
 
 def starts(python: str, published: str | None = None) -> dict[str, Sample]:
-    """What importing and making a first client cost, in an environment of the base install alone."""
+    """Samples of importing and creating a first client, in an environment with only the base install."""
     samples = {name: started(python, "-c", program) for name, program in STARTS.items()}
     if published is not None:
         samples["import synapse-sdk"] = started(published, "-c", STARTS["import SDK"])
@@ -64,13 +64,13 @@ def starts(python: str, published: str | None = None) -> dict[str, Sample]:
 
 
 def help_of_the_command_line() -> dict[str, Sample]:
-    """`synapse-agent --help`."""
+    """Sample `synapse-agent --help`."""
     return {"synapse-agent --help": started(str(Path(sys.executable).with_name("synapse-agent")), "--help")}
 
 
 @contextmanager
 def base_install() -> Iterator[str]:
-    """The interpreter of an environment with the base install alone."""
+    """Yield the interpreter of an environment with only the base install."""
     with tempfile.TemporaryDirectory(prefix="synapse-bench-") as folder:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)  # noqa: S603 - ours
         python = f"{folder}/bin/python"
@@ -80,7 +80,7 @@ def base_install() -> Iterator[str]:
 
 
 def size_of_install(python: str) -> dict[str, float]:
-    """How many distributions an environment has beside pip and setuptools, and how many megabytes."""
+    """Return the number of distributions besides pip and setuptools, and their size in megabytes."""
     program = (
         "import importlib.metadata, json\n"
         "print(json.dumps({d.name: sum(f.locate().stat().st_size for f in d.files or () if f.locate().is_file())"
@@ -92,7 +92,7 @@ def size_of_install(python: str) -> dict[str, float]:
 
 
 def memory_of_iteration(agent: str) -> dict[str, float]:
-    """How far the memory of a process rises while it iterates over all releases, after the first thousand: MiB."""
+    """Return the memory growth in MiB while iterating over all releases, after the first thousand."""
     command = [sys.executable, "-c", ITERATION, agent, TOKEN]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - ours
     number, kibibytes = map(int, done.stdout.split())

@@ -1,9 +1,9 @@
-"""How the throughput of actions that compute grows with workers: on this machine, and on a cluster of one-CPU nodes.
+"""How the throughput of CPU-bound actions grows with workers: on this machine and on one-CPU cluster nodes.
 
     .venv/bin/python -m benchmarks.scale docs/performance     # writes scale.json and scale.svg, in about two minutes
 
-An action computes for a while on one core. Eight callers keep each number of workers busy; what is counted is actions
-a second, as the callers see them. All nodes are on this machine, so it is its cores that end the growth.
+An action computes on one core. Eight callers keep the workers busy, and the result is actions per second as seen by the
+callers. All nodes run on this machine, so its cores limit the growth.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CONFIG = "code: compute\nversion: 1.0.0\nactions: {run: {entrypoint: 'plugin:run
 
 
 def throughput(registry: Path, executor: MakeExecutor, workers: int, *, steps: int, seconds: float) -> float:
-    """Actions a second, with all workers warm."""
+    """Return the actions per second with all workers warm."""
     limits = Limits(max_running=workers)
     with (
         LocalAgent(registry, executor=executor, limits=limits) as agent,
@@ -57,14 +57,14 @@ def throughput(registry: Path, executor: MakeExecutor, workers: int, *, steps: i
                 done += 1
             return done
 
-        sum(pool.map(call, [time.monotonic() + seconds / 2] * CALLERS))  # warms them up
+        sum(pool.map(call, [time.monotonic() + seconds / 2] * CALLERS))  # warm-up
         begun = time.monotonic()
         done = sum(pool.map(call, [begun + seconds] * CALLERS))
         return done / (time.monotonic() - begun)
 
 
 def scale(*, steps: int = 1_000_000, seconds: float = 8.0) -> dict[str, Any]:
-    """Throughput by workers, of processes of this machine and of a cluster."""
+    """Measure throughput by number of workers, with local processes and with a cluster."""
     here, there = "processes", "Ray"
     found: dict[str, list[tuple[int, float]]] = {here: [], there: []}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,8 @@
-"""A stand-in for an agent, in a process of its own: a bare asyncio protocol, so that it costs less than any client.
+"""A stand-in for an agent in its own process: a plain asyncio protocol, faster than any client.
 
-What it answers is chosen by the path in front of the contract's paths, which every client takes as part of its URL:
-`/<releases>/<milliseconds>` is an agent with so many releases, which waits so long before it answers a page. A release
-whose version is a number, such as `of@1000`, has about as many bytes.
+A path prefix configures the responses, and clients pass it as part of the URL: `/<releases>/<milliseconds>` has that
+number of releases, and waits that long before it sends a page. A release whose version is a number, such as `of@1000`,
+has about that many bytes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RESULT = {"words": 180, "characters": 1024, "lines": 40, "most_common": [["the",
 
 
 def answer(body: bytes) -> bytes:
-    """A whole response."""
+    """Build a whole response."""
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
@@ -40,7 +40,7 @@ RUN = answer(json.dumps(RESULT).encode())
 
 @lru_cache(maxsize=256)
 def respond(target: str, host: str) -> tuple[bytes, float]:
-    """The response to a GET, and how many seconds to wait before it is sent."""
+    """Return the response to a GET, and the seconds to wait before sending it."""
     url = urlsplit(target)
     _, releases, milliseconds, *rest = url.path.split("/", 4)
     if rest[-1:] == [""]:
@@ -53,7 +53,7 @@ def respond(target: str, host: str) -> tuple[bytes, float]:
 
 
 def page_of(url: str, releases: int, page: int, size: int) -> bytes:
-    """A page of a list, with absolute links."""
+    """Build a page of a list, with absolute links."""
     first = (page - 1) * size
     following = f"{url}?page={page + 1}&page_size={size}" if first + size < releases else None
     previous = f"{url}?page={page - 1}&page_size={size}" if page > 1 else None
@@ -62,7 +62,7 @@ def page_of(url: str, releases: int, page: int, size: int) -> bytes:
 
 
 class StandIn(asyncio.Protocol):
-    """Answers each request that is whole; it reads no more of a head than it needs."""
+    """Responds to each complete request, reading only as much of the headers as needed."""
 
     transport: asyncio.Transport
 
@@ -74,7 +74,7 @@ class StandIn(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer the request, once its end is there; clients send one at a time."""
+        """Respond once the request is complete; clients send one at a time."""
         self.held = data = self.held + data if self.held else data
         head, blank, body = data.partition(b"\r\n\r\n")
         if not blank:
@@ -97,7 +97,7 @@ class StandIn(asyncio.Protocol):
 
 
 async def serve() -> None:
-    """Listen on a free port, name it on standard output, and end with the standard input."""
+    """Listen on a free port, print the URL, and stop when stdin is closed."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(StandIn, "127.0.0.1", 0, backlog=1024)
     sys.stdout.write(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}\n")
@@ -107,10 +107,10 @@ async def serve() -> None:
 
 @contextmanager
 def stand_in() -> Iterator[str]:
-    """Its URL, for as long as the block takes."""
+    """Run the stand-in for the duration of the block, and yield its URL."""
     command = [sys.executable, "-m", "benchmarks.server"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ours
-        assert process.stdin is not None  # noqa: S101 - they are pipes, which the type does not say
+        assert process.stdin is not None  # noqa: S101 - pipes; for the type checker
         assert process.stdout is not None  # noqa: S101 - as above
         try:
             yield process.stdout.readline().strip()

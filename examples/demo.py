@@ -1,6 +1,6 @@
-"""The demo: every step is Python, printed as it is run, with what came back.
+"""The demo: prints each Python step as it runs, with its result.
 
-Run it with `make demo`. It exits with 1 when a step does not do what it says.
+Run it with `make demo`. It exits with 1 if a step fails.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ REPOSITORY = Path(__file__).parent.parent
 WIDTH = min(76, shutil.get_terminal_size().columns)
 RAISES = "  # raises "
 STEPS = """\
-# Start a local agent on a free port, with a client of it.
+# Start a local agent on a free port, and a client for it.
 from synapse_agent_sdk import AgentClient
 client = AgentClient.local("examples/plugins")
 client.health_check()["status"]
 
-# Have it cache a release of a plugin. List what is cached.
+# Cache a release of a plugin. List the cached releases.
 release = client.create_plugin_release(
     plugin="text_stats", version="1.0.0"
 )
@@ -49,14 +49,14 @@ client.run_plugin_release(
     "text_stats@1.0.0", "analyze", params
 )
 
-# Run an action from a folder of sources, with no release.
+# Run an action from a source folder, without a release.
 client.run_debug_plugin_release(
     "analyze",
     {**params, "top": 1},
     plugin_path="examples/plugins/text_stats",
 )
 
-# Meet an error: the name of the action is misspelt.
+# Cause an error: the action's name is misspelled.
 client.run_plugin_release(1, "analyse")  # raises ValidationError
 
 # Delete the release, and stop the agent.
@@ -67,11 +67,11 @@ client.close()
 
 
 class StepError(Exception):
-    """A step did not do what it says."""
+    """A step had an unexpected result."""
 
 
 def statements(steps: str) -> Iterator[str]:
-    """The comments and statements of a program, each with all of its lines."""
+    """Yield the comments and the complete statements of a program."""
     lines = steps.splitlines()
     starts = {node.lineno - 1: node.end_lineno for node in ast.parse(steps).body}
     for number, line in enumerate(lines):
@@ -82,7 +82,7 @@ def statements(steps: str) -> Iterator[str]:
 
 
 def run(statement: str, names: dict[str, Any]) -> str | None:
-    """Run a statement as an interactive session would, and return what it would show."""
+    """Run a statement as an interactive session would, and return its output."""
     code, _, expected = statement.partition(RAISES)
     try:
         if not isinstance(ast.parse(code).body[0], ast.Expr):
@@ -94,12 +94,12 @@ def run(statement: str, names: dict[str, Any]) -> str | None:
             raise
         return textwrap.fill(f"{expected}: {error}", WIDTH, break_on_hyphens=False)
     if expected:
-        raise StepError(f"it was to raise {expected}, and returned {value!r}")
+        raise StepError(f"expected {expected}, got {value!r}")
     return None if value is None else pprint.pformat(value, width=WIDTH, sort_dicts=False)
 
 
 def main() -> int:
-    """Run all steps, and return the exit code."""
+    """Run all steps and return the exit code."""
     os.chdir(REPOSITORY)
     started = time.perf_counter()
     names: dict[str, Any] = {}
@@ -111,7 +111,7 @@ def main() -> int:
             print(">>> " + statement.partition(RAISES)[0].replace("\n", "\n... "), flush=True)
             try:
                 shown = run(statement, names)
-            except Exception as error:  # noqa: BLE001 - whatever it was, the step failed
+            except Exception as error:  # noqa: BLE001 - any error fails the step
                 step = textwrap.indent(statement, "    ")
                 print(f"\nThis step failed:\n{step}\n{type(error).__name__}: {error}", file=sys.stderr)
                 return 1
@@ -119,7 +119,7 @@ def main() -> int:
                 print(shown)
     finally:
         if "client" in names:
-            names["client"].close()  # a step closes it too, which is harmless, but may not be reached
+            names["client"].close()  # again, in case the last step was not reached
     print(f"\nDone in {time.perf_counter() - started:.1f} s: a real agent, over HTTP.")
     return 0
 

@@ -1,1 +1,1 @@
-"""The tests."""
+"""Tests of the SDK and the local agent."""

@@ -1,8 +1,8 @@
-"""What all tests share."""
+"""Setup for all tests."""
 
 from __future__ import annotations
 
 import signal
 
-# A shell's job in the background ignores Ctrl-C, and so would every program that the tests start and interrupt.
+# Shells make background jobs ignore SIGINT, and the programs that the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

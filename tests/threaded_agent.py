@@ -1,7 +1,6 @@
-"""An agent on a thread of the tests' own process: it starts in a tenth of the time that `LocalAgent` takes.
+"""An agent on a thread of the test process, which starts ten times faster than `LocalAgent`.
 
-Tests that ask what `LocalAgent` itself does (tests/agent/test_local_agent.py) use that class; all others need an agent
-and not its process.
+Only tests of `LocalAgent` itself (tests/agent/test_local_agent.py) need a separate process.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ if TYPE_CHECKING:
 
 
 class ThreadedAgent:
-    """A server on a free loopback port, as long as a `with` block; its arguments are those of `Server`.
+    """Runs an agent on a free loopback port for the duration of a `with` block.
 
     Args:
-        registry: The folder of plugins.
-        data: The data folder; a temporary one if omitted.
-        token: The agent token; a new one if omitted.
-        debug_roots: The folders that debug runs may load from; the current one if omitted.
-        limits: What runs may take; the defaults if omitted.
-        options: Further arguments of `Server`.
+        registry: Folder of plugins.
+        data: Data folder; a temporary one if omitted.
+        token: Agent token; a random one if omitted.
+        debug_roots: Folders that debug runs may load from; the current folder by default.
+        limits: Limits of runs.
+        options: Additional arguments of `Server`.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class ThreadedAgent:
         }
 
     def start(self) -> Self:
-        """Start the agent, and return it once it accepts connections."""
+        """Start the agent and wait until it accepts connections."""
         with contextlib.ExitStack() as stack:
             data = self._data
             if data is None:
@@ -92,7 +91,7 @@ class ThreadedAgent:
         return self
 
     def stop(self) -> None:
-        """Stop the agent and its running actions; twice is harmless."""
+        """Stop the agent and its running actions. Can be called twice."""
         self._stack.close()
 
     def __enter__(self) -> Self:

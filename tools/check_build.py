@@ -1,4 +1,4 @@
-"""Check what `make build` made: what is in it, and that it installs into an empty environment and works there."""
+"""Check the archives from `make build`: their contents, and that the wheel works in an empty environment."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ IN_SDIST = (
 
 
 def faults(names: set[str], needed: tuple[str, ...]) -> list[str]:
-    """What is missing from an archive, and what must not be in it."""
+    """List the files that are missing from an archive or must not be in it."""
     missing = [f"missing: {name}" for name in needed if name not in names]
-    return missing + [f"not wanted: {name}" for name in sorted(names) if "tests" in Path(name).parts]
+    return missing + [f"unexpected: {name}" for name in sorted(names) if "tests" in Path(name).parts]
 
 
 def wheel_names(path: Path) -> set[str]:
-    """The files in a wheel."""
+    """List the files in a wheel."""
     with zipfile.ZipFile(path) as archive:
         return set(archive.namelist())
 
 
 def sdist_names(path: Path) -> set[str]:
-    """The files in a source distribution, without the folder that holds them all."""
+    """List the files in a source distribution, without the top-level folder."""
     with tarfile.open(path) as archive:
         return {name.partition("/")[2] for name in archive.getnames()}
 
 
 def run_quickstart(wheel: Path) -> None:
-    """Install a wheel into an empty environment, and run the quickstart in it."""
+    """Install a wheel into an empty environment and run the quickstart."""
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder) / "bin" / "python"
@@ -75,9 +75,9 @@ def main() -> None:
     found = faults(wheel_names(wheel), IN_WHEEL) + faults(sdist_names(sdist), IN_SDIST)
     if found:
         print(*found, sep="\n")
-        sys.exit("The archives in dist/ are not what they should be.")
+        sys.exit("The archives in dist/ have the wrong contents.")
     run_quickstart(wheel)
-    print(f"{wheel.name} and {sdist.name} are as they should be.")
+    print(f"{wheel.name} and {sdist.name} are OK.")
 
 
 if __name__ == "__main__":

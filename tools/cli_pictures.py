@@ -1,6 +1,6 @@
 """Write docs/pictures/cli-*.svg: the command line in a real terminal, against a real local agent.
 
-Run it with `make pictures`. A program runs in a pseudo-terminal, and its screen becomes a picture.
+Run it with `make pictures`. Each program runs in a pseudo-terminal, and the final screen becomes the picture.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def train(params):
 
 
 def picture(name: str, commands: Sequence[tuple[str, Callable[[Terminal], None]]], environment: dict[str, str]) -> None:
-    """Run commands below each other, and write what the screen shows at the end.
+    """Run commands one after the other and write the final screens as a picture.
 
     Args:
-        name: The picture's name.
-        commands: The arguments of each command as they are typed, and what is done in its terminal.
-        environment: The environment of the commands.
+        name: Name of the picture.
+        commands: Arguments of each command as typed, and a function that drives its terminal.
+        environment: Environment variables of the commands.
     """
     shown: list[Text] = []
     for arguments, act in commands:
@@ -55,18 +55,18 @@ def picture(name: str, commands: Sequence[tuple[str, Callable[[Terminal], None]]
         with Terminal(command, environment, columns=COLUMNS) as terminal:
             act(terminal)
             shown += [Text.assemble(("$ ", "green"), f"synapse-agent {arguments}"), *lines_of(terminal), Text()]
-    console = Console(record=True, width=COLUMNS, file=Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - it ends with the program
+    console = Console(record=True, width=COLUMNS, file=Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - closed at exit
     for line in shown:
         console.print(line, soft_wrap=True)
     svg = console.export_svg(title="synapse-agent", unique_id=name)
-    # Nothing in a picture comes from another machine, or names one.
+    # A picture loads nothing from other machines and names none.
     svg = re.sub(r"@font-face \{.*?\}\s*|<!-- .*? -->\s*", "", svg, flags=re.DOTALL)
     (PICTURES / f"{name}.svg").write_text(svg + "\n", encoding="utf-8")
     sys.stdout.write(f"docs/pictures/{name}.svg\n")
 
 
 def lines_of(terminal: Terminal) -> list[Text]:
-    """The lines of a terminal's screen with their colours, up to the last one that is not empty."""
+    """Return the terminal's lines with their colors, up to the last non-empty one."""
     lines = []
     for number in range(len(terminal.text.splitlines())):
         row = terminal.screen.buffer[number]
@@ -77,7 +77,7 @@ def lines_of(terminal: Terminal) -> list[Text]:
 
 
 def style_of(char: Char) -> Style:
-    """The style of a letter on the screen."""
+    """Return the style of a character on the screen."""
     names = {"default": None, "brown": "yellow"}
     colour = names.get(char.fg, char.fg)
     if colour is not None and re.fullmatch(r"[0-9a-f]{6}", colour):
@@ -88,12 +88,12 @@ def style_of(char: Char) -> Style:
 
 
 def ends(terminal: Terminal) -> None:
-    """Wait for the end of a command."""
+    """Wait for the command to exit."""
     terminal.wait()
 
 
 def until(shown: str) -> Callable[[Terminal], None]:
-    """Wait until something shows, and leave the command running."""
+    """Return a function that waits for text to appear and leaves the command running."""
 
     def act(terminal: Terminal) -> None:
         terminal.until(shown)
@@ -102,7 +102,7 @@ def until(shown: str) -> Callable[[Terminal], None]:
 
 
 def main() -> None:
-    """Make all pictures."""
+    """Write all pictures."""
     with tempfile.TemporaryDirectory() as folder:
         registry = Path(folder, "registry")
         go = Path(folder, "go")

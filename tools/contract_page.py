@@ -1,4 +1,4 @@
-"""The contract as a page: openapi/agent.yaml in Markdown, readable without a script."""
+"""Render openapi/agent.yaml as a Markdown page that needs no JavaScript."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 CONTRACT = ROOT / "openapi" / "agent.yaml"
 INTRODUCTION = (
-    "This page is `openapi/agent.yaml` (OpenAPI {openapi}) as it reads. The local agent serves the document itself "
-    "at `/openapi.json`, and a page to try it out at `/docs`."
+    "This page is generated from `openapi/agent.yaml` (OpenAPI {openapi}). The local agent serves the document at "
+    "`/openapi.json`, and an interactive page at `/docs`."
 )
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
 class Contract:
-    """The contract, and how its parts read."""
+    """Renders the contract."""
 
     def __init__(self, text: str | None = None) -> None:
         self._document: dict[str, Any] = yaml.safe_load(CONTRACT.read_text(encoding="utf-8") if text is None else text)
 
     def operations(self) -> list[str]:
-        """The names of all operations, in order."""
+        """Return the names of all operations, in order."""
         return [operation["operationId"] for _, _, operation in self._operations()]
 
     def page(self) -> str:
-        """The whole page."""
+        """Return the whole page."""
         info = self._document["info"]
         schemas = self._document["components"]["schemas"]
         parts = [
             "# The contract",
-            f"{info['title']} {info['version']}: what an agent speaks.",
+            f"{info['title']} {info['version']}: the API of an agent.",
             INTRODUCTION.format(openapi=self._document["openapi"]),
             info["description"].strip(),
             "## Operations",
@@ -69,14 +69,14 @@ class Contract:
         yield code("http", f"{method} {path}")
         yield operation["description"].strip()
         token = operation.get("security", self._document["security"])
-        yield "Asks for the agent token in `Authorization`." if token else "Answers without a token."
+        yield "Requires the agent token in `Authorization`." if token else "Requires no token."
         parameters = [self._resolved(parameter) for parameter in operation["parameters"]]
         yield from table("parameter", "in", "", rows=[self._parameter(each) for each in parameters])
         if "requestBody" in operation:
             media = operation["requestBody"]["content"]["application/json"]
             yield f"**Body**: {self._type(media['schema'])}"
             yield from self._examples(media)
-        yield "**Answers**"
+        yield "**Responses**"
         yield from table("status", "body", "", rows=[self._answer(*each) for each in operation["responses"].items()])
         for status, response in operation["responses"].items():
             if status.startswith("2"):
@@ -91,13 +91,13 @@ class Contract:
         found = self._resolved(response)
         media = found.get("content", {}).get("application/json")
         headers = ", ".join(f"`{name}`" for name in found.get("headers", {}))
-        text = found["description"] + (f" May have {headers}." if headers else "")
+        text = found["description"] + (f" May include {headers}." if headers else "")
         return status, "" if media is None else self._type(media["schema"]), text
 
     def _examples(self, media: dict[str, Any], prefix: str = "") -> Iterator[str]:
         for example in media.get("examples", {}).values():
             found = self._resolved(example)
-            yield f"{prefix}{found.get('summary', 'An example')}"
+            yield f"{prefix}{found.get('summary', 'Example')}"
             yield code("json", json.dumps(found["value"], indent=2))
 
     def _schema(self, schema: dict[str, Any]) -> Iterator[str]:
@@ -114,7 +114,7 @@ class Contract:
         yield from table("field", "type", "", rows=rows)
 
     def _type(self, schema: dict[str, Any]) -> str:
-        """A schema in a few words."""
+        """Describe a schema in a few words."""
         if "$ref" in schema:
             name = schema["$ref"].rpartition("/")[2]
             return f"[{name}](#{name})"
@@ -131,7 +131,7 @@ class Contract:
         return f"{kind} ({schema['format']})" if "format" in schema else kind
 
     def _resolved(self, part: dict[str, Any]) -> dict[str, Any]:
-        """What a reference refers to."""
+        """Resolve a reference."""
         while "$ref" in part:
             found: Any = self._document
             for name in part["$ref"].removeprefix("#/").split("/"):
@@ -141,7 +141,7 @@ class Contract:
 
 
 def table(*names: str, rows: list[tuple[str, ...]]) -> Iterator[str]:
-    """A table, or nothing where it has no rows."""
+    """Return a table, or nothing if it has no rows."""
     if rows:
         lines = [
             names,
@@ -152,5 +152,5 @@ def table(*names: str, rows: list[tuple[str, ...]]) -> Iterator[str]:
 
 
 def code(language: str, text: str) -> str:
-    """A block of code."""
+    """Return a code block."""
     return f"```{language}\n{text}\n```"

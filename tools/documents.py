@@ -1,6 +1,6 @@
-"""Build the site of the documents: gather its pages, write those that are made from sources, have zensical render all.
+"""Build the documentation site: collect the pages, generate those made from sources, and render all with zensical.
 
-Strict: a link or an anchor that leads nowhere, and a page that the navigation does not have, is an error.
+The build is strict: dead links and anchors, and pages missing from the navigation, are errors.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
 class DocumentsError(Exception):
-    """The documents are not as they should be; the message says what to do."""
+    """The documentation cannot be built; the message says how to fix it."""
 
 
 def build(folder: Path) -> Path:
-    """Build the site.
+    """Build the documentation site.
 
     Args:
-        folder: The folder to build in. What it holds is removed.
+        folder: Folder to build in. Its contents are removed.
 
     Returns:
-        The folder of the site.
+        Folder of the site.
 
     Raises:
-        DocumentsError: If a page is not in the navigation, or zensical finds fault with one, as stderr says then.
+        DocumentsError: If a page is not in the navigation, or zensical reports an error.
     """
     shutil.rmtree(folder, ignore_errors=True)
     pages = folder / "pages"
@@ -46,20 +46,20 @@ def build(folder: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     if missing := not_in_navigation(pages):
-        msg = f"The navigation in {CONFIG.relative_to(ROOT)} does not have {', '.join(sorted(missing))}."
+        msg = f"Add {', '.join(sorted(missing))} to the navigation in {CONFIG.relative_to(ROOT)}."
         raise DocumentsError(msg)
     config = shutil.copy(CONFIG, folder)
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--config-file", config]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - ours
     if ended.returncode:
         said = f"{ended.stdout}\n{ended.stderr}".partition("Traceback (most recent call last)")[0]
-        msg = f"zensical does not build the site:\n{COLOURS.sub('', said).strip()}"
+        msg = f"zensical could not build the site:\n{COLOURS.sub('', said).strip()}"
         raise DocumentsError(msg)
     return folder / "site"
 
 
 def made() -> dict[str, str]:
-    """The pages that are made from sources, by their paths."""
+    """Return the generated pages by path."""
     contract = Contract()
     return {
         **Reference(contract.operations()).pages(),
@@ -71,15 +71,15 @@ def made() -> dict[str, str]:
 
 
 def decisions() -> str:
-    """The list of the decisions."""
+    """Return the list of decisions."""
     found = sorted((DOCUMENTS / "decisions").glob("[0-9]*.md"))
     titles = [path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for path in found]
     lines = [f"- [{title}]({path.name})" for title, path in zip(titles, found, strict=True)]
-    return "# Decisions\n\nWhat someone may question later, half a page each.\n\n" + "\n".join(lines) + "\n"
+    return "# Decisions\n\nDesign decisions and their reasons.\n\n" + "\n".join(lines) + "\n"
 
 
 def not_in_navigation(pages: Path) -> set[str]:
-    """The pages that no reader would find; decisions are found by their list."""
+    """Return the pages missing from the navigation, except decisions, which their list links."""
     config = tomllib.loads(CONFIG.read_text(encoding="utf-8"))
     found = {path.relative_to(pages).as_posix() for path in pages.rglob("*.md")}
     return {page for page in found - set(_leaves(config["project"]["nav"])) if not re.match(r"decisions/\d", page)}
@@ -98,7 +98,7 @@ def main() -> None:
     except (DocumentsError, LookupError) as error:
         sys.exit(str(error))
     place = site.relative_to(ROOT)
-    print(f"Wrote {place}. Open {place}/index.html, or for its search too:")
+    print(f"Wrote {place}. Open {place}/index.html, or run this to enable the search:")
     print(f"    python3 -m http.server --bind 127.0.0.1 --directory {place}")
 
 

@@ -1,7 +1,7 @@
-"""Generate the client from the contract, or check that what is committed is what the contract gives.
+"""Generate the client from the contract, or check that generated/ is up to date.
 
-Either way the generator runs in a temporary folder, so a check never touches the working tree, and files that
-the contract no longer gives are gone after generating.
+The generator always runs in a temporary folder, so a check never changes the working tree, and generating removes files
+that are no longer part of the client.
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ INPUTS = ("openapi", "generator-config.yaml")
 
 
 def generate(workspace: Path) -> Path:
-    """Run the generator on a copy of the contract in `workspace`, and return the folder it wrote."""
+    """Run the generator on a copy of the contract in `workspace`, and return its output folder."""
     for name in INPUTS:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         copy(ROOT / name, workspace / name)
     (workspace / OUTPUT).mkdir()
-    # The post hooks are found on PATH: those of this interpreter come first.
+    # The generator finds its post hooks on PATH; prefer those of this interpreter.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     command = ["openapi-python-client", "generate", "--path", "openapi/agent.yaml", "--config", "generator-config.yaml"]
     command += ["--meta", "none", "--output-path", str(PACKAGE), "--overwrite", "--fail-on-warning"]
-    # `command` is fixed, and found beside this interpreter.
     run = subprocess.run(  # noqa: S603 - a fixed command
         command, cwd=workspace, env={**os.environ, "PATH": path}, text=True, capture_output=True, check=False
     )
@@ -41,7 +40,7 @@ def generate(workspace: Path) -> Path:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Every file below `folder` by its relative path, but for what Python compiled."""
+    """Return every file below `folder` by relative path, without compiled Python."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -50,19 +49,19 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def oddities(folder: Path) -> list[str]:
-    """What no generator makes, as lines for a person: links, and files that can be executed."""
+    """List links and executable files, which the generator never creates."""
     paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
-    lines = [f"a link, and no file of its own: {name}" for name, path in paths.items() if path.is_symlink()]
+    lines = [f"symbolic link: {name}" for name, path in paths.items() if path.is_symlink()]
     modes = {name: path.stat().st_mode & EXECUTABLE for name, path in paths.items() if path.is_file()}
-    if not all(modes.values()):  # as on a file system that keeps no modes
-        lines += [f"can be executed: {name}" for name, mode in modes.items() if mode]
+    if not all(modes.values()):  # all are executable on a file system without modes
+        lines += [f"executable: {name}" for name, mode in modes.items() if mode]
     return lines
 
 
 def differences(fresh: dict[str, bytes], committed: dict[str, bytes]) -> list[str]:
-    """What would have to change in `committed` to become `fresh`, as lines for a person."""
+    """List the differences between `committed` and `fresh`."""
     lines = [f"missing: {name}" for name in sorted(fresh.keys() - committed.keys())]
-    lines += [f"not from the contract: {name}" for name in sorted(committed.keys() - fresh.keys())]
+    lines += [f"not generated: {name}" for name in sorted(committed.keys() - fresh.keys())]
     for name in sorted(fresh.keys() & committed.keys()):
         if fresh[name] != committed[name]:
             old, new = (data.decode(errors="backslashreplace").splitlines() for data in (committed[name], fresh[name]))
@@ -80,8 +79,8 @@ def main(arguments: list[str]) -> None:
         if arguments == ["--check"]:
             if lines := differences(files(fresh), files(ROOT / OUTPUT)) + oddities(ROOT / OUTPUT):
                 print(*lines, sep="\n")
-                sys.exit(f"{OUTPUT}/ is not what the contract gives: run `make generate`.")
-            print(f"{OUTPUT}/ is what the contract gives.")
+                sys.exit(f"{OUTPUT}/ is out of date: run `make generate`.")
+            print(f"{OUTPUT}/ is up to date.")
         else:
             shutil.rmtree(ROOT / OUTPUT, ignore_errors=True)
             shutil.copytree(fresh, ROOT / OUTPUT, ignore=shutil.ignore_patterns("__pycache__"))

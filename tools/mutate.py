@@ -1,9 +1,8 @@
-"""Test the tests: change the pure modules a little, and see whether the tests notice (`make mutate`).
+"""Run mutation tests on the pure modules (`make mutate`).
 
-mutmut makes the mutants and runs them, in a temporary copy of the packages and the tests, so that the working tree is
-never touched. A mutant that survives is a test that is missing, or stands in docs/mutants.md with the reason why no
-test can tell it from the original. It is known there by its function and by the lines that it changes, and not by their
-numbers, so that the page outlives a line that is added above.
+mutmut creates and tests the mutants in a temporary copy of the packages and tests, so the working tree never changes.
+Every surviving mutant needs a new test, or an entry in docs/mutants.md that says why no test can detect it. Entries
+are matched by function and changed lines rather than by mutmut's numbers, so they survive unrelated edits.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "mutants.md"
 PACKAGE = Path("synapse_agent_sdk")
 MODULES = ("endpoints", "lookup", "legacy", "runtime/retry", "runtime/pagination")
-# mutmut runs those that reach the mutated function, the fastest first; these are enough, and a mutant costs a second.
+# mutmut runs the tests that reach a mutated function, fastest first. These suffice, at about a second per mutant.
 TESTS = (
     "tests/unit/test_legacy.py",
     "tests/unit/test_lookup.py",
@@ -37,15 +36,15 @@ UNFINISHED = {"not checked", "check was interrupted by user"}
 
 
 class Mutant(NamedTuple):
-    """A change to a function: what it takes away (-) and what it puts there (+), a line each."""
+    """A change to a function: removed (-) and added (+) lines."""
 
     function: str
-    """Its module's and its own name, as in `retry.delivery_of_status` or `pagination.PageCursor.step`."""
+    """Module and name, such as `retry.delivery_of_status` or `pagination.PageCursor.step`."""
     change: str
 
 
 def function_of(name: str) -> str:
-    """The function that a mutant of mutmut's is one of.
+    """Return the function that a mutmut name refers to.
 
     Example:
         >>> function_of("synapse_agent_sdk.runtime.retry.x_total_seconds__mutmut_3")
@@ -58,13 +57,13 @@ def function_of(name: str) -> str:
 
 
 def change_of(diff: str) -> str:
-    """The lines that a unified diff takes away and adds, without their indentation."""
+    """Return the lines that a unified diff removes and adds, without indentation."""
     lines = (line for line in diff.splitlines() if re.match(r"[-+](?!--|\+\+)", line))
     return "\n".join(f"{line[0]} {line[1:].strip()}" for line in lines)
 
 
 def explained(page: str) -> dict[Mutant, str]:
-    """The mutants of the page, each with the reason why it survives."""
+    """Return the mutants listed on the page, with the reasons why they survive."""
     found = {}
     for section in page.split("\n## ")[1:]:
         title, _, text = section.partition("\n")
@@ -75,22 +74,22 @@ def explained(page: str) -> dict[Mutant, str]:
 
 
 def faults(statuses: dict[str, str], survivors: set[Mutant], reasons: dict[Mutant, str]) -> list[str]:
-    """What is wrong with the outcome, in a line or a block each.
+    """List the problems with the results.
 
     Args:
-        statuses: What became of each mutant, by mutmut's name.
-        survivors: Those that no test noticed.
-        reasons: Why some survive.
+        statuses: Status of each mutant, by mutmut's name.
+        survivors: Mutants that no test detected.
+        reasons: Known survivors, with the reasons.
     """
     found = []
     unfinished = sum(status in UNFINISHED for status in statuses.values())
     if unfinished or not statuses:
-        found.append(f"{unfinished} of {len(statuses)} mutants were not tested: run it again.")
+        found.append(f"{unfinished} of {len(statuses)} mutants were not tested: run `make mutate` again.")
     killed = sum(status in KILLED for status in statuses.values())
     if killed < LEAST_KILLED * len(statuses):
-        found.append(f"Fewer than {LEAST_KILLED:.0%} were killed.")
+        found.append(f"Fewer than {LEAST_KILLED:.0%} of the mutants were killed.")
     found += [
-        f"No test notices this, and {PAGE.relative_to(ROOT)} does not say why:\n\n"
+        f"No test detects this mutant, and {PAGE.relative_to(ROOT)} does not say why:\n\n"
         f"## `{mutant.function}`\n\n```diff\n{mutant.change}\n```\n"
         for mutant in sorted(survivors)
         if not reasons.get(mutant)
@@ -99,7 +98,7 @@ def faults(statuses: dict[str, str], survivors: set[Mutant], reasons: dict[Mutan
 
 
 def prepare(folder: Path) -> None:
-    """Lay out a copy as mutmut wants it: the packages in `src`, the tests beside it, and its settings."""
+    """Create the copy that mutmut expects: packages in `src`, tests beside it, and settings."""
     for package in ("wrapper/synapse_agent_sdk", "generated/synapse_agent_api"):
         target = folder / "src" / Path(package).name
         shutil.copytree(ROOT / package, target, ignore=shutil.ignore_patterns("__pycache__"))
@@ -116,29 +115,29 @@ def prepare(folder: Path) -> None:
 
 
 def mutmut(folder: Path, *arguments: str) -> str:
-    """What a command of mutmut's prints."""
+    """Run a mutmut command and return its output."""
     command = [str(Path(sys.executable).with_name("mutmut")), *arguments]
     return subprocess.run(command, cwd=folder, text=True, capture_output=True, check=True).stdout  # noqa: S603 - ours
 
 
 def collected(*selection: str) -> list[str]:
-    """The tests that pytest finds for files or names.
+    """Return the tests that pytest finds for files or names.
 
     Raises:
-        SystemExit: If it does not find one of them; mutmut would count every mutant that this test sees as killed.
+        SystemExit: If one is missing; mutmut would count every mutant that this test reaches as killed.
     """
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *selection]
     ended = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)  # noqa: S603 - ours
     if ended.returncode:
-        sys.exit(f"{ended.stdout[-5000:]}{ended.stderr[-5000:]}\npytest cannot find these by name: rename them.")
+        sys.exit(f"{ended.stdout[-5000:]}{ended.stderr[-5000:]}\npytest cannot find these tests by name: rename them.")
     return [line for line in ended.stdout.splitlines() if "::" in line]
 
 
 def run(folder: Path) -> None:
-    """Make and test all mutants; whatever ends it, no process of it stays behind."""
+    """Create and test all mutants, and leave no processes behind."""
     command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", str(os.cpu_count() or 2)]
     with (folder / "log").open("w+", encoding="utf-8") as log:
-        # In a terminal mutmut shows how far it is; elsewhere that is a line of thousands of characters.
+        # Only a terminal can show mutmut's progress line; elsewhere it is thousands of characters long.
         output = None if sys.stdout.isatty() else log
         process = subprocess.Popen(  # noqa: S603 - ours
             command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
@@ -173,14 +172,14 @@ def main() -> None:
     print(f"{'all':12} {killed:4} of {len(statuses):4} killed, {killed / max(len(statuses), 1):.1%}")
     reasons = explained(PAGE.read_text(encoding="utf-8"))
     for mutant in sorted(reasons.keys() - survivors):
-        print(f"This one of {PAGE.relative_to(ROOT)} is gone, or killed now:\n{mutant.function}\n{mutant.change}")
+        print(f"This mutant in {PAGE.relative_to(ROOT)} is gone or killed:\n{mutant.function}\n{mutant.change}")
     if found := faults(statuses, survivors, reasons):
         print(*found, sep="\n")
-        sys.exit("Write the test that notices it, or the reason why none can.")
+        sys.exit("Add a test that detects it, or the reason why no test can.")
 
 
 if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("Stopped; the working tree is as it was.")
+        sys.exit("Stopped; the working tree is unchanged.")

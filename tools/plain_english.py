@@ -1,6 +1,6 @@
-"""Refuse phrases that read as translated, in sources, tests and documents (`make lint`).
+"""Reject phrases that read as translated, in sources, tests and documents (`make lint`).
 
-CONTRIBUTING.md says what to write instead. It looks at lines, so that a phrase that is broken over two may pass.
+CONTRIBUTING.md has the alternatives. The check works line by line, so it misses a phrase that spans two lines.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 SUFFIXES = {".md", ".py", ".toml", ".yaml"}
 PHRASES = re.compile(
-    r"\b(anew|mend(s|ed|ing)?|but for|(?-i:is none)|of old|whoever|a text|texts|so many|is of|which it is a kind of)\b"
+    r"\b(anew|mend(s|ed|ing)?|but for|(?-i:is none)|of old)\b"
+    r"|\b(whoever|a text(?! file)|texts|so many|is of|which it is a kind of)\b"
     r"|\bwhere left out\b",
     re.IGNORECASE,
 )
 OPENING = re.compile(r'^\s*(?:"""|# |- |\| |description: )?(What|Where|Who) [a-z](?!.*\?)')
-"""A line whose sentence has What, Where or Who as its subject; questions are fine."""
+"""Matches a sentence with What, Where or Who as its subject, but no question."""
 EXEMPT = ("generated/", "tools/plain_english.py")
 
 
 def faults(name: str, text: str) -> list[str]:
-    r"""The lines of a file that have such a phrase.
+    r"""Return the lines of a file that contain such a phrase.
 
     Example:
         >>> faults("a.py", "What fails is sent anew.\nIs it sent?\n")
@@ -46,7 +47,7 @@ def main() -> None:
             found += faults(name, path.read_text(encoding="utf-8"))
     if found:
         print(*found, sep="\n")
-        sys.exit(f"{len(found)} lines read as translated: CONTRIBUTING.md says what to write instead.")
+        sys.exit(f"{len(found)} lines read as translated: see CONTRIBUTING.md for alternatives.")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Write docs/promises.md from the tests of the client on the wire, or check that it is what they give.
+"""Write docs/promises.md from the docstrings of tests/wire, or check that it is up to date.
 
-Each test promises something in its docstring, so a promise stands on the page as long as a test holds it.
+Each line of the page is the docstring of a test, so the page promises only behaviour that is tested.
 """
 
 from __future__ import annotations
@@ -9,63 +9,66 @@ import importlib
 import inspect
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FunctionType, ModuleType
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "promises.md"
+TESTS = ROOT / "tests" / "wire"
+TITLES = {
+    "requests": "Requests",
+    "answers": "Responses",
+    "errors": "Errors",
+    "sending_again": "Retries",
+    "time": "Timeouts",
+    "pages": "Pagination",
+    "trust": "Redirects and trust",
+    "sharing": "Connections",
+    "seeing": "Logging",
+    "pruning": "Pruning",
+    "release_context": "Release context",
+}
+"""The title of each test module, in the order of the page."""
 INTRODUCTION = """\
-# What this client promises
+# Promises
 
-Each line is the promise of a test in `tests/wire`, which puts a server on raw sockets in the client's way and looks at
-what arrived there as well as at what the caller saw. Unless a line says otherwise it holds for `AgentClient` and
-`AsyncAgentClient` alike. Runs are `run_plugin_release` and `run_debug_plugin_release`. This page is written by
-`make promises`, from the sentences of the tests.
-
-What is sent again, and when:
-
+Each line is backed by a test in `tests/wire`, which runs the client against a server on a real socket. It applies to
+both `AgentClient` and `AsyncAgentClient`. A *run* is a call of `run_plugin_release` or `run_debug_plugin_release`.
+`make promises` writes this page.
 """
+NOTES = {
+    "sending_again": """\
+| request | runs | other operations |
+| --- | --- | --- |
+| not sent (connection failed) | retried until `reconnect` expires | retried until `reconnect` expires |
+| rejected (429) | retried | retried |
+| outcome unknown (broken, timed out, 502, 503, 504) | only with `replay_runs` | retried |
+| any other response | not retried | not retried |
+"""
+}
+"""Text above a module's promises."""
 
 
-def modules() -> Iterator[ModuleType]:
-    """The modules of tests, in the order of their names."""
-    sys.path.insert(0, str(ROOT))
-    for path in sorted((ROOT / "tests" / "wire").glob("test_*.py")):
-        yield importlib.import_module(f"tests.wire.{path.stem}")
-
-
-def situation(name: str, test: FunctionType) -> str:
-    """What a test puts the client through: its name, and the faults that it is run with."""
-    words = name.removeprefix("test_").replace("_", " ")
-    for mark in getattr(test, "pytestmark", ()):
-        names, values = mark.args[:2] if mark.name == "parametrize" else ("", ())
-        if names in {"fault", "content", "form"} and all(isinstance(value, str) for value in values):
-            words += f" ({', '.join(values)})"
-    return words
-
-
-def section(module: ModuleType) -> str:
-    """The promises of a module as a table."""
-    lines = [f"## {sentence(module).removesuffix('.')}", "", "| situation | promise |", "| --- | --- |"]
-    for name, test in vars(module).items():
-        if name.startswith("test_"):
-            lines.append(f"| {situation(name, test)} | {sentence(test)} |")
-    return "\n".join(lines)
-
-
-def sentence(documented: object) -> str:
-    """The docstring of a test or a module on one line, as the cell of a table."""
-    return " ".join((inspect.getdoc(documented) or "").split()).replace("|", "\\|")
+def promises(name: str) -> list[str]:
+    """Return the docstrings of a module's tests, one line each."""
+    module = importlib.import_module(f"tests.wire.test_{name}")
+    tests = [test for test_name, test in vars(module).items() if test_name.startswith("test_")]
+    return [" ".join((inspect.getdoc(test) or "").split()) for test in tests]
 
 
 def page() -> str:
-    """The whole page."""
-    retries = importlib.import_module("synapse_agent_sdk.runtime.retry")
-    table = "\n".join(line for line in (retries.__doc__ or "").splitlines() if line.startswith("|"))
-    return INTRODUCTION + table + "\n\n" + "\n\n".join(section(module) for module in modules()) + "\n"
+    """Return the whole page.
+
+    Raises:
+        SystemExit: If a test module has no title.
+    """
+    sys.path.insert(0, str(ROOT))
+    modules = {path.stem.removeprefix("test_") for path in TESTS.glob("test_*.py")}
+    if modules != TITLES.keys():
+        sys.exit(f"TITLES in tools/promises.py does not match tests/wire: {sorted(modules ^ TITLES.keys())}")
+    parts = [INTRODUCTION]
+    for name, title in TITLES.items():
+        lines = "".join(f"- {promise}\n" for promise in promises(name))
+        parts += [f"## {title}\n", *([NOTES[name]] if name in NOTES else []), lines]
+    return "\n".join(parts)
 
 
 def main(arguments: list[str]) -> None:
@@ -74,7 +77,7 @@ def main(arguments: list[str]) -> None:
         sys.exit("usage: promises.py [--check]")
     if arguments:
         if page() != PAGE.read_text(encoding="utf-8"):
-            sys.exit("docs/promises.md is not what the tests promise: run `make promises`.")
+            sys.exit("docs/promises.md is out of date: run `make promises`.")
     else:
         PAGE.write_text(page(), encoding="utf-8")
         print(f"Wrote {PAGE.relative_to(ROOT)}.")

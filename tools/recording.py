@@ -1,8 +1,8 @@
-"""Record the demo: run `make demo`, and write what it printed as a picture that moves, docs/pictures/demo.svg.
+"""Run `make demo` and write its output as an animated picture, docs/pictures/demo.svg.
 
-The text is that of the run. The pace is not: a line stays for as long as it takes to read. The picture brings its own
-background, so it looks the same on a light and on a dark page, and asks nothing of other machines. Where motion is
-not wanted (`prefers-reduced-motion`) it shows the beginning.
+The output is real; the timing is not: each line stays long enough to read. The picture has its own background, so it
+looks the same on light and dark pages, and loads nothing from other machines. With `prefers-reduced-motion` it shows
+the beginning as a still.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 PICTURE = ROOT / "docs" / "pictures" / "demo.svg"
 COLUMNS, ROWS = 64, 22
 CHARACTER, LINE, MARGIN, BAR = 8.6, 20, 16, 34
-"""In pixels: a character's width, a line's height, the space around the text, the bar of the window."""
+"""Character width, line height, margin and height of the window's title bar, in pixels."""
 STATEMENT_SECONDS, OUTPUT_SECONDS, COMMENT_SECONDS, LAST_SECONDS = 0.45, 0.35, 0.9, 4.0
 STYLE = """\
 text { font: 14px ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace; white-space: pre; }
@@ -25,9 +25,9 @@ text { font: 14px ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mo
 
 
 def record() -> list[str]:
-    """The lines of a real run."""
+    """Return the lines of a real run."""
     ended = subprocess.run(
-        ["make", "--silent", "demo"],  # noqa: S607 - whichever make there is
+        ["make", "--silent", "demo"],  # noqa: S607 - make from PATH
         cwd=ROOT,
         env={**os.environ, "COLUMNS": str(COLUMNS)},
         capture_output=True,
@@ -38,14 +38,14 @@ def record() -> list[str]:
 
 
 def seconds(line: str) -> float:
-    """How long a line stays the last one."""
+    """Return how long a line stays the last one."""
     if line.startswith("# "):
         return COMMENT_SECONDS
     return STATEMENT_SECONDS if line.startswith((">>> ", "... ", "$ ")) else OUTPUT_SECONDS
 
 
 def spans(line: str) -> str:
-    """A line in its colours."""
+    """Return a line with its colors."""
     if line.startswith("# "):
         return f'<tspan class="comment">{escape(line)}</tspan>'
     for prompt in (">>> ", "... ", "$ "):
@@ -56,13 +56,13 @@ def spans(line: str) -> str:
 
 
 def keyframes(name: str, places: list[tuple[float, float]]) -> str:
-    """An animation that jumps from place to place, each given as a share of the time and in pixels."""
+    """Return an animation that jumps between positions, given as (share of the time, pixels)."""
     steps = " ".join(f"{share:.2%} {{ transform: translateY({pixels:g}px); }}" for share, pixels in places)
     return f"@keyframes {name} {{ {steps} }}"
 
 
 def picture(lines: list[str]) -> str:
-    """The picture: lines that come one by one from below a cover, and move up when the window is full."""
+    """Return the picture: lines appear one by one from below a cover, and scroll when the window is full."""
     times = [0.0]
     for line in lines:
         times.append(times[-1] + seconds(line))
@@ -71,7 +71,7 @@ def picture(lines: list[str]) -> str:
     cover = [(share, (number + 1) * LINE) for number, share in enumerate(shares)]
     scroll = [(share, -max(0, number + 1 - ROWS) * LINE) for number, share in enumerate(shares)]
     width, height = round(2 * MARGIN + COLUMNS * CHARACTER), BAR + ROWS * LINE + MARGIN
-    texts = "\n".join(
+    rows = "\n".join(
         f'<text x="{MARGIN}" y="{number * LINE + 15}">{spans(line)}</text>' for number, line in enumerate(lines) if line
     )
     return f"""\
@@ -92,7 +92,7 @@ def picture(lines: list[str]) -> str:
 <circle cx="56" cy="17" r="5.5" fill="#62c554"/>
 <svg y="{BAR}" width="{width}" height="{ROWS * LINE}">
 <g class="lines">
-{texts}
+{rows}
 <rect class="cover" x="1" width="{width - 2}" height="{(len(lines) + ROWS) * LINE}" fill="#1b2028"/>
 </g>
 </svg>

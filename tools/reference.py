@@ -1,6 +1,6 @@
-"""The reference pages, from the docstrings of what is public. Nothing is imported: griffe reads the sources.
+"""Write the reference pages from the docstrings of the public names. griffe reads the sources without importing.
 
-Whatever a public module names in `__all__` must have its page, or the build fails.
+Every name in the `__all__` of a public module needs a page, or the build fails.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PAGES: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "reference/results.md": (
-        "What calls give",
+        "Results",
         [
             f"{CLIENT}.RawResponse",
             f"{CLIENT}.release_context.ReleaseContext",
@@ -55,23 +55,23 @@ PAGES: dict[str, tuple[str, list[str]]] = {
     ),
     "reference/local-agent.md": ("The local agent", [f"{AGENT}.LocalAgent", f"{AGENT}.Limits", AGENT]),
 }
-"""Each page: its title, and what stands on it. A module stands for all names of its `__all__`, or without one for
-its public functions and classes."""
+"""The title and contents of each page. A module stands for the names in its `__all__`, or for its public functions and
+classes if it has none."""
 PUBLIC = [CLIENT, "synapse_agent_sdk.exceptions", AGENT]
-"""The modules that people import from."""
+"""The modules with a public API."""
 GIVEN = {
     *("RawResponse", "ReleaseContext", "Items", "AgentFaults", "AgentCalls", "Received"),
     *("RegistryError", "TokenError", "HostError", "DataInUseError"),
 }
-"""What these packages make and nobody else, so that its arguments are no matter."""
+"""Objects that users receive and never create, so their constructors are not shown."""
 WIDTH = 76
 
 
 class Reference:
-    """The pages of the reference.
+    """Renders the reference pages.
 
     Args:
-        operations: The contract's operations, by whose names the docstrings call them.
+        operations: Names of the contract's operations, which docstrings mention.
 
     Raises:
         LookupError: If a public name has no page.
@@ -86,7 +86,7 @@ class Reference:
         self._origins = {each.path: module for module in PUBLIC for each in self._objects(module)}
         shown = {shown.path for objects in self._shown.values() for shown in objects}
         if missing := self._origins.keys() - shown:
-            msg = f"no reference page has {', '.join(sorted(missing))}: add it to PAGES in {Path(__file__).name}"
+            msg = f"missing from the reference: {', '.join(sorted(missing))}. Add to PAGES in {Path(__file__).name}"
             raise LookupError(msg)
         self._places = {**{name: f"contract.md#{name}" for name in operations}, **dict(self._anchors())}
 
@@ -106,21 +106,21 @@ class Reference:
         return [self._find(f"{path}.{name}") for name in names if not name.startswith(("_", "pytest_"))]
 
     def _once(self, paths: list[str]) -> list[Any]:
-        """What stands on a page, each thing once, where it is named first."""
+        """Return the objects of a page without duplicates, in order of first mention."""
         return list({each.path: each for path in paths for each in self._objects(path)}.values())
 
     def _anchors(self) -> Iterator[tuple[str, str]]:
-        """Where each name that a docstring may mention stands."""
+        """Yield the names that a docstring may mention, with their places."""
         for page, objects in self._shown.items():
             for shown in objects:
-                if not shown.name.islower() or "_" in shown.name:  # `status` may mean anything
+                if not shown.name.islower() or "_" in shown.name:  # a plain word such as `status` is ambiguous
                     yield shown.name, f"{page}#{shown.name}"
                 if shown.is_class:
                     for member in members(shown):
                         yield f"{shown.name}.{member.name}", f"{page}#{shown.name}.{member.name}"
 
     def pages(self) -> dict[str, str]:
-        """Each page by its path below the documents."""
+        """Return each page by its path below docs/."""
         return {page: self._page(page) for page in PAGES}
 
     def _page(self, page: str) -> str:
@@ -130,7 +130,7 @@ class Reference:
             parts += self._text(module, page)
         for shown in self._shown[page]:
             depth = 1 if title == shown.name else 2
-            if depth == 2:  # noqa: PLR2004 - a page of one class needs no second heading
+            if depth == 2:  # noqa: PLR2004 - a page for one class has one heading
                 parts.append(heading(2, shown.name, shown.name))
             parts += self._object(shown, page, depth)
         return "\n\n".join(parts) + "\n"
@@ -149,7 +149,7 @@ class Reference:
             yield from self._text(member, page)
 
     def _made(self, shown: Any) -> list[str]:
-        """How it is imported, and called; a fixture is neither."""
+        """Return the import and the call signature; fixtures have neither."""
         if shown.name in GIVEN:
             origin = self._origins.get(shown.path)
             return [f"from {origin} import {shown.name}"] if origin else []
@@ -162,7 +162,7 @@ class Reference:
         return [f"from {origin} import {shown.name}", *call]
 
     def _text(self, shown: Any, page: str) -> Iterator[str]:
-        """A docstring, section by section."""
+        """Render a docstring section by section."""
         if shown.docstring is None:
             return
         for section in shown.docstring.parse("google", warnings=False):
@@ -190,7 +190,7 @@ class Reference:
         return f"- {description}"
 
     def _linked(self, text: str, page: str) -> str:
-        """Text in which the names of what has a place are links, outside of blocks of code."""
+        """Link known names in text, except in code blocks."""
         folder = Path(page).parent
 
         def link(match: re.Match[str]) -> str:
@@ -211,7 +211,7 @@ TITLES = {"parameters": "Arguments", "raises": "Raises", "attributes": "Attribut
 
 
 def members(shown: Any) -> Iterator[Any]:
-    """What is public of a class: its own first, then what it inherits within these packages, each name once."""
+    """Yield the public members of a class: its own first, then inherited ones, each once."""
     seen = set()
     for cls in [shown, *shown.mro()]:
         for name, member in cls.members.items():
@@ -222,7 +222,7 @@ def members(shown: Any) -> Iterator[Any]:
 
 
 def constructor(shown: Any) -> list[Any] | None:
-    """The parameters that a class is made with, or None where it is made by nobody's hand."""
+    """Return the constructor's parameters, or None if users never call it."""
     made = shown.all_members.get("__init__")
     if made is not None:
         return list(made.parameters)
@@ -237,17 +237,17 @@ def constructor(shown: Any) -> list[Any] | None:
 
 
 def plain(default: Any) -> str | None:
-    """A default as it is to be read."""
+    """Return a default in readable form."""
     return None if default is None else re.sub(r"field\(default_factory=lambda: (.*)\)$", r"\1", str(default))
 
 
 def alias_of(shown: Any) -> str:
-    """What a type alias stands for."""
+    """Return the target of a type alias."""
     return str(shown.value).strip("\"'")
 
 
 def signature(name: str, parameters: list[Any], returns: Any = None) -> str:
-    """A signature on one line, or with a line for each parameter where that is too long."""
+    """Return a signature on one line, or with one parameter per line if it is too long."""
     parts: list[str] = []
     starred = False
     for parameter in parameters:
@@ -269,10 +269,10 @@ def signature(name: str, parameters: list[Any], returns: Any = None) -> str:
 
 
 def heading(depth: int, text: str, anchor: str) -> str:
-    """A heading with an anchor of its own."""
+    """Return a heading with its own anchor."""
     return f"{'#' * depth} `{text}` {{ #{anchor} }}"
 
 
 def code(language: str, text: str) -> str:
-    """A block of code."""
+    """Return a code block."""
     return f"```{language}\n{text}\n```"

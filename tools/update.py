@@ -1,7 +1,6 @@
-"""Bring a new version of the contract in: what changed, the client generated anew, and what the wrapper lacks.
+"""Update the contract: show the changes, regenerate the client and list gaps in the wrapper.
 
-The new document takes the place of `openapi/agent.yaml` once it is valid. What is left to do by hand is listed, and the
-contract's tests say the same.
+The new document replaces `openapi/agent.yaml` if it is valid. The contract tests report the same gaps.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
 def read(source: str) -> str:
-    """The text at a path or a URL."""
+    """Read a path or a URL."""
     if source.startswith(("http://", "https://")):
         return httpx.get(source, follow_redirects=True).raise_for_status().text
     return Path(source).read_text(encoding="utf-8")
 
 
 def resolve(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
-    """A part of a document, or what it refers to."""
+    """Resolve a reference, if the part is one."""
     while "$ref" in part:
         target: Any = document
         for name in part["$ref"].removeprefix("#/").split("/"):
@@ -39,11 +38,11 @@ def resolve(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
 
 
 def arguments(document: dict[str, Any], item: dict[str, Any], operation: dict[str, Any]) -> set[str]:
-    """The names that a method for an operation has to take: its path, its own headers, its query and its body."""
+    """Return the argument names that an operation's method needs: path, headers, query and body."""
     names = set()
     declared = [resolve(document, part) for part in [*item.get("parameters", []), *operation.get("parameters", [])]]
     if any(part["in"] == "query" and part["schema"].get("type") == "object" for part in declared):
-        # One argument stands for the whole query.
+        # `params` covers the whole query.
         names.add("params")
         declared = [part for part in declared if part["in"] != "query"]
     for part in declared:
@@ -56,7 +55,7 @@ def arguments(document: dict[str, Any], item: dict[str, Any], operation: dict[st
 
 
 def lacking(document: dict[str, Any], client: type) -> list[str]:
-    """The operations and arguments of a document that a client does not have, in a line each."""
+    """List the operations and arguments of a document that a client lacks."""
     lines = []
     for path, item in document["paths"].items():
         for method in METHODS:
@@ -78,20 +77,20 @@ def lacking(document: dict[str, Any], client: type) -> list[str]:
 def main(given: list[str]) -> None:
     """Run as a program: `update.py REDOCLY SOURCE`."""
     if len(given) != 2 or not given[1]:  # noqa: PLR2004 - two arguments
-        sys.exit("Name the new contract: make update SPEC=<file or URL>")
+        sys.exit("Give the new contract: make update SPEC=<file or URL>")
     redocly, source = given
     text = read(source)
     document = yaml.safe_load(text)
     validate(document)
     CONTRACT.write_text(text, encoding="utf-8")
     for command in (["tools/spec_diff.py", redocly, "HEAD"], ["tools/generate.py"]):
-        # A version that has to be raised is no reason to stop here: the contract's tests come last.
+        # Continue even if the version must be raised: the contract tests check it later.
         subprocess.run([sys.executable, *command], cwd=ROOT, check=command[0].endswith("generate.py"))  # noqa: S603 - ours
 
     from synapse_agent_sdk import AgentClient, AsyncAgentClient
 
     lines = lacking(document, AgentClient) + lacking(document, AsyncAgentClient)
-    print("The wrapper covers the contract." if not lines else "The wrapper lacks:", *lines, sep="\n  ")
+    print("The wrapper covers the contract." if not lines else "Missing from the wrapper:", *lines, sep="\n  ")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A user's program: how many words each file has, as an agent counts them."""
+"""A user's program: counts the words of files with an agent."""
 
 import sys
 from collections.abc import Iterable
@@ -11,12 +11,12 @@ from synapse_agent_sdk.exceptions import ActionFailedError, ClientResponseIncomp
 
 @dataclass
 class Report:
-    """What became of each file."""
+    """The result for each file."""
 
     words: dict[str, int] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
-    """Files whose run may have been carried out, though its answer never came."""
+    """Files whose run may have completed although its response was lost."""
 
 
 def report(client: AgentClient, files: Iterable[Path]) -> Report:
@@ -35,7 +35,7 @@ def report(client: AgentClient, files: Iterable[Path]) -> Report:
 
 
 def main(arguments: list[str]) -> None:
-    """Run as a program; the environment says which agent is meant."""
+    """Run as a program; environment variables name the agent."""
     with AgentClient() as client:
         found = report(client, map(Path, arguments))
     for name, words in found.words.items():

@@ -1,4 +1,4 @@
-"""Its tests: against a real agent, and against everything that goes wrong on the way there."""
+"""Tests of report.py: against a real agent, and against faults on the way to it."""
 
 import asyncio
 

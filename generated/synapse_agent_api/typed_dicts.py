@@ -8,7 +8,7 @@ from typing import Any, NotRequired, TypedDict
 
 class PluginRelease(TypedDict):
     """
-    A release of a plugin. Agents may send further fields.
+    A release of a plugin. Agents may add fields.
     """
 
     id: int
@@ -21,19 +21,19 @@ class PluginRelease(TypedDict):
     """
     version: str
     """
-    Version of the release, which may end in a `+variant`.
+    Version of the release, which may end in `+variant`.
     """
     config: NotRequired[dict[str, Any]]
     """
-    The plugin's configuration (its config.yaml).
+    Configuration of the plugin (config.yaml).
     """
     actions: NotRequired[Any]
     """
-    The actions that the release has, as a list of names or as an object by name.
+    Actions of the release, as a list of names or an object by name.
     """
     created: NotRequired[str]
     """
-    When the release was cached on this agent (RFC 3339).
+    Time when the release was cached on this agent (RFC 3339).
     """
     size: NotRequired[int]
     """
@@ -48,25 +48,25 @@ class PluginReleasePage(TypedDict):
 
     count: int
     """
-    Number of releases on all pages together.
+    Total number of releases on all pages.
     """
     next: str | None
     """
-    Absolute URL of the next page, or null on the last one.
+    Absolute URL of the next page; null on the last page.
     """
     previous: str | None
     """
-    Absolute URL of the page before, or null on the first one.
+    Absolute URL of the previous page; null on the first page.
     """
     results: list[PluginRelease]
     """
-    The releases of this page.
+    Releases on this page.
     """
 
 
 class CreatePluginReleaseRequest(TypedDict):
     """
-    Which release to fetch and cache.
+    The release to fetch and cache.
     """
 
     plugin: str
@@ -75,18 +75,18 @@ class CreatePluginReleaseRequest(TypedDict):
     """
     version: str
     """
-    Version of the release, which may end in a `+variant`.
+    Version of the release, which may end in `+variant`.
     """
 
 
 class RunPluginReleaseRequest(TypedDict):
     """
-    Which action to run, and with what. Callers of old may send further fields.
+    The action to run and its input. Older clients may send additional fields.
     """
 
     action: str
     """
-    Name of the action, as the plugin's config.yaml spells it.
+    Name of the action in the plugin's config.yaml.
     """
     params: NotRequired[dict[str, Any]]
     """
@@ -94,26 +94,26 @@ class RunPluginReleaseRequest(TypedDict):
     """
     requirements: NotRequired[list[str]]
     """
-    Further packages that the action needs, as pip requirement specifiers (PEP 508).
+    Additional packages that the action needs, as requirement specifiers (PEP 508).
     """
     job_id: NotRequired[str]
     """
-    The caller's own id for this run.
+    Id that the caller gives this run.
     """
     language: NotRequired[str]
     """
-    Language of the messages that the action logs for people, such as `en` or `ko`.
+    Language of the action's user-facing log messages, such as `en` or `ko`.
     """
 
 
 class RunDebugPluginReleaseRequest(TypedDict):
     """
-    Which action to run from which sources. Callers of old may send further fields.
+    The action to run, its source and its input. Older clients may send additional fields.
     """
 
     action: str
     """
-    Name of the action, as the configuration spells it.
+    Name of the action in the configuration.
     """
     params: NotRequired[dict[str, Any]]
     """
@@ -121,76 +121,76 @@ class RunDebugPluginReleaseRequest(TypedDict):
     """
     plugin_path: NotRequired[str]
     """
-    Path, on the agent's machine, of a folder that holds the plugin's sources.
+    Path of the plugin's source folder on the agent's machine.
     """
     config: NotRequired[dict[str, Any]]
     """
-    Configuration, merged over that of the sources.
+    Configuration, merged over the source folder's config.yaml.
     """
     modules: NotRequired[dict[str, str]]
     """
-    Source code by dotted module name, laid over the sources.
+    Source code by dotted module name. Overrides modules of the source folder.
     """
     requirements: NotRequired[list[str]]
     """
-    Further packages that the action needs, as pip requirement specifiers (PEP 508).
+    Additional packages that the action needs, as requirement specifiers (PEP 508).
     """
     job_id: NotRequired[str]
     """
-    The caller's own id for this run.
+    Id that the caller gives this run.
     """
     language: NotRequired[str]
     """
-    Language of the messages that the action logs for people, such as `en` or `ko`.
+    Language of the action's user-facing log messages, such as `en` or `ko`.
     """
 
 
 class Health(TypedDict):
     """
-    What the agent says of itself. Agents send fields of their own.
+    State of the agent. Agents may add fields.
     """
 
     status: NotRequired[str]
     """
-    How the agent is, such as `ok`.
+    Status, such as `ok`.
     """
     version: NotRequired[str]
     """
-    Version of the agent's software.
+    Version of the agent software.
     """
 
 
 class ValidationIssue(TypedDict):
     """
-    One thing that is wrong with a request.
+    An issue with a request.
     """
 
     loc: list[str | int]
     """
-    Where it is, from the part of the request down to the value, such as `["body", "params"]`.
+    Path of the invalid value in the request, such as `["body", "params"]`.
     """
     msg: str
     """
-    What is wrong, for a person.
+    Human-readable message.
     """
     type: str
     """
-    The kind of issue, for programs, such as `required`.
+    Machine-readable kind of the issue, such as `required`.
     """
 
 
 class Error(TypedDict):
     """
-    What went wrong.
+    An error.
     """
 
     detail: str | list[ValidationIssue] | dict[str, Any]
     """
-    What went wrong, as a text, as a list of issues with the request, or as an object.
+    Details of the error, as a string, a list of issues with the request, or an object.
     """
     error_type: NotRequired[str]
     """
-    Kind of the error for programs, such as `gpu_unavailable`, or one that begins with `action_`
-    where the action failed and not the agent.
+    Machine-readable kind of the error, such as `gpu_unavailable`. It starts with `action_` if the action
+    failed rather than the agent.
 
     """

@@ -1,1 +1,1 @@
-"""The contract: that it is sound, and that everything made from it is what it says."""
+"""Tests of the contract and of everything generated from it."""

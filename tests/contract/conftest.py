@@ -1,4 +1,4 @@
-"""The contract's document, and the examples in it."""
+"""The contract and its examples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 import yaml
 
-# The fixtures that speak to servers of raw sockets in both flavours serve here too.
+# Fixtures for raw-socket servers and both clients, shared with tests/wire.
 from tests.wire.conftest import flavour, open_client, open_server
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ ROOT = Path(__file__).parents[2]
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
-# Read with PyYAML alone, so that the agent's own reading is tested against it.
+# Loaded with PyYAML only, so that the tests can compare it with the agent's own loader.
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "openapi" / "agent.yaml").read_text(encoding="utf-8"))
 REGISTRY = jsonschema_rs.Registry([("urn:contract", DOCUMENT)])
 
 
 def resolve(part: dict[str, Any]) -> dict[str, Any]:
-    """A part of the document, or what it refers to."""
+    """Resolve a reference, if the part is one."""
     while "$ref" in part:
         target: Any = DOCUMENT
         for name in part["$ref"].removeprefix("#/").split("/"):
@@ -37,7 +37,7 @@ def resolve(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def validator(schema: dict[str, Any]) -> jsonschema_rs.Validator:
-    """A validator of a schema as it stands in the document."""
+    """Return a validator for a schema in the document."""
     if "$ref" in schema:
         schema = {"$ref": "urn:contract" + schema["$ref"]}
     return jsonschema_rs.Draft202012Validator(schema, registry=REGISTRY, validate_formats=True)
@@ -45,7 +45,7 @@ def validator(schema: dict[str, Any]) -> jsonschema_rs.Validator:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation as the document has it."""
+    """An operation of the contract."""
 
     id: str
     method: str
@@ -54,12 +54,12 @@ class Operation:
     content: dict[str, Any]
 
     def parameters(self) -> list[dict[str, Any]]:
-        """Its parameters, those of its path first."""
+        """Return its parameters, path parameters first."""
         return [resolve(part) for part in [*self.item.get("parameters", []), *self.content["parameters"]]]
 
 
 def operations() -> Iterator[Operation]:
-    """Every operation of the contract."""
+    """Yield every operation of the contract."""
     for path, item in DOCUMENT["paths"].items():
         for method in METHODS:
             if method in item:

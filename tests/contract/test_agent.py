@@ -1,4 +1,4 @@
-"""The local agent, held against the contract: it answers every field that the contract has, and reads every one."""
+"""The local agent implements the contract: it returns every response field and reads every request field."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.contract
 SCHEMAS = DOCUMENT["components"]["schemas"]
 PLUGIN = '''
 def tell(params, context):
-    """Give back all that an action is told."""
+    """Return everything that the action receives."""
     names = ("job_id", "language", "plugin", "version", "config")
     return {"params": params, **{name: getattr(context, name) for name in names}}
 '''
@@ -31,7 +31,7 @@ def tell(params, context):
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentClient]:
-    """A client of an agent that has a plugin which tells what it is told."""
+    """A client of an agent with a plugin that returns its input."""
     registry: Path = tmp_path_factory.mktemp("registry")
     (registry / "teller").mkdir()
     config = "code: teller\nversion: '1.0'\nactions: {tell: {entrypoint: 'teller_plugin:tell'}}\n"
@@ -46,12 +46,12 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentClient]:
 
 
 def test_releases_have_every_field(client: AgentClient) -> None:
-    """A release has every field of the contract and no other, as has a page; its time is that of its caching."""
+    """Releases and pages have exactly the fields in the contract; `created` is the time of caching."""
     fields = SCHEMAS["PluginRelease"]["properties"].keys()
     assert client.create_plugin_release("teller", "1.0").keys() == fields
     assert client.get_plugin_release("teller@1.0").keys() == fields
     client.delete_plugin_release("teller@1.0")
-    begun = datetime.now(UTC) - timedelta(milliseconds=1)  # the precision of the field
+    begun = datetime.now(UTC) - timedelta(milliseconds=1)  # `created` has millisecond precision
     created = client.create_plugin_release("teller", "1.0")
     assert begun <= datetime.fromisoformat(created["created"]) <= datetime.now(UTC)
     page = client.list_plugin_releases()
@@ -61,14 +61,14 @@ def test_releases_have_every_field(client: AgentClient) -> None:
 
 
 def test_health_has_every_field(client: AgentClient) -> None:
-    """The health check has every field of the contract, and no other."""
+    """The health check has exactly the fields in the contract."""
     health = client.health_check()
     assert health.keys() == SCHEMAS["Health"]["properties"].keys()
     assert health == {"status": "ok", "version": __version__}
 
 
 def test_errors_have_every_field(client: AgentClient) -> None:
-    """An error whose kind the agent names, and an issue with a request, have every field of the contract."""
+    """Errors and validation issues have every field in the contract."""
     with pytest.raises(exceptions.ValidationError) as caught:
         client.run_plugin_release("teller@1.0", "tell", requirements=["no requirement !"])
     assert caught.value.error_type == "requirements_failed"
@@ -80,17 +80,17 @@ def test_errors_have_every_field(client: AgentClient) -> None:
 
 
 def test_a_fault_of_the_agent_is_described(client: AgentClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault of the agent itself is an error of the contract, which names the exception, and ends the connection."""
+    """An internal error is a 500 that names the exception and closes the connection."""
     monkeypatch.setattr(Store, "page", lambda *_: 1 / 0)
     with pytest.raises(exceptions.ServerError) as caught:
         client.list_plugin_releases()
     assert caught.value.status_code == 500
     assert caught.value.detail == "The agent failed: ZeroDivisionError. Its log has the traceback."
-    assert caught.value.headers["connection"] == "close"  # or the next run could be sent into its end
+    assert caught.value.headers["connection"] == "close"  # otherwise the next run could be sent on a closing connection
 
 
 def test_runs_read_every_field(client: AgentClient) -> None:
-    """Every field of a run, and of a debug run, reaches its action."""
+    """Every field of a run and a debug run reaches the action."""
     given: dict[str, Any] = {"action": "tell", "params": {"a": 1}, "job_id": "job-1", "language": "ko"}
     told = client.run_plugin_release("teller@1.0", **given)
     assert (told["params"], told["job_id"], told["language"]) == ({"a": 1}, "job-1", "ko")
@@ -106,7 +106,7 @@ def test_runs_read_every_field(client: AgentClient) -> None:
 
 
 def test_an_operation_without_a_handler_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An agent serves the contract of openapi/, and does not start while that has an operation with no handler."""
+    """The agent serves openapi/agent.yaml, and does not start if an operation has no handler."""
     assert contract.load() == DOCUMENT
     document = copy.deepcopy(DOCUMENT)
     document["paths"]["/later/"] = copy.deepcopy(document["paths"]["/health/"])

@@ -1,7 +1,7 @@
-"""What the clients send and return, held against the contract: off the wire, in both flavours.
+"""Both clients follow the contract: their requests and results are checked over a socket.
 
-Every argument is given a value of its own, so that one which is dropped or put elsewhere is missed here. Texts have
-capitals, spaces at their ends and parts that come twice, so that one which is tidied on its way is missed as well.
+Each argument has a unique value, so a dropped or misplaced one is detected. Strings have capitals, surrounding spaces
+and repeated parts, so any normalization is detected too.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DEBUG = {
     "config": {" Debug ": True},
     "modules": {"My_plugin.processor": " class Processor: ...\n"},
 }
-# Each operation with every argument: what is given, and what has to arrive as query and as body.
+# Each operation with every argument: the arguments, the expected query and the expected body.
 FULL: dict[str, tuple[dict[str, Any], list[tuple[str, str]], Any]] = {
     "list_plugin_releases": (
         {"params": {"page": 2, "page_size": 50, "plugin": " Ocr ", "anything": True}},
@@ -57,7 +57,7 @@ FULL: dict[str, tuple[dict[str, Any], list[tuple[str, str]], Any]] = {
     "run_debug_plugin_release": ({**DEBUG, "idempotency_key": KEY}, [], DEBUG),
     "health_check": ({}, [], None),
 }
-# Each operation with as little as it takes.
+# Each operation with its minimum arguments.
 LEAST: dict[str, tuple[dict[str, Any], list[tuple[str, str]], Any]] = {
     **{name: FULL[name] for name in ("create_plugin_release", "get_plugin_release", "delete_plugin_release")},
     "list_plugin_releases": ({}, [], None),
@@ -65,17 +65,17 @@ LEAST: dict[str, tuple[dict[str, Any], list[tuple[str, str]], Any]] = {
     "run_debug_plugin_release": ({"action": "train"}, [], {"action": "train"}),
     "health_check": ({}, [], None),
 }
-# Headers of HTTP itself, which no contract lists.
+# HTTP headers that a contract does not list.
 HTTP_HEADERS = {"host", "accept", "accept-encoding", "connection", "user-agent", "content-length", "content-type"}
 
 
 def parameters(operation: Operation, place: str) -> dict[str, dict[str, Any]]:
-    """The schemas of the parameters that an operation has in a place, by name."""
+    """Return the schemas of an operation's parameters in one location, by name."""
     return {part["name"]: part["schema"] for part in operation.parameters() if part["in"] == place}
 
 
 def check(request: Received, operation: Operation) -> None:
-    """Hold a request that arrived against the operation that it is to be."""
+    """Validate a received request against its operation."""
     assert request.method == operation.method.upper()
     pattern = re.sub(r"\\\{[^}]*\\\}", "([^/]+)", re.escape(operation.path))
     match = re.fullmatch(pattern, request.path)
@@ -103,7 +103,7 @@ def check(request: Received, operation: Operation) -> None:
 
 
 def lacking(request: Received, operation: Operation) -> set[str]:
-    """The parameters and the fields of a body that the contract has and a request has not."""
+    """Return the parameters and body fields in the contract that a request lacks."""
     query = {name for name, schema in parameters(operation, "query").items() if schema["type"] != "object"}
     headers = {name.lower() for name in parameters(operation, "header")}
     fields: set[str] = set()
@@ -114,13 +114,13 @@ def lacking(request: Received, operation: Operation) -> set[str]:
 
 
 def test_every_operation_is_called() -> None:
-    """The tables of calls have every operation of the contract."""
+    """The tables of calls contain every operation of the contract."""
     assert FULL.keys() == LEAST.keys() == OPERATIONS.keys()
 
 
 @pytest.mark.parametrize("name", FULL)
 def test_calls_are_what_the_contract_says(open_client: OpenClient, open_server: OpenServer, name: str) -> None:
-    """A call sends what the contract describes: every argument where it belongs, and nothing that was not given."""
+    """Each call sends its arguments as the contract describes, and nothing else."""
     server = open_server(reply({"any": "value"}))
     client = open_client(server.url, user_token="user", tenant="tenant")
     for arguments, query, body in (LEAST[name], FULL[name]):
@@ -142,7 +142,7 @@ def test_calls_are_what_the_contract_says(open_client: OpenClient, open_server: 
 
 
 def test_composed_calls_are_what_the_contract_says(open_client: OpenClient, open_server: OpenServer) -> None:
-    """A release for a block is created, run with every argument, and deleted; pruning lists and deletes."""
+    """The release context and pruning send requests that follow the contract."""
     release = {"id": 7, "plugin": "ocr", "version": "2.0.0", "created": "2020-01-01T00:00:00Z"}
     page = {"count": 1, "next": None, "previous": None, "results": [release]}
     server = open_server(reply(release, 201), reply("done"), reply(None, 204), reply(page), reply(None, 204))
@@ -161,14 +161,14 @@ def test_composed_calls_are_what_the_contract_says(open_client: OpenClient, open
 
 
 def test_the_timeout_of_a_run_is_its_own(open_client: OpenClient, open_server: OpenServer) -> None:
-    """A run of a release for a block takes a timeout; without one it would wait for its answer."""
+    """`run` of a release context accepts a timeout."""
     server = open_server(reply({"id": 7, "plugin": "ocr", "version": "1"}, 201), silence)
     with open_client(server.url).plugin_release("ocr", "1") as cached, pytest.raises(exceptions.ClientTimeoutError):
         cached.run("train", timeout=0.05)
 
 
 def test_examples_come_back_unchanged(open_client: OpenClient, open_server: OpenServer) -> None:
-    """An example of a success that an agent answers is what the client returns."""
+    """The client returns each example of a successful response unchanged."""
     server = open_server()
     client = open_client(server.url)
     for name, operation in OPERATIONS.items():
@@ -181,7 +181,7 @@ def test_examples_come_back_unchanged(open_client: OpenClient, open_server: Open
 
 
 def failures() -> dict[tuple[int, str], tuple[str, Any]]:
-    """Every example of an error with an operation that has it, by status and name."""
+    """Return every error example with an operation that has it, by status and name."""
     return {
         (int(status), example): (name, part["value"])
         for name, operation in OPERATIONS.items()
@@ -192,7 +192,7 @@ def failures() -> dict[tuple[int, str], tuple[str, Any]]:
 
 
 def test_errors_come_back_as_what_they_are(open_client: OpenClient, open_server: OpenServer) -> None:
-    """An example of an error that an agent answers is raised as its class, with its detail untouched."""
+    """Each example of an error response is raised as its class, with its detail unchanged."""
     server = open_server()
     client = open_client(server.url, retry=None)
     for (status, example), (name, value) in failures().items():
@@ -205,7 +205,7 @@ def test_errors_come_back_as_what_they_are(open_client: OpenClient, open_server:
 
 
 def test_the_client_reads_every_part_of_an_error() -> None:
-    """Each documented status is raised as a class of its own or as a ServerError; the client reads every field."""
+    """Every documented error status has an error class, and the client reads every error field."""
     statuses = {status for operation in OPERATIONS.values() for status in operation.content["responses"]}
     plain = {int(status) for status in statuses if status[0] == "4"} - ERRORS.keys()
     assert plain == {413, 415}

@@ -1,4 +1,4 @@
-"""The document itself: valid, complete, and with examples that are what they are examples of."""
+"""The contract is valid and complete, and its examples match their schemas."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ pytestmark = pytest.mark.contract
 
 OPERATIONS = list(operations())
 DESCRIBING = {"summary", "description", "externalDocs", "tags"}
-UNREAD = "neither generator, wrapper nor agent reads this: teach them first"
+UNREAD = "unsupported by the generator, wrapper and agent"
 
 
 def same_dates(value: Any) -> Any:
-    """A value with its dates spelt alike: the generated models read `Z` and write `+00:00`, which mean the same."""
+    """Normalize dates: the generated models read `Z` and write the equivalent `+00:00`."""
     return json.loads(re.sub(r'(T[\d:.]+)Z"', r'\1+00:00"', json.dumps(value)))
 
 
 def parts(where: str, part: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every object in a part of the document, and where it stands, but for what is inside of examples."""
+    """Yield every object in a part of the document with its path, except inside examples."""
     if isinstance(part, dict):
         yield where, part
         for name, inner in part.items():
@@ -40,7 +40,7 @@ def parts(where: str, part: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def all_examples() -> Iterator[tuple[str, dict[str, Any], Any]]:
-    """Every example of a parameter, a header, a body, a schema or a field: where it stands, its schema, its value."""
+    """Yield every example in the document: its path, schema and value."""
     for where, part in parts("#", DOCUMENT):
         given = part.get("examples", [])
         if where.endswith("/properties") or where == "#/components":
@@ -55,17 +55,17 @@ MODELS = [(schema["$ref"].rpartition("/")[2], where, value) for where, schema, v
 
 
 def through_its_model(name: str, value: Any) -> Any:
-    """A value after it was read into a generated model and written again."""
+    """Return a value after a round trip through its generated model."""
     return same_dates(getattr(synapse_agent_api.models, name).from_dict(value).to_dict())
 
 
 def unread(part: dict[str, Any], *read: str) -> set[str]:
-    """What a part of the document has that means something, and that nobody here reads."""
+    """Return the keys of a part that have a meaning but are not read."""
     return {name for name in part.keys() - DESCRIBING - {*read} if not name.startswith("x-")}
 
 
 def test_document_is_valid_openapi() -> None:
-    """The document is valid OpenAPI 3.1 with a semantic version, and each `$ref` leads to a part that exists."""
+    """The document is valid OpenAPI 3.1 with a semantic version, and every `$ref` resolves."""
     assert DOCUMENT["openapi"].startswith("3.1.")
     validate(DOCUMENT)
     assert re.fullmatch(r"\d+\.\d+\.\d+", DOCUMENT["info"]["version"])
@@ -74,7 +74,7 @@ def test_document_is_valid_openapi() -> None:
 
 
 def test_nothing_is_promised_that_nobody_reads() -> None:
-    """Neither generator, wrapper nor agent knows webhooks, callbacks or deprecation: what a contract has, they know."""
+    """The contract uses only features that the generator, wrapper and agent support."""
     assert unread(DOCUMENT, "openapi", "info", "servers", "security", "paths", "components") == set(), UNREAD
     for path, item in DOCUMENT["paths"].items():
         assert unread(item, "parameters", "get", "post", "put", "patch", "delete") == set(), f"{path}: {UNREAD}"
@@ -84,7 +84,7 @@ def test_nothing_is_promised_that_nobody_reads() -> None:
 
 
 def test_everything_is_described() -> None:
-    """Each operation, schema and field says what it is, and each body has an example."""
+    """Every operation, schema and field has a description, and every body has an example."""
     for operation in OPERATIONS:
         assert operation.content["summary"].strip(), operation.id
         assert operation.content["description"].strip().endswith("."), operation.id
@@ -98,9 +98,9 @@ def test_everything_is_described() -> None:
 
 
 def test_parameters_are_described() -> None:
-    """Each parameter is declared once, with an example and a description in its schema, where the generator reads it.
+    """Each parameter is declared once, with an example and a description in its schema.
 
-    Where one is declared for a path and for an operation, sides differ in which one counts.
+    Implementations disagree on which declaration wins if both path and operation have one.
     """
     for operation in OPERATIONS:
         declared = operation.parameters()
@@ -112,7 +112,7 @@ def test_parameters_are_described() -> None:
 
 
 def test_error_responses_are_shared() -> None:
-    """Each error response is a reference to a shared component; a default is there, and a 401 where a token is."""
+    """Error responses are shared components; each operation has a default, and a 401 if it needs a token."""
     for operation in OPERATIONS:
         responses = operation.content["responses"]
         errors = {status: response for status, response in responses.items() if status[0] != "2"}
@@ -124,7 +124,7 @@ def test_error_responses_are_shared() -> None:
 
 
 def test_every_example_is_what_it_is_an_example_of() -> None:
-    """An example matches its schema, and its generated model gives it back, but for how dates are spelt."""
+    """Examples match their schemas and survive a round trip through the generated models."""
     assert MODELS
     validated = ((where, validator(schema).iter_errors(value)) for where, schema, value in EXAMPLES)
     assert [(where, error.message) for where, errors in validated for error in errors] == []
@@ -133,7 +133,7 @@ def test_every_example_is_what_it_is_an_example_of() -> None:
 
 
 def test_unknown_fields_are_kept() -> None:
-    """A field that the contract does not know is valid, and kept by the generated model, but for strict requests."""
+    """Unknown fields are valid and kept by the generated models, except in strict requests."""
     examples = {name: value for name, _, value in MODELS}
     assert examples.keys() > {"PluginRelease", "PluginReleasePage", "Error", "RunPluginReleaseRequest"}
     for name, known in examples.items():

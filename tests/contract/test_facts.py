@@ -1,7 +1,7 @@
-"""The facts that are known of agents in the field, which the document must state whatever else it comes to say.
+"""Known facts about deployed agents, which the contract must always state.
 
-A change that only adds passes: an operation, an optional parameter or field, a status. A change that contradicts what
-agents in the field answer, or what callers of old send, fails here by name.
+Compatible additions pass: an operation, an optional parameter or field, a status. Changes that contradict deployed
+agents or older clients fail by name.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ RESPONSES = {
 
 
 class Facts(NamedTuple):
-    """An operation: its route, its own parameters, its errors, and the schemas of its body and of its successes."""
+    """An operation: route, own parameters, error statuses, and schemas of its request and successful response."""
 
     route: str
     parameters: set[str]
     errors: set[str]
     body: str | None
     answer: str | None
-    successes: set[str] = {"200"}  # noqa: RUF012 - a default of a tuple's field, which nobody changes
+    successes: set[str] = {"200"}  # noqa: RUF012 - never mutated
 
 
 FACTS = {
@@ -105,9 +105,9 @@ SCHEMAS = {
     "Error": {"detail*": "string or array of ValidationIssue or object", "error_type": "string"},
     "ValidationIssue": {"loc*": "array of string or integer", "msg*": "string", "type*": "string"},
 }
-"""The fields of each schema; those with an asterisk are required."""
+"""The fields of each schema; an asterisk marks required fields."""
 CLOSED = {"CreatePluginReleaseRequest"}
-"""The schemas that take no further fields."""
+"""The schemas without additional fields."""
 UUID = "^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
 PARAMETERS: dict[str, dict[str, Any]] = {
     "page": {"in": "query", "schema": {"type": "integer", "minimum": 1}},
@@ -124,8 +124,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "SYNAPSE-Tenant": {"in": "header", "schema": {"type": "string"}},
 }
 TOKENS = {"SYNAPSE-User", "SYNAPSE-Tenant"}
-"""The parameters that every operation has."""
-# What describes and does not constrain: it may change at any time.
+"""The parameters of every operation."""
+# Keys that describe but do not constrain; they may change at any time.
 ANNOTATIONS = {"description", "summary", "deprecated", "example", "examples", "externalDocs", "$comment"}
 SHAPED = {"type", "format", "minLength", "items", "additionalProperties"}
 COMBINED = {"$ref", "anyOf"}
@@ -133,7 +133,7 @@ each_fact = pytest.mark.parametrize("name", FACTS)
 
 
 def shape(schema: dict[str, Any]) -> str:
-    """What a schema describes, in words."""
+    """Describe a schema in words."""
     kinds = schema.get("type", "anything")
     words = " or ".join(kinds) if isinstance(kinds, list) else str(kinds)
     if "$ref" in schema:
@@ -144,7 +144,7 @@ def shape(schema: dict[str, Any]) -> str:
         words += f" {schema['format']}"
     if "minLength" in schema:
         words += " not empty" if schema["minLength"] == 1 else f" of {schema['minLength']} or more"
-    # A constraint that is none of these is shown as it is, so that none slips in, and so is any beside a reference.
+    # Show any other constraint literally, including those beside a reference, so that additions are noticed.
     shown = COMBINED if COMBINED & schema.keys() else SHAPED
     words += "".join(f" {key}={schema[key]}" for key in sorted(schema.keys() - shown - ANNOTATIONS))
     if schema.get("additionalProperties") is False:
@@ -154,25 +154,25 @@ def shape(schema: dict[str, Any]) -> str:
 
 
 def constraints(part: dict[str, Any]) -> dict[str, Any]:
-    """A parameter or a schema without what only describes it, or says that it is optional."""
+    """Return a parameter or schema without annotations and `required: false`."""
     kept = {key: value for key, value in part.items() if key not in ANNOTATIONS and (key, value) != ("required", False)}
     return {**kept, "schema": constraints(kept["schema"])} if "schema" in kept else kept
 
 
 def shapes(body: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What the contents of a request or a response are, by media type."""
+    """Describe the contents of a request or response, by media type."""
     found = {kind: constraints(media) for kind, media in body.get("content", {}).items()}
     return {kind: {**media, "schema": shape(media["schema"])} for kind, media in found.items()}
 
 
 def json_of(schema: str | None) -> dict[str, dict[str, str]]:
-    """The shapes of a JSON body of a schema, or of none."""
+    """Return the expected shapes of a JSON body, or of no body."""
     return {"application/json": {"schema": schema}} if schema else {}
 
 
 @each_fact
 def test_routes(name: str) -> None:
-    """An operation has the route and token of agents, all answers that really come, and no further success."""
+    """Operations have the known routes, security, errors and successes."""
     operation, facts = OPERATIONS[name], FACTS[name]
     assert f"{operation.method.upper()} {operation.path}" == facts.route
     expected: list[Any] = [] if name == "health_check" else [{"agentToken": []}]
@@ -186,7 +186,7 @@ def test_routes(name: str) -> None:
 
 @each_fact
 def test_parameters(name: str) -> None:
-    """An operation has the known parameters in their places, as they are described, and further ones are optional."""
+    """Operations have the known parameters; additional ones are optional."""
     found = {part.pop("name"): part for part in map(constraints, OPERATIONS[name].parameters())}
     known = FACTS[name].parameters | TOKENS
     assert {each: found.get(each) for each in known} == {each: PARAMETERS[each] for each in known}
@@ -195,7 +195,7 @@ def test_parameters(name: str) -> None:
 
 @each_fact
 def test_bodies(name: str) -> None:
-    """Request and success of an operation are JSON of the known schemas."""
+    """Request and successful response are JSON with the known schemas."""
     content, facts = OPERATIONS[name].content, FACTS[name]
     body = resolve(content.get("requestBody", {}))
     assert shapes(body) == json_of(facts.body)
@@ -205,9 +205,9 @@ def test_bodies(name: str) -> None:
 
 
 def test_schemas() -> None:
-    """A schema has the known fields with their types, requires what is known to be there, and is open where it was.
+    """Schemas have the known fields, types, required fields and openness.
 
-    No schema lists all values that there can be, since agents have more of them.
+    They have no enumerations, because agents send additional values.
     """
     for name, fields in SCHEMAS.items():
         schema = constraints(DOCUMENT["components"]["schemas"][name])
@@ -221,7 +221,7 @@ def test_schemas() -> None:
 
 
 def test_errors_are_described_alike() -> None:
-    """Every error is JSON of one schema, and those that tell when to try again say so in Retry-After."""
+    """Every error uses one JSON schema; 429 and 503 document Retry-After."""
     for name, response in DOCUMENT["components"]["responses"].items():
         assert (name, shapes(response)) == (name, json_of("Error"))
         shared = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
@@ -231,7 +231,7 @@ def test_errors_are_described_alike() -> None:
 
 
 def test_a_cached_release_links_to_what_can_be_done_with_it() -> None:
-    """Both answers of create link to get, run and delete by the release's id."""
+    """Both create responses link to get, run and delete by release id."""
     for status in ("200", "201"):
         links = OPERATIONS["create_plugin_release"].content["responses"][status]["links"]
         for name, target in (("getRelease", "get"), ("runRelease", "run"), ("deleteRelease", "delete")):
@@ -240,7 +240,7 @@ def test_a_cached_release_links_to_what_can_be_done_with_it() -> None:
 
 
 def test_the_server_is_the_agent_itself() -> None:
-    """Paths are below whatever URL the agent is reached at, and the token stands in the header as it is."""
+    """Paths are relative to the agent's URL, and the token is sent raw in Authorization."""
     assert [server["url"] for server in DOCUMENT["servers"]] == ["/"]
     for operation in OPERATIONS.values():
         assert "servers" not in operation.item.keys() | operation.content.keys(), operation.id

@@ -1,4 +1,4 @@
-"""generated/ is what the contract gives, and the check that says so misses nothing and touches nothing."""
+"""`tools/generate.py --check` finds every difference in generated/ and changes nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tools import generate
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]  # it runs the generator
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]  # runs the generator
 
 MODEL = "synapse_agent_api/models/health.py"
 CLIENT = "synapse_agent_api/client.py"
@@ -24,7 +24,7 @@ ERROR = "synapse_agent_api/models/error.py"
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A copy of what the generator reads and writes, to be damaged."""
+    """A copy of the generator's inputs and output, to modify."""
     for name in (*generate.INPUTS, "generated", "tools"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         copy(ROOT / name, tmp_path / name)
@@ -32,14 +32,14 @@ def repository(tmp_path: Path) -> Path:
 
 
 def changes(folder: Path) -> dict[Path, int]:
-    """When each file and folder was last changed, but for what Python compiles."""
+    """Return the modification time of each file and folder, except compiled Python."""
     return {path: path.lstat().st_mtime_ns for path in folder.rglob("*") if "__pycache__" not in str(path)}
 
 
 def test_check_reports_all_and_touches_nothing(repository: Path) -> None:
-    """The check of a damaged tree names every damage, links and modes too, and what to do, and touches nothing.
+    """The check lists every difference, including links and modes, and changes nothing.
 
-    What Python compiled is no damage. Generating restores the tree to what is committed here.
+    Compiled Python is ignored. Generating restores the committed tree.
     """
     output = repository / generate.OUTPUT
     (output / MODEL).write_text("changed = True\n")
@@ -55,12 +55,12 @@ def test_check_reports_all_and_touches_nothing(repository: Path) -> None:
     check = subprocess.run([*command, "--check"], cwd=repository, text=True, capture_output=True, check=False)  # noqa: S603 - ours
     assert check.returncode == 1
     assert f"missing: {ERROR}\n" in check.stdout
-    assert "not from the contract: by_hand.py\n" in check.stdout
+    assert "not generated: by_hand.py\n" in check.stdout
     assert f"--- committed/{MODEL}\n" in check.stdout
     assert "-changed = True\n" in check.stdout
     assert f"line endings differ: {CLIENT}\n" in check.stdout
-    assert "a link, and no file of its own: synapse_agent_api/types.py\n" in check.stdout
-    assert "can be executed: synapse_agent_api/errors.py\n" in check.stdout
+    assert "symbolic link: synapse_agent_api/types.py\n" in check.stdout
+    assert "executable: synapse_agent_api/errors.py\n" in check.stdout
     assert ".pyc" not in check.stdout
     assert "make generate" in check.stderr
     assert changes(output) == before

@@ -1,4 +1,4 @@
-"""The comparison of the API with an earlier revision: what needs a new version, and whether it got one."""
+"""`tools/spec_diff.py` compares the API with a revision and checks the contract's version."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.heavy
 
 
 def test_a_change_needs_its_version() -> None:
-    """The gravest change, or a broken class, says which part of the version has to be raised, by its number."""
+    """The most severe change or breakage determines which part of the version must be raised."""
     needs = [(set(), 0), ({"patch"}, 0), ({"patch", "minor"}, 0), ({"minor", "major"}, 0), ({"patch"}, 1), (set(), 3)]
     found = [spec_diff.needed_bump(impacts, breakages) for impacts, breakages in needs]
     assert found == ["none", "patch", "minor", "major", "major", "major"]
@@ -34,7 +34,7 @@ def test_a_change_needs_its_version() -> None:
 
 
 def test_a_renamed_class_is_seen(tmp_path: Path) -> None:
-    """A generated class that is gone, and an argument that is gone, break callers."""
+    """Removing a generated class or an argument is reported as breaking."""
     for package, folder in spec_diff.PACKAGES.items():
         shutil.copytree(ROOT / folder / package, tmp_path / folder / package)
     assert spec_diff.surface_breakages(tmp_path) == []

@@ -1,4 +1,4 @@
-"""Bringing a new contract in: what the wrapper lacks is listed."""
+"""`tools/update.py` lists the gaps of the wrapper for a new contract."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tools import update
 
 @pytest.mark.contract
 def test_the_wrapper_covers_the_contract() -> None:
-    """Both clients have every operation, with every argument, of the contract."""
+    """Both clients have every operation and argument in the contract."""
     lines = update.lacking(DOCUMENT, AgentClient) + update.lacking(DOCUMENT, AsyncAgentClient)
-    assert not lines, "\n".join(["The wrapper lacks:", *lines])
+    assert not lines, "\n".join(["Missing from the wrapper:", *lines])
 
 
 @pytest.mark.heavy
 def test_what_the_wrapper_lacks_is_listed() -> None:
-    """An operation, a parameter and a field that the wrapper does not have are listed by name."""
+    """Missing operations, parameters and fields are listed by name."""
     document = copy.deepcopy(DOCUMENT)
     run = document["paths"]["/plugin_releases/{lookup}/run/"]["post"]
     run["parameters"].append({"name": "dry_run", "in": "query", "schema": {"type": "boolean"}})

@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: the repository, and the environment of a newcomer."""
+"""Fixtures for the end-to-end tests: the repository and a new user's environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """The environment of a newcomer: the commands of this virtual environment, and no settings of the SDK."""
+    """A new user's environment: this virtual environment's commands, and no SDK settings."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("SYNAPSE_", "PYTHON"))}
     path = os.pathsep.join([str(Path(sys.executable).parent), ours["PATH"]])
     return {**ours, "PATH": path, "PYTHONWARNINGS": "error", "COLUMNS": "60"}

@@ -1,12 +1,12 @@
-"""How the blocks of a page run: in order, in one folder, each in a language that is known.
+"""Run the code blocks of a page, in order, in one folder.
 
-- A block below a line that is a file's name, such as `` `plugins/config.yaml`: ``, becomes that file.
-- Any other `python` block is a program. It runs against a local agent, and each `print` shows what the comment behind
-  or below it says.
-- A `sh` block runs in bash. It leaves its variables and its folder to the next one. `synapse-agent serve` stays up
-  until the page is through, on a free port in the place of 8600. Lines that install are not run.
-- A `text` block right below a `sh` block is what that printed. Any other is only shown, as are `yaml` and `json`,
-  which have to parse.
+- A block after a line with a file name, such as `` `plugins/config.yaml`: ``, is written to that file.
+- Any other `python` block is a program. It runs against a local agent, and each `print` must output the comment behind
+  or below it.
+- A `sh` block runs in bash. Its variables and working directory carry over to the next one. `synapse-agent serve` runs
+  until the end of the page, on a free port instead of 8600. Install commands are skipped.
+- A `text` block directly after a `sh` block is its expected output. Other `text` blocks are ignored.
+- `yaml` and `json` blocks must parse.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ NAME = re.compile(r"^`([\w./-]+)`:$")
 
 
 class Block(NamedTuple):
-    """A fenced block: where it begins, its language, its text, and the lines of the page that lead to it."""
+    """A fenced block: line number, language, content, and the preceding lines of the page."""
 
     line: int
     language: str
     text: str
     lead: str
-    """What stands between the block before and this one."""
+    """The text between the previous block and this one."""
 
     @property
     def file(self) -> str | None:
-        """The file that the block is, where the line above names one."""
+        """Return the file name given above the block, if any."""
         match = NAME.match(self.lead.strip().rpartition("\n")[2])
         return match[1] if match else None
 
 
 def blocks(page: str) -> Iterator[Block]:
-    """The blocks of a page, in order."""
+    """Yield the blocks of a page, in order."""
     end = 0
     for match in FENCE.finditer(page):
         yield Block(page.count("\n", 0, match.start()) + 1, match[1], match[2], page[end : match.start()])
@@ -58,7 +58,7 @@ def blocks(page: str) -> Iterator[Block]:
 
 
 def expected_output(program: str) -> list[str | None]:
-    """What each print of a program prints, by the comment behind or below it; None where there is no comment."""
+    """Return the expected output of each print, from its comment; None if it has no comment."""
     lines = program.splitlines()
     expected: list[str | None] = []
     following = [line.strip() for line in lines[1:]]
@@ -70,11 +70,11 @@ def expected_output(program: str) -> list[str | None]:
 
 
 class Session:
-    """A reader who follows a page, block by block.
+    """Follows a page, block by block.
 
     Args:
-        folder: Where the reader is.
-        environment: The variables that the reader begins with.
+        folder: Initial working directory.
+        environment: Initial environment variables.
     """
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
@@ -92,7 +92,7 @@ class Session:
         self._servers.close()
 
     def follow(self, block: Block) -> None:
-        """Do what the block says, and check what it result_type."""
+        """Run a block and check its output."""
         printed, self._printed = self._printed, None
         text = block.text.replace(DEFAULT_URL, self._url)
         if block.file is not None:
@@ -108,7 +108,7 @@ class Session:
             )
 
     def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(  # noqa: S603 - the documents' own commands
+        return subprocess.run(  # noqa: S603 - commands from the documentation
             command,
             cwd=self._here,
             env=self._environment,
@@ -122,8 +122,8 @@ class Session:
         assert (ended.returncode, ended.stderr) == (0, "")
         printed, expected = ended.stdout.splitlines(), expected_output(text)
         assert len(printed) == len(expected), ended.stdout
-        known = [(line, promised) for line, promised in zip(printed, expected, strict=True) if promised is not None]
-        assert [line for line, _ in known] == [promised for _, promised in known]
+        known = [(line, wanted) for line, wanted in zip(printed, expected, strict=True) if wanted is not None]
+        assert [line for line, _ in known] == [wanted for _, wanted in known]
 
     def _shell(self, text: str) -> None:
         lines = [line for line in text.splitlines() if not INSTALLS.match(line)]

@@ -1,4 +1,4 @@
-"""The page on adding an operation: its blocks make a change that the gates let through, and none can be left out."""
+"""docs/adding-an-operation.md: applying its blocks passes the checks, and every block is necessary."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ LESS = ("-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:xdist
 
 
 class Step(NamedTuple):
-    """A block of the page that changes a file: what is there before, and after."""
+    """A block of the page that changes a file: the content before and after."""
 
     path: str
     before: str
     after: str
 
     def apply(self, tree: Path) -> None:
-        """Change the file; the text before must be there once."""
+        """Change the file; the content before must occur exactly once."""
         path = tree / self.path
         text = path.read_text(encoding="utf-8")
         assert text.count(self.before) == 1, f"{path.name} has this {text.count(self.before)} times:\n{self.before}"
@@ -34,12 +34,12 @@ class Step(NamedTuple):
 
 
 def blocks(language: str) -> list[str]:
-    """The page's blocks of a language, in order."""
+    """Return the page's blocks in a language, in order."""
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
 def steps() -> list[Step]:
-    """The blocks that change a file."""
+    """Return the blocks that change a file."""
     found = []
     for block in blocks("diff"):
         name, *lines = block.splitlines(keepends=True)
@@ -50,7 +50,7 @@ def steps() -> list[Step]:
 
 STEPS = steps()
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1800)]
-# The commands under "If you forget a step" whose output the page shows, with the files of the steps forgotten.
+# The commands under "If you forget a step", with the files of the skipped step.
 FORGOTTEN = {
     "tools/generate.py": "generated",
     "tests/contract/test_update.py": "wrapper/",
@@ -62,7 +62,7 @@ FORGOTTEN_TESTS = [name for name in FORGOTTEN if name.startswith("tests/")]
 
 
 def run(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run this interpreter on the copy of the repository."""
+    """Run this interpreter in the copy of the repository."""
     packages = os.pathsep.join(str(tree / name) for name in ("wrapper", "wrapper/dropin", "generated", "agent"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SYNAPSE_", "PYTEST_"))}
     return subprocess.run(  # noqa: S603 - ours
@@ -76,14 +76,14 @@ def run(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def copy(source: Path, target: Path) -> Path:
-    """Copy a repository, but for what is hidden or built."""
+    """Copy a repository without hidden and built files."""
     ignored = shutil.ignore_patterns(".*", "__pycache__", "build", "dist")
     return Path(shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True))
 
 
 @pytest.fixture(scope="module")
 def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the repository to which the whole page was applied."""
+    """A copy of the repository with the whole page applied."""
     tree = copy(ROOT, tmp_path_factory.mktemp("changed"))
     for step in STEPS:
         step.apply(tree)
@@ -92,7 +92,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_page_passes_the_gates(changed: Path) -> None:
-    """What the page does is all that `make contract` asks for, and the new call goes out in both flavours."""
+    """With the whole page applied, the checks of `make contract` pass and both clients have the method."""
     check = run(changed, "tools/generate.py", "--check")
     assert check.returncode == 0, check.stdout
     types = run(changed, "-m", "mypy", "--cache-dir", str(changed / ".mypy_cache"), "wrapper/synapse_agent_sdk")
@@ -102,7 +102,7 @@ def test_the_page_passes_the_gates(changed: Path) -> None:
 
 
 def test_the_program_of_the_page_runs(changed: Path) -> None:
-    """The page's program prints what it says: the log that an agent answers, the same in both flavours."""
+    """The page's program prints the expected output."""
     (program,) = blocks("python")
     done = run(changed, "-W", "error", "-c", program)
     assert done.stderr == ""
@@ -110,14 +110,14 @@ def test_the_program_of_the_page_runs(changed: Path) -> None:
 
 
 def test_the_wrapper_takes_fewer_than_twenty_lines() -> None:
-    """As the page says, fewer than twenty lines are written by hand in the wrapper."""
+    """The wrapper needs nineteen handwritten lines, as the page says."""
     wrapper = "".join(block for block in blocks("diff") if block.startswith("+++ wrapper/"))
     assert len(re.findall(r"^\+(?!\+).*\S", wrapper, re.MULTILINE)) == 19
 
 
 @pytest.mark.parametrize("command", FORGOTTEN)
 def test_what_is_forgotten_is_named(changed: Path, tmp_path: Path, command: str) -> None:
-    """With one thing left out the gate fails, and says what the page shows."""
+    """If one step is skipped, the check fails with the output shown on the page."""
     tree = copy(changed, tmp_path)
     if command == "tools/generate.py":
         shutil.rmtree(tree / "generated")

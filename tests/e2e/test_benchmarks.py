@@ -1,4 +1,4 @@
-"""The benchmarks measure, with tiny numbers here; no test looks at a time, and none has a time limit."""
+"""The benchmarks run, with tiny numbers and without time limits."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ AGENT = {
     "cold_run": "cold_run_p50",
     "warm_runs": "keyed_run_over_health_p50",
 }
-"""Measures of the local agent that start one each, which is as slow as all the rest."""
+"""Measurements that start a local agent each; the tests replace them, because they are slow."""
 
 
 @pytest.mark.heavy
 @pytest.mark.timeout(0)
 def test_everything_is_measured_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run of everything, without what needs a package index, gives each number, median, curve, layer and picture."""
+    """A full run without package installation produces every number, median, curve, layer and picture."""
     monkeypatch.setattr(programs, "base_install", lambda: contextlib.nullcontext(sys.executable))
     for name, number in AGENT.items():
         monkeypatch.setattr(agent, name, lambda *_, number=number, **__: {number: 1.0})
@@ -52,7 +52,7 @@ def test_everything_is_measured_and_drawn(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(results["layers"]["SDK"]) == list(results["layers"]["httpx"])
     assert results["layers"]["SDK"]["h11"] > 0
     assert {"python", "cores", "load"} <= set(results["machine"])
-    assert str(REPOSITORY.parent) not in json.dumps(results)  # no path of the machine is published
+    assert str(REPOSITORY.parent) not in json.dumps(results)  # no local paths are published
 
     pictures = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob("*.svg")}
     assert set(pictures) == {"one-call.svg", "callers.svg", "payload.svg", "releases.svg"}

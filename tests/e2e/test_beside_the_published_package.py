@@ -1,4 +1,4 @@
-"""The wheel in environments of its own: alone, and beside a package that owns `synapse_sdk`."""
+"""The wheel in separate environments: alone, and with the published package that owns `synapse_sdk`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ for file in files("synapse-sdk"):
         assert base64.urlsafe_b64encode(found).rstrip(b"=").decode() == file.hash.value, file
 import synapse_sdk.plugins
 """
-"""Every file of theirs is as its RECORD says, and what ours does not have can be imported."""
+"""Checks that every file of the published package matches its RECORD, and imports a module only it has."""
 DROPIN = """
 import synapse_agent_sdk.exceptions, synapse_sdk.clients.exceptions, synapse_sdk.exceptions
 from synapse_sdk.clients.agent import AgentClient, AsyncAgentClient
@@ -42,7 +42,7 @@ DOCTOR = "from synapse_agent_sdk.cli.doctor import packages\nprint(packages().fo
 
 
 def newer_python() -> str | None:
-    """A Python that the published package runs on, also one of pyenv's that is not active."""
+    """Return a Python that the published package supports, including inactive pyenv versions."""
     names = [sys.executable, *(f"python3.{minor}" for minor in (12, 13, 14))]
     candidates = [found for name in names if (found := shutil.which(name)) is not None]
     candidates += map(str, sorted(Path.home().glob(".pyenv/versions/3.1[2-4].*/bin/python")))
@@ -54,7 +54,7 @@ def newer_python() -> str | None:
 
 
 class Environment:
-    """An empty environment in a folder, in which nothing is installed but what a test installs."""
+    """An empty virtual environment."""
 
     def __init__(self, folder: Path, python: str = sys.executable) -> None:
         self.folder = folder
@@ -62,7 +62,7 @@ class Environment:
         self._uv("venv", "--no-python-downloads", "--python", python, folder)
 
     def install(self, *what: str | Path) -> None:
-        """Install wheels, without what they depend on."""
+        """Install wheels without their dependencies."""
         self._uv("pip", "install", "--offline", "--no-index", "--no-deps", "--python", self.python, *what)
 
     def uninstall(self, name: str) -> None:
@@ -70,7 +70,7 @@ class Environment:
         self._uv("pip", "uninstall", "--python", self.python, name)
 
     def run(self, code: str, *options: str, **variables: str) -> str:
-        """What a program prints."""
+        """Run a program and return its output."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         command = [str(self.python), *options, "-c", code]
         ended = subprocess.run(  # noqa: S603 - ours
@@ -81,7 +81,7 @@ class Environment:
 
     @property
     def packages(self) -> Path:
-        """Its site-packages."""
+        """Return the path of site-packages."""
         return Path(self.run("import sysconfig; print(sysconfig.get_path('purelib'))"))
 
     @staticmethod
@@ -118,14 +118,14 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Environment:
-    """An environment that finds what our package depends on, but not our package, where the tests have it."""
+    """An environment with this package's dependencies, but without the package."""
     made = Environment(tmp_path / "environment")
     (made.packages / "aaa_dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return made
 
 
 def test_alone_the_published_paths_are_ours(environment: Environment, ours: Path) -> None:
-    """Without the published package its import paths give the same classes, also to an isolated Python."""
+    """Without the published package, its import paths provide our classes, also with `python -I`."""
     environment.install(ours)
     for options in ((), ("-I",)):
         environment.run(DROPIN, *options)
@@ -138,7 +138,7 @@ def test_alone_the_published_paths_are_ours(environment: Environment, ours: Path
 def test_beside_the_published_package_both_are_whole(
     environment: Environment, ours: Path, theirs: Path, order: tuple[str, str]
 ) -> None:
-    """Installed in either order, `synapse_sdk` is theirs, whole; uninstalling either leaves the other whole."""
+    """Both packages can be installed in either order, and uninstalling one leaves the other intact."""
     wheels = {OURS: ours, THEIRS: theirs}
     for name in order:
         environment.install(wheels[name])
@@ -152,7 +152,7 @@ def test_beside_the_published_package_both_are_whole(
 
 
 def test_where_pth_files_are_not_read_the_own_name_works(environment: Environment, ours: Path, tmp_path: Path) -> None:
-    """A folder that PYTHONPATH names has `synapse_agent_sdk`, and the doctor says why it has nothing else."""
+    """From a PYTHONPATH folder only `synapse_agent_sdk` can be imported, and the doctor explains why."""
     environment.install("--target", tmp_path / "target", ours)
     path = str(tmp_path / "target")
     environment.run(
@@ -165,10 +165,10 @@ def test_where_pth_files_are_not_read_the_own_name_works(environment: Environmen
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("order", [(OURS, THEIRS), (THEIRS, OURS)], ids=" then ".join)
 def test_beside_the_real_package_both_are_whole(ours: Path, tmp_path: Path, order: tuple[str, str]) -> None:
-    """With the published package itself, in either order, both work whole, and so does its command line."""
+    """With the real published package, in either order, both packages and its command work."""
     python = newer_python()
     if python is None:
-        pytest.skip("the published package needs Python 3.12 or newer, which is not installed here")
+        pytest.skip("the published package needs Python 3.12 or newer")
     made = Environment(tmp_path / "environment", python)
     online = {name: value for name, value in os.environ.items() if name not in OFFLINE}
     for name in order:

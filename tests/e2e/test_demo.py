@@ -1,4 +1,4 @@
-"""The demo: what a newcomer runs first."""
+"""The demo."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
 
 
 def steps() -> list[str]:
-    """The lines of the demo's steps, as the demo shows them."""
+    """Return the lines of the demo's steps, as the demo prints them."""
     text: str = runpy.run_path(str(REPOSITORY / "examples" / "demo.py"))["STEPS"]
     return [line.partition("  # raises ")[0] for line in text.splitlines() if line]
 
 
 def run(repository: Path, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run the demo of a repository in a folder."""
+    """Run a repository's demo in a folder."""
     command = [sys.executable, str(repository / "examples" / "demo.py")]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - the demo
 
 
 def test_demo_shows_every_step(tmp_path: Path, environment: dict[str, str]) -> None:
-    """The demo runs from any folder and prints every line of every step, with what came back, in 60 columns."""
+    """The demo runs in any folder and prints every step with its result, in 60 columns."""
     ended = run(REPOSITORY, tmp_path, environment)
     assert (ended.returncode, ended.stderr) == (0, "")
     shown = ended.stdout
     lines = (line.removeprefix(">>> ").removeprefix("... ") for line in shown.splitlines())
-    assert [line for line in steps() if line not in lines] == []  # a generator: each is looked for after the one before
+    assert [line for line in steps() if line not in lines] == []  # a generator, so the order is checked too
     count = len((REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines())
     assert "(1, 'text_stats', '1.0.0')" in shown
     assert shown.count(f"{{'lines': {count},") == 2
@@ -47,7 +47,7 @@ def test_demo_shows_every_step(tmp_path: Path, environment: dict[str, str]) -> N
 
 
 def test_demo_names_the_step_that_failed(tmp_path: Path, environment: dict[str, str]) -> None:
-    """Where a step does not do what it says, the demo ends with 1, naming the step and the reason."""
+    """If a step fails, the demo exits with 1 and prints the step and the reason."""
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
     shutil.copy(REPOSITORY / "README.md", tmp_path)
     action = tmp_path / "examples" / "plugins" / "text_stats" / "text_stats" / "analyze.py"
@@ -60,7 +60,7 @@ def test_demo_names_the_step_that_failed(tmp_path: Path, environment: dict[str, 
 
 
 def test_the_recording_is_of_the_demo_as_it_stands() -> None:
-    """docs/pictures/demo.svg shows each line of the demo's steps; `make pictures` makes it anew."""
+    """docs/pictures/demo.svg shows the current demo; `make pictures` updates it."""
     picture = (REPOSITORY / "docs" / "pictures" / "demo.svg").read_text(encoding="utf-8")
     shown = "".join(ElementTree.fromstring(picture).itertext())  # noqa: S314 - our own file
     assert [line for line in steps() if line not in shown] == []

@@ -1,4 +1,4 @@
-"""The docstrings: each example runs against a real agent, and whatever is public says what it has to."""
+"""Docstrings: examples run against a real agent, and public names are fully documented."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def modules() -> Iterator[ModuleType]:
-    """Every module of the SDK and of the local agent; where Ray is not installed, those that need it are left out."""
+    """Yield every module of the SDK and the local agent, except those that need Ray if it is not installed."""
     for package in (synapse_agent_sdk, synapse_local_agent):
         yield package
         for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
@@ -42,7 +42,7 @@ def modules() -> Iterator[ModuleType]:
 
 
 def examples() -> dict[str, list[doctest.DocTest]]:
-    """The docstrings that have examples, by module."""
+    """Return the docstrings with examples, by module."""
     finder = doctest.DocTestFinder(exclude_empty=True)
     found = {module.__name__: [test for test in finder.find(module) if test.examples] for module in modules()}
     return {name: tests for name, tests in found.items() if tests}
@@ -50,9 +50,9 @@ def examples() -> dict[str, list[doctest.DocTest]]:
 
 @pytest.mark.parametrize("tests", [pytest.param(tests, id=name) for name, tests in examples().items()])
 def test_examples_do_what_they_show(tests: list[doctest.DocTest], monkeypatch: pytest.MonkeyPatch) -> None:
-    """An example runs as in an interactive session, with an agent that has cached text_stats, and shows what it says.
+    """Each example runs in an interactive session with an agent that has cached text_stats, and prints its output.
 
-    In the docstrings of async classes `client` is an AsyncAgentClient, and `await` stands alone.
+    In docstrings of async classes `client` is an AsyncAgentClient, and top-level `await` is allowed.
     """
     monkeypatch.chdir(REPOSITORY)
     report: list[str] = []
@@ -78,23 +78,23 @@ def test_examples_do_what_they_show(tests: list[doctest.DocTest], monkeypatch: p
 
 
 def agent_names(stack: contextlib.ExitStack, runner: asyncio.Runner, *, is_async: bool) -> dict[str, Any]:
-    """The names of an agent that has cached text_stats, and of clients of it."""
+    """Return the names for examples that need an agent that has cached text_stats, and clients for it."""
     agent = stack.enter_context(ThreadedAgent(REPOSITORY / "examples" / "plugins", debug_roots=[REPOSITORY]))
     client = stack.enter_context(AgentClient(agent.url, agent.token))
     client.create_plugin_release("text_stats", "1.0.0")
-    async_client = runner.run(made(agent))  # in the loop that its calls are made in
+    async_client = runner.run(made(agent))  # in the event loop that it is used in
     stack.callback(lambda: runner.run(async_client.aclose()))
     names = {"client": async_client if is_async else client, "async_client": async_client}
     return {**names, "url": agent.url, "token": agent.token}
 
 
 async def made(agent: ThreadedAgent) -> AsyncAgentClient:
-    """An async client of an agent."""
+    """Create an async client."""
     return AsyncAgentClient(agent.url, agent.token)
 
 
 def running(name: str, names: dict[str, Any], runner: asyncio.Runner) -> Callable[[str], None]:
-    """Runs a statement with the names as an interactive session would, where `await` may stand alone."""
+    """Return a function that runs a statement interactively, with top-level `await`."""
 
     def run(source: str) -> None:
         code = compile(source, name, "single", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
@@ -106,7 +106,7 @@ def running(name: str, names: dict[str, Any], runner: asyncio.Runner) -> Callabl
 
 
 def with_sources(test: doctest.DocTest, form: str, names: dict[str, Any]) -> doctest.DocTest:
-    """The same examples, each with its source put into a form."""
+    """Return the same examples with each source inserted into a template."""
     changed = [
         doctest.Example(form.format(part.source), part.want, part.exc_msg, part.lineno, part.indent, part.options)
         for part in test.examples
@@ -115,7 +115,7 @@ def with_sources(test: doctest.DocTest, form: str, names: dict[str, Any]) -> doc
 
 
 def public(kind: type) -> Iterator[tuple[str, Any]]:
-    """The public methods or properties of the public classes, and the public functions."""
+    """Yield the public methods or properties of the public classes, and the public functions."""
     for name in synapse_agent_sdk.__all__:
         exported = getattr(synapse_agent_sdk, name)
         for attribute in dir(exported) if isinstance(exported, type) else ():
@@ -128,7 +128,7 @@ def public(kind: type) -> Iterator[tuple[str, Any]]:
 
 
 def documented(thing: object) -> str:
-    """A docstring, with that of the sync method or class which it refers to."""
+    """Return a docstring, including that of the sync method or class it refers to."""
     doc = inspect.getdoc(thing) or ""
     refers = re.search(r"those of `AgentClient\.(\w+)`|The same as `AgentClient`", doc)
     if refers is None:
@@ -138,14 +138,14 @@ def documented(thing: object) -> str:
 
 @pytest.mark.heavy
 def test_what_is_public_is_documented() -> None:
-    """A public function, class, property and error says what it takes, gives and raises, with an example."""
+    """Public names document their arguments, results and errors, and have an example."""
     lacking = []
     for name, function in public(FunctionType):
         signature = inspect.signature(function)
         takes = [parameter for parameter in signature.parameters if parameter not in {"self", "cls"}]
         gives = signature.return_annotation not in {"None", None}
         needed = ["^Example:$", *(["^Returns:$"] if gives else []), *(["^Args:$"] if takes else [])]
-        if takes or gives:  # what neither takes nor gives anything, such as close(), has nothing to refuse
+        if takes or gives:  # functions such as close() raise nothing
             needed.append("^Raises:$")
         needed += [rf"^ +{parameter}: \S" for parameter in takes]
         doc = documented(function)
@@ -154,7 +154,7 @@ def test_what_is_public_is_documented() -> None:
         lacking += [f"{name}: {part}" for part in ("Example:\n", "Args:\n") if part not in documented(cls)]
     for name, member in public(property):
         lacking += [] if documented(member).rstrip().endswith((".", "False", "True", "'")) else [name]
-    for name in exceptions.__all__:  # each has a docstring of its own that says when it comes
+    for name in exceptions.__all__:  # each error has its own docstring
         first = (vars(getattr(exceptions, name)).get("__doc__") or "").partition("\n")[0]
         lacking += [] if first.endswith(".") else [name]
     assert lacking == []

@@ -1,4 +1,4 @@
-"""The README and the other documents: they are complete, and what they name is there."""
+"""The README and the other documents are complete, and everything they mention exists."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ CONTRIBUTING = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def shown(*command: str) -> str:
-    """What a command prints in the repository."""
+    """Return the output of a command in the repository."""
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout  # noqa: S603 - git, make
 
 
 @pytest.mark.contract
 def test_changelog_has_this_version_and_its_contract() -> None:
-    """CHANGELOG.md has an entry for the version of the SDK, which names the version of the contract."""
+    """CHANGELOG.md has an entry for the SDK version, and its newest entry names the contract version."""
     changes = (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
     contract = yaml.safe_load((REPOSITORY / "openapi" / "agent.yaml").read_text(encoding="utf-8"))
     entry = changes.partition(f"\n## [{__version__}]")[2].partition("\n## ")[0]
-    assert f"Speaks contract {contract['info']['version']}." in entry
     assert "### Added" in entry
+    assert f"Speaks contract {contract['info']['version']}." in changes.split("\n## [")[1]
 
 
 @pytest.mark.heavy
 def test_each_dependency_has_its_reason() -> None:
-    """CONTRIBUTING.md has one row, with a reason, for each dependency of pyproject.toml, and no other."""
+    """CONTRIBUTING.md has a row with a reason for each dependency in pyproject.toml, and no others."""
     settings: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     project, tools = settings["project"], settings["dependency-groups"]
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
@@ -50,7 +50,7 @@ def test_each_dependency_has_its_reason() -> None:
 
 @pytest.mark.heavy
 def test_each_folder_is_described() -> None:
-    """CONTRIBUTING.md describes each folder of tests, and the README's map has each folder, and nothing else."""
+    """CONTRIBUTING.md describes each test folder, and the README's map lists exactly the folders."""
     folders = {path.name for path in (REPOSITORY / "tests").iterdir() if any(path.glob("*.py"))}
     assert {"e2e", "contract"} <= folders
     assert folders - set(re.findall(r"^\| `tests/(\w+)` \|", CONTRIBUTING, re.MULTILINE)) == set()
@@ -63,7 +63,7 @@ def test_each_folder_is_described() -> None:
 
 @pytest.mark.heavy
 def test_decisions_that_are_named_exist() -> None:
-    """Wherever a file of this repository names a decision by its number, there is one."""
+    """Every decision mentioned by number exists."""
     numbers = {path.name[:4] for path in (DOCUMENTS / "decisions").iterdir()}
     named = re.findall(r"docs/decisions/(\d{4})", shown("git", "grep", "-h", "docs/decisions/[0-9]"))
     assert named
@@ -72,7 +72,7 @@ def test_decisions_that_are_named_exist() -> None:
 
 @pytest.mark.heavy
 def test_make_targets_exist() -> None:
-    """Every make command of a document is a target with a line in `make`, which fits a narrow terminal."""
+    """Every make command in the documents is a listed target, and the list fits a narrow terminal."""
     pages = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS.glob("*.md"))
     named = set(re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)`", README + CONTRIBUTING + pages, re.MULTILINE))
     listed = shown("make").splitlines()
@@ -82,7 +82,7 @@ def test_make_targets_exist() -> None:
 
 @pytest.mark.heavy
 def test_the_readme_shows_what_there_is() -> None:
-    """The README has the text of the quickstart, as has the site's first page, and the plugin of the example."""
+    """The README and the site's first page show the quickstart; the README shows the example plugin."""
     quickstart = (REPOSITORY / "examples" / "quickstart.py").read_text(encoding="utf-8")
     for page in (README, (DOCUMENTS / "index.md").read_text(encoding="utf-8")):
         assert f"```python\n{quickstart}```" in page
@@ -95,7 +95,7 @@ def test_the_readme_shows_what_there_is() -> None:
 
 @pytest.mark.heavy
 def test_links_lead_somewhere() -> None:
-    """Each relative link of the documents at the top leads to something, and the README leads to each page of docs/."""
+    """Relative links in the top-level documents work, and the README links to each page of docs/."""
     for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
         text = re.sub(r"```.*?```", "", (REPOSITORY / name).read_text(encoding="utf-8"), flags=re.DOTALL)
         links = re.findall(r"\]\s?\(([^)#:]+)\)", text)
@@ -106,7 +106,7 @@ def test_links_lead_somewhere() -> None:
 
 @pytest.mark.heavy
 def test_error_tree_is_that_of_the_sdk() -> None:
-    """The page on errors draws every error of the SDK, each under its base classes."""
+    """docs/errors.md shows every error of the SDK under its base classes."""
     page = (DOCUMENTS / "errors.md").read_text(encoding="utf-8")
     (tree,) = (block.text for block in blocks(page) if block.language == "text")
     above: list[str] = []

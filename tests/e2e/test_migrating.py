@@ -1,7 +1,7 @@
-"""Moving over: what the documentation of the published package shows of plugin releases does here what it does there.
+"""Migration: documented uses of plugin releases in the published package work the same here.
 
-Each program makes the calls of a documented example, in its spelling: the same imports, names, order and forms of
-arguments. URL and token are those of a local agent, which has plugins of the names that the examples use.
+Each program repeats the calls of a documented example: the same imports, names, order and argument styles. The URL and
+token belong to a local agent with the plugins from the examples.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def predict(params):
 
 @pytest.fixture
 def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadedAgent]:
-    """An agent with the plugins of the examples, and the packages that they require."""
+    """An agent with the plugins of the examples and the packages they require."""
     wheels, registry = tmp_path / "wheels", tmp_path / "registry"
     wheels.mkdir()
     wheel(wheels, "pillow", "9.1.0")
@@ -63,7 +63,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadedA
 
 @pytest.fixture
 def client(agent: ThreadedAgent) -> Iterator[AgentClient]:
-    """The client of the examples that begin with one."""
+    """The client that some examples start with."""
     client = AgentClient(base_url=agent.url, agent_token=agent.token)
     client.create_plugin_release("my_plugin", "1.0.0")
     yield client
@@ -71,7 +71,7 @@ def client(agent: ThreadedAgent) -> Iterator[AgentClient]:
 
 
 def test_the_documented_constructor(agent: ThreadedAgent) -> None:
-    """A client takes the documented arguments, and the token by its other name."""
+    """The client accepts the documented arguments, including `access_token`."""
     client = AgentClient(
         agent.url,
         agent.token,
@@ -92,7 +92,7 @@ def test_the_documented_constructor(agent: ThreadedAgent) -> None:
 
 
 def test_the_documented_workflow(agent: ThreadedAgent) -> None:
-    """A release is cached, found by either name, run, listed and deleted."""
+    """A release can be cached, found by id or name, run, listed and deleted."""
     client = AgentClient(agent.url, agent.token)
     release = client.create_plugin_release(plugin="my_plugin", version="1.0.0")
     assert f"Cached: {release['id']}" == "Cached: 1"
@@ -106,7 +106,7 @@ def test_the_documented_workflow(agent: ThreadedAgent) -> None:
 
 
 def test_the_documented_errors(client: AgentClient) -> None:
-    """One class, told apart by status, with today's names and those of v1; its documented module has all errors."""
+    """ClientError has the current and the v1 attributes, and the documented module has every error."""
     with pytest.raises(ClientError) as caught:
         client.get_plugin_release("my_plugin@9.9.9")
     error = caught.value
@@ -116,7 +116,7 @@ def test_the_documented_errors(client: AgentClient) -> None:
 
 
 def test_the_documented_async_client(agent: ThreadedAgent) -> None:
-    """An async client is a context manager, and without one its `close` is awaited."""
+    """The async client works as a context manager and with an awaited `close()`."""
 
     async def main() -> None:
         async with AsyncAgentClient(base_url=agent.url, agent_token=agent.token) as client:
@@ -131,7 +131,7 @@ def test_the_documented_async_client(agent: ThreadedAgent) -> None:
 
 
 def test_a_run_brings_its_requirements(client: AgentClient) -> None:
-    """A run with all documented arguments has the packages that it asks for."""
+    """A run with all documented arguments has the packages it requires."""
     client.create_plugin_release("ocr_plugin", "2.0.0")
     result = client.run_plugin_release(
         lookup="ocr_plugin@2.0.0",
@@ -144,7 +144,7 @@ def test_a_run_brings_its_requirements(client: AgentClient) -> None:
 
 
 def test_all_styles_of_a_run_are_the_same(client: AgentClient) -> None:
-    """A run with arguments, one with its body as `data`, and one with the body in the action's place do the same."""
+    """Separate arguments, `data=` and a body in place of the action have the same result."""
     data = {"action": "train", "params": {"epochs": 10}, "job_id": "job-uuid"}
     new = client.run_plugin_release("my_plugin@1.0.0", "train", params={"epochs": 10}, job_id="job-uuid")
     old = client.run_plugin_release("my_plugin@1.0.0", data=data)
@@ -155,7 +155,7 @@ def test_all_styles_of_a_run_are_the_same(client: AgentClient) -> None:
 
 
 def test_a_debug_run_takes_every_documented_argument(client: AgentClient, tmp_path: Path) -> None:
-    """A run from a folder of sources, with configuration, modules and requirements laid over it."""
+    """A debug run combines a source folder with configuration, modules and requirements."""
     source = write_plugin(tmp_path, "source", {"plugin.py": "from my_plugin.processor import Processor as run"})
     result = client.run_debug_plugin_release(
         action="process",
@@ -176,7 +176,7 @@ def test_a_debug_run_takes_every_documented_argument(client: AgentClient, tmp_pa
 
 
 def test_what_has_to_be_changed_is_refused_at_once(client: AgentClient) -> None:
-    """The lines that the migration page has changed or calls missing fail here, before anything is sent."""
+    """Calls that the migration page lists as changed or missing fail before anything is sent."""
     body = {"action": "train", "params": {"epochs": 1}}
     old: Any = AgentClient
     with pytest.raises(TypeError, match="long_poll_handler"):

@@ -1,4 +1,4 @@
-"""The README and the pages of docs/: every block of them runs, or is what it says it is."""
+"""The README and the pages of docs/: every code block works as shown."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ELSEWHERE = {"adding-an-operation.md", "mutants.md", "testing.md"}
-"""Pages whose blocks are no reader's commands: test_adding_an_operation.py, tools/mutate.py and tests/testing."""
+"""Pages tested by test_adding_an_operation.py, tools/mutate.py and tests/testing."""
 PAGES = sorted(path for path in (REPOSITORY / "docs").glob("*.md") if path.name not in ELSEWHERE)
 FROM_NOTHING = {"tutorial.md"}
-"""Pages whose reader has nothing yet."""
+"""Pages that start without the repository."""
 WITHOUT_AGENT = {"README.md", *FROM_NOTHING}
-"""Pages whose reader starts an agent; on all others there is one, named in the environment."""
+"""Pages that start their own agent; for the others, environment variables name a running one."""
 
 
 @pytest.mark.timeout(600)
@@ -32,7 +32,7 @@ WITHOUT_AGENT = {"README.md", *FROM_NOTHING}
     ids=lambda page: page.name,
 )
 def test_blocks_do_what_the_page_says(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
-    """Who follows a page, block by block, sees what it says."""
+    """Each block of the page runs, and its output matches the page."""
     reader = tmp_path / "reader"
     reader.mkdir()
     environment["HOME"] = str(tmp_path)

@@ -1,4 +1,4 @@
-"""The site of the documents: complete, readable on a phone and in the dark, and asking nothing of other machines."""
+"""The documentation site: complete, readable on phones and in dark mode, and self-contained."""
 
 from __future__ import annotations
 
@@ -26,11 +26,9 @@ if TYPE_CHECKING:
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
-needs_browser = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="needs Chromium and its driver, which this machine does not have"
-)
+needs_browser = pytest.mark.skipif(not (BROWSER and DRIVER), reason="Chromium and its driver are not installed")
 LOADED = {("script", "src"), ("link", "href"), ("img", "src"), ("iframe", "src"), ("source", "src")}
-"""What a browser fetches by itself."""
+"""Attributes with URLs that a browser loads automatically."""
 OVERFLOWING = """
 const width = document.documentElement.clientWidth;
 const inside = element => {
@@ -46,11 +44,11 @@ const wide = [...document.querySelectorAll(".md-main *, .md-header *")].filter(e
 });
 return [document.documentElement.scrollWidth - width, wide.map(element => element.outerHTML.slice(0, 120))];
 """
-"""How far the page is wider than the window, and what stands out of it without a bar to scroll it by."""
+"""Returns how far the page exceeds the window's width, and the elements that overflow without a scroll bar."""
 
 
 class Page(HTMLParser):
-    """The anchors of a page, and what it refers to."""
+    """The anchors and references of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -59,7 +57,7 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take note of what a tag is, and of what it refers to."""
+        """Record the anchors and references of a tag."""
         for name, value in attrs:
             if name in {"id", "name"} and value:
                 self.anchors.add(value)
@@ -69,20 +67,20 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, as `make docs` builds it."""
+    """The site, built as by `make docs`."""
     return documents.build(tmp_path_factory.mktemp("documents"))
 
 
 @pytest.fixture(scope="module")
 def pages(site: Path) -> dict[str, Page]:
-    """All pages, by their paths."""
+    """All pages by path."""
     found = sorted(site.rglob("*.html"))
     return {path.relative_to(site).as_posix(): Page(path.read_text(encoding="utf-8")) for path in found}
 
 
 @pytest.fixture
 def url(site: Path) -> Iterator[str]:
-    """A server of the site on loopback."""
+    """The URL of a loopback server for the site."""
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
@@ -100,7 +98,7 @@ def url(site: Path) -> Iterator[str]:
 
 
 def open_browser(width: int, scheme: str) -> WebDriver:
-    """A headless Chromium of a width in pixels and a colour scheme, that finds no machine but this one."""
+    """Open a headless Chromium with a viewport width and color scheme, limited to this machine."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
@@ -122,13 +120,13 @@ def open_browser(width: int, scheme: str) -> WebDriver:
 
 
 def test_every_link_leads_somewhere(site: Path, pages: dict[str, Page]) -> None:
-    """Each link within the site leads to a file and an anchor, and no page loads anything from elsewhere."""
+    """Internal links point to existing files and anchors, and no page loads external resources."""
     dead = []
     for name, page in pages.items():
         for tag, attribute, reference in page.references:
             assert (tag, attribute) not in LOADED or urlsplit(reference).scheme in {"", "data"}, f"{name}: {reference}"
             path, anchor = urldefrag(reference)
-            if urlsplit(path).scheme or name == "404.html":  # where the page is shown is not known
+            if urlsplit(path).scheme or name == "404.html":  # the location of the 404 page is unknown
                 continue
             target = (site / name).parent / unquote(path) if path else site / name
             found = pages.get(target.resolve().relative_to(site).as_posix())
@@ -139,7 +137,7 @@ def test_every_link_leads_somewhere(site: Path, pages: dict[str, Page]) -> None:
 
 
 def test_every_page_is_in_the_navigation(tmp_path: Path) -> None:
-    """A page that nobody would find is named when the site is built."""
+    """A page missing from the navigation is reported."""
     (tmp_path / "decisions").mkdir()
     for name in ("tutorial.md", "forgotten.md", "decisions/0001-contract-first.md"):
         (tmp_path / name).touch()
@@ -147,7 +145,7 @@ def test_every_page_is_in_the_navigation(tmp_path: Path) -> None:
 
 
 def test_a_dead_link_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link to a page or an anchor that is not there ends the build, and is named with its place."""
+    """A link to a missing page or anchor fails the build and is reported with its location."""
     docs = tmp_path / "docs"
     shutil.copytree(documents.DOCUMENTS, docs)
     page = docs / "async.md"
@@ -162,7 +160,7 @@ def test_a_dead_link_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @needs_browser
 @pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1280, "light")])
 def test_pages_fit_and_stay_at_home(url: str, pages: dict[str, Page], width: int, scheme: str) -> None:
-    """At both widths and in both schemes, nothing is cut, no script fails, and every request is for the site."""
+    """At each width and color scheme nothing overflows, no script fails and only the site is requested."""
     browser = open_browser(width, scheme)
     faults: list[Any] = []
     try:
@@ -172,7 +170,7 @@ def test_pages_fit_and_stay_at_home(url: str, pages: dict[str, Page], width: int
             if beyond > 0 or wide:
                 faults.append((name, beyond, wide))
         dark = browser.execute_script("return document.body.getAttribute('data-md-color-scheme') === 'slate'")
-        log = browser.get_log("browser")  # type: ignore[no-untyped-call]  # Selenium has no types here
+        log = browser.get_log("browser")  # type: ignore[no-untyped-call]  # untyped in Selenium
         events = [json.loads(each["message"])["message"] for each in browser.get_log("performance")]  # type: ignore[no-untyped-call]  # as above
     finally:
         browser.quit()

@@ -1,6 +1,6 @@
-"""What a user writes: checked by mypy and pyright, and never run.
+"""Code as users write it, checked by mypy and pyright but never run.
 
-`assert_type` says what a checker has to infer. What must be rejected is in wrong_calls.txt.
+`assert_type` gives the type that a checker must infer. wrong_calls.txt has the calls to reject.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def construct(folder: Path) -> None:
-    """The arguments of the constructors."""
+    """Constructor arguments."""
     AgentClient()
     AgentClient("http://127.0.0.1:8600", "token")
     AgentClient(
@@ -55,9 +55,9 @@ def construct(folder: Path) -> None:
 
 
 def read(client: AgentClient, *, every: bool) -> None:
-    """The calls that read, and the keys of what they return."""
+    """Read calls and the keys of their results."""
     assert_type(client.health_check(), Health)
-    # What an agent may leave out is read with get: pyright rejects ["status"], mypy does not.
+    # Optional keys need get(): pyright rejects ["status"], mypy does not.
     assert_type(client.health_check().get("status"), str | None)
 
     page = client.list_plugin_releases()
@@ -86,7 +86,7 @@ def read(client: AgentClient, *, every: bool) -> None:
 
 
 def lookups(client: AgentClient, model: PluginReleaseModel, saved: dict[str, Any]) -> None:
-    """Every form of a lookup."""
+    """All lookup types."""
     release = client.create_plugin_release(plugin="my_plugin", version="1.0.0")
     assert_type(release, PluginRelease)
     client.get_plugin_release("123")
@@ -100,7 +100,7 @@ def lookups(client: AgentClient, model: PluginReleaseModel, saved: dict[str, Any
 
 
 def runs(client: AgentClient) -> None:
-    """Today's calls that run an action, and those of v1."""
+    """Current and v1 calls that run an action."""
     result = client.run_plugin_release(
         "ocr_plugin@2.0.0",
         "process_document",
@@ -136,14 +136,14 @@ def runs(client: AgentClient) -> None:
 
 
 def prune(client: AgentClient) -> None:
-    """Every form of an age."""
+    """All age types."""
     assert_type(client.prune_plugin_releases(older_than="30d", keep=2, plugin="ocr", dry_run=True), list[PluginRelease])
     client.prune_plugin_releases(older_than=timedelta(days=30))
     client.prune_plugin_releases(older_than=datetime.now(UTC))
 
 
 def composed(client: AgentClient) -> None:
-    """A release for the length of a block."""
+    """The release context."""
     with client.plugin_release("my_plugin", "1.0.0", delete=True) as release:
         assert_type(release.info, PluginRelease)
         assert_type(release.run("train", {"epochs": 10}, job_id="job", timeout=3600), Any)
@@ -152,7 +152,7 @@ def composed(client: AgentClient) -> None:
 
 
 def raw(client: AgentClient) -> None:
-    """What is behind a value."""
+    """Raw responses."""
     response = client.with_raw_response.get_plugin_release("my_plugin@1.0.0")
     assert_type(response, RawResponse[PluginRelease])
     assert_type(response.status_code, int)
@@ -170,7 +170,7 @@ def raw(client: AgentClient) -> None:
 
 
 async def awaited(client: AsyncAgentClient, *, every: bool) -> None:
-    """The same calls, awaited."""
+    """The same calls with the async client."""
     async with client as entered:
         assert_type(entered, AsyncAgentClient)
     assert_type(await client.health_check(), Health)
@@ -200,7 +200,7 @@ async def awaited(client: AsyncAgentClient, *, every: bool) -> None:
 
 
 def errors(client: AgentClient) -> None:
-    """What can be read from an error."""
+    """Attributes of errors."""
     try:
         client.delete_plugin_release(1)
     except ActionFailedError as error:
@@ -222,7 +222,7 @@ def fixtures(
     agent_faults: AgentFaults,
     agent_calls: AgentCalls,
 ) -> None:
-    """What a test is given by the fixtures, as its parameters are annotated."""
+    """Fixture types in a user's test."""
     assert_type(local_agent.url, str)
     assert_type(local_agent.direct_url, str)
     assert_type(local_agent.token, str)

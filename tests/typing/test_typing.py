@@ -1,4 +1,4 @@
-"""The types of the public names: what is wrong is rejected; that api.py is accepted is checked by `make types`."""
+"""Types of the public names: wrong calls are rejected. `make types` checks that api.py is accepted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REPOSITORY = FOLDER.parents[1]
 
 
 def pyright(program: Path) -> set[tuple[int, str]]:
-    """Check a program with pyright as this repository sets it up; return the lines with errors, and their rules."""
+    """Check a program with pyright; return the lines and rules of the errors."""
     command = [sys.executable, "-m", "pyright", "--outputjson", str(program)]
     ended = subprocess.run(command, cwd=REPOSITORY, text=True, capture_output=True, check=False)  # noqa: S603 - pyright
     report = json.loads(ended.stdout)
@@ -28,7 +28,7 @@ def pyright(program: Path) -> set[tuple[int, str]]:
 
 
 def expected(marks: str) -> dict[int, str]:
-    """The lines of wrong_calls.txt that have one of the marks, and what stands behind it."""
+    """Return the lines of wrong_calls.txt with one of the marks, and the rule in each."""
     lines = enumerate((FOLDER / "wrong_calls.txt").read_text(encoding="utf-8").splitlines(), 1)
     found = {number: re.search(rf"  # [{marks}]: (\S+)$", line) for number, line in lines}
     return {number: match[1] for number, match in found.items() if match is not None}
@@ -36,14 +36,14 @@ def expected(marks: str) -> dict[int, str]:
 
 @pytest.fixture
 def wrong_calls(tmp_path: Path) -> Path:
-    """What is wrong, as a program."""
+    """The wrong calls as a program."""
     program = tmp_path / "wrong_calls.py"
     program.write_text((FOLDER / "wrong_calls.txt").read_text(encoding="utf-8"), encoding="utf-8")
     return program
 
 
 def test_what_is_wrong_is_rejected(wrong_calls: Path) -> None:
-    """Every wrong call is rejected by mypy --strict with the error that stands behind it, and nothing else is."""
+    """Mypy --strict rejects exactly the wrong calls, with the expected error codes."""
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--no-pretty", "--show-error-codes"]
     command += ["--hide-error-context", "--config-file", "pyproject.toml", str(wrong_calls)]
     ended = subprocess.run(command, cwd=REPOSITORY, text=True, capture_output=True, check=False)  # noqa: S603 - mypy
@@ -56,7 +56,7 @@ def test_what_is_wrong_is_rejected(wrong_calls: Path) -> None:
 
 
 def test_what_is_wrong_is_rejected_by_pyright_too(wrong_calls: Path) -> None:
-    """Pyright rejects the same calls, and the keys that an agent may leave out, and nothing else."""
+    """Pyright rejects the same calls and access to optional keys, and nothing else."""
     found = pyright(wrong_calls)
     assert {number for number, _ in found} == expected("EP").keys()
     assert set(expected("P").items()) - found == set()

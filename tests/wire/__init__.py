@@ -1,1 +1,1 @@
-"""The client on the wire: what arrives at a server of raw sockets, and what the caller sees, in both flavours."""
+"""Client tests over real sockets: what the server receives and what the caller sees, sync and async."""

@@ -1,4 +1,4 @@
-"""The two flavours of the client as one, and servers that misbehave."""
+"""Fixtures that drive the sync and async clients through one interface, and servers that misbehave."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ OpenClient = Callable[..., Any]
 OpenServer = Callable[..., RoutedServer]
 Serve = Callable[..., tuple[RoutedServer, Any]]
 PATIENCE = {"limits": httpx.Limits(max_connections=100, keepalive_expiry=600), "timeout": SECONDS}
-"""Nothing expires because the machine is slow."""
+"""Generous limits, so that a slow machine causes no timeouts."""
 sync_only = pytest.mark.parametrize("flavour", ["sync"], indirect=True)
-"""Marks a test of code that both flavours share: the sync one is enough."""
+"""Runs a test with the sync client only, because both clients share the code."""
 
 
 class Awaited:
-    """An `AsyncAgentClient`, or what one gives, whose methods return what awaiting them gives."""
+    """A synchronous front for an `AsyncAgentClient` or an object it returns."""
 
     def __init__(self, client: Any, runner: asyncio.Runner) -> None:
         self.client = client
@@ -54,7 +54,7 @@ class Awaited:
 
 
 class Iterated:
-    """An async iterable that is iterated without a loop."""
+    """Iterates over an async iterable synchronously."""
 
     def __init__(self, iterable: Any, runner: asyncio.Runner) -> None:
         self._iterable = iterable
@@ -69,7 +69,7 @@ class Iterated:
                 return
 
     def pages(self) -> Iterator[Any]:
-        """The pages."""
+        """Iterate over the pages."""
         return iter(Iterated(self._iterable.pages(), self._runner))
 
 
@@ -79,13 +79,13 @@ async def _await(awaitable: Any) -> Any:
 
 @pytest.fixture(params=["sync", "async"])
 def flavour(request: pytest.FixtureRequest) -> str:
-    """Each test runs with both flavours, unless it is marked `sync_only`."""
+    """Run each test with both clients, unless it is marked `sync_only`."""
     return str(request.param)
 
 
 @pytest.fixture
 def open_client(flavour: str) -> Iterator[OpenClient]:
-    """Makes clients of the flavour, with the same methods; `waits` records what they would have waited."""
+    """Create clients of the current flavour; `waits` records retry waits instead of sleeping."""
     with contextlib.ExitStack() as stack:
         runner = stack.enter_context(asyncio.Runner()) if flavour == "async" else None
 
@@ -94,7 +94,7 @@ def open_client(flavour: str) -> Iterator[OpenClient]:
             if runner is None:
                 sync = stack.enter_context(contextlib.closing(AgentClient(url, **options)))
                 if waits is not None:
-                    sync._http.sleep = waits.append  # type: ignore[assignment]  # the seam of the tests
+                    sync._http.sleep = waits.append  # type: ignore[assignment]  # replaced for the test
                 return sync
             client = AsyncAgentClient(url, **options)
             stack.callback(lambda: runner.run(client.aclose()))
@@ -103,7 +103,7 @@ def open_client(flavour: str) -> Iterator[OpenClient]:
                 async def wait(seconds: float) -> None:
                     waits.append(seconds)
 
-                client._http.sleep = wait  # type: ignore[method-assign]  # the seam of the tests
+                client._http.sleep = wait  # type: ignore[method-assign]  # replaced for the test
             return Awaited(client, runner)
 
         yield make
@@ -111,7 +111,7 @@ def open_client(flavour: str) -> Iterator[OpenClient]:
 
 @pytest.fixture
 def open_server() -> Iterator[OpenServer]:
-    """Starts servers that misbehave, and stops them after the test."""
+    """Start misbehaving servers and stop them after the test."""
     with contextlib.ExitStack() as stack:
 
         def start(*answers: Any, route: Any = None, **options: Any) -> RoutedServer:
@@ -124,7 +124,7 @@ def open_server() -> Iterator[OpenServer]:
 
 @pytest.fixture
 def serve(open_client: OpenClient, open_server: OpenServer) -> Serve:
-    """Starts a server that gives some answers, and makes a client of it."""
+    """Start a server with the given responses, and create a client for it."""
 
     def start(*answers: Any, **options: Any) -> tuple[RoutedServer, Any]:
         server = open_server(*answers)

@@ -1,4 +1,4 @@
-"""The faults of the package under the names that these tests use, and answers of an agent that is well."""
+"""Faults under the names these tests use, and responses of a healthy agent."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "FaultServer", "Received", "RoutedServer", "body", "drip", "head", "raw", "reply", "then"]
 
 FAST = RetryPolicy(backoff=0.001, reconnect=60)
-"""Retries at once, and gives up no agent because the machine is slow."""
+"""Retries immediately, and allows for a slow machine."""
 SECONDS = 60
-"""How long a test waits for an event that is sure to come."""
+"""Upper bound on waiting for an expected event."""
 CALLS: dict[str, tuple[Any, ...]] = {
     "health_check": (),
     "list_plugin_releases": (),
@@ -29,7 +29,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "run_plugin_release": (7, "train"),
     "run_debug_plugin_release": ("train",),
 }
-"""Each operation with the least arguments."""
+"""Each operation with its minimum arguments."""
 RUNS = [name for name in CALLS if name.startswith("run")]
 RELEASE = {"id": 7, "plugin": "ocr_plugin", "version": "2.0.0"}
 hang_up, reset, silence = faults.disconnect(), faults.reset(), faults.no_answer()
@@ -47,26 +47,26 @@ BUSY = {str(status): faults.status(status, "busy") for status in (502, 503, 504)
 
 
 def page(results: list[Any], count: int, following: str | None = None, previous: str | None = None) -> dict[str, Any]:
-    """A page of releases."""
+    """Build a page of releases."""
     return {"count": count, "next": following, "previous": previous, "results": results}
 
 
 def until(condition: Callable[[], object]) -> None:
-    """Wait for an event."""
+    """Wait for a condition to become true."""
     deadline = time.monotonic() + SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.001)
 
 
 class RoutedServer(FaultServer):
-    """A server whose answer may depend on the request, for requests that come in any order."""
+    """A server that can choose its response by request, for requests in any order."""
 
     route: Callable[[Received], Answer] | None = None
-    """Gives the answer to a request, in place of `answers`."""
+    """Returns the response to a request; overrides `answers`."""
 
     def respond(self, connection: socket.socket, request: Received) -> bool:
-        """Remember a request, answer it, and say whether the connection stays open."""
+        """Record a request, respond to it, and return whether the connection stays open."""
         if self.route is None:
             return super().respond(connection, request)
         with self._lock:

@@ -1,4 +1,4 @@
-"""A proxy on loopback: it forwards plain requests and opens tunnels, and remembers what it was asked."""
+"""A loopback proxy that forwards plain requests, opens tunnels and records request lines."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from synapse_agent_sdk.testing.server import FaultServer
 
 
 class Proxy(FaultServer):
-    """The proxy; a context manager that closes everything it opened.
+    """A proxy and a context manager that closes every connection it opened.
 
     Args:
-        refusal: What it answers to every request, in place of carrying it out.
+        refusal: Response to every request, instead of forwarding it.
     """
 
     def __init__(self, refusal: bytes | None = None) -> None:
@@ -21,7 +21,7 @@ class Proxy(FaultServer):
         self.asked: list[str] = []
         self._refusal = refusal
 
-    def _serve(self, connection: socket.socket, number: int) -> None:  # noqa: ARG002 - as the server calls it
+    def _serve(self, connection: socket.socket, number: int) -> None:  # noqa: ARG002 - signature of the base class
         with contextlib.suppress(OSError), connection:
             data = b""
             while b"\r\n\r\n" not in data:

@@ -1,4 +1,4 @@
-"""What an answer becomes: a value or an error, also where it is not what the contract result_type."""
+"""Responses: how they become a value or an error."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PLAIN = json.dumps(RELEASE).encode()
 
 
 def test_a_success_that_is_not_json_is_an_error(serve: Serve) -> None:
-    """A success that is no JSON, or no object where one belongs, is an error that shows it; a delete needs none."""
+    """A 2xx response with invalid JSON, or not an object where one is expected, raises `InvalidResponseError`."""
     content = b"<html><body>Please log in</body></html>" + b" " * 5000
     for name, arguments in CALLS.items():
         if name == "delete_plugin_release":
@@ -65,7 +65,7 @@ LARGE: dict[str, Answer] = {
 
 
 def test_an_answer_that_is_too_large_is_refused(serve: Serve) -> None:
-    """An answer larger than max_response_bytes, decompressed, is refused while it arrives."""
+    """A response larger than `max_response_bytes` after decompression is rejected while it is being read."""
     for form, answer in LARGE.items():
         server, client = serve(answer, max_response_bytes=1000, retry=FAST)
         with pytest.raises(exceptions.ResponseTooLargeError, match="max_response_bytes=1000"):
@@ -86,7 +86,7 @@ ERRORS: dict[str, Answer] = {
 
 
 def test_an_error_is_one_whatever_its_body(serve: Serve) -> None:
-    """The status that arrived counts, whatever became of the body of an error."""
+    """An error response raises the error for its status even if its body is broken, oversized or endless."""
     for fault, answer in ERRORS.items():
         server, client = serve(answer, max_response_bytes=1000)
         with pytest.raises(exceptions.AuthenticationError) as caught:
@@ -97,7 +97,7 @@ def test_an_error_is_one_whatever_its_body(serve: Serve) -> None:
 
 @sync_only
 def test_a_result_that_does_not_decompress_whole_is_an_error(serve: Serve) -> None:
-    """A compressed answer that was cut, is none, or whose coding was not asked for, is never taken for a result."""
+    """A truncated, corrupt or unsupported compressed response raises `InvalidResponseError`."""
     damaged = [
         (gzip.compress(b"123456789", 0)[:18], "gzip"),
         (zlib.compress(b"123456789")[:-5], "deflate"),
@@ -114,7 +114,7 @@ def test_a_result_that_does_not_decompress_whole_is_an_error(serve: Serve) -> No
 
 
 def test_compressed_answers_are_read(serve: Serve) -> None:
-    """The client asks for the codings that it can undo within its limit, and decompresses what comes in them."""
+    """The client accepts gzip and deflate, and decompresses both."""
     raw_deflate = zlib.compress(PLAIN, wbits=-zlib.MAX_WBITS)
     for packed, coding in ((gzip.compress(PLAIN), "gzip"), (zlib.compress(PLAIN), "deflate"), (raw_deflate, "deflate")):
         server, client = serve(body(packed, headers={"Content-Encoding": coding}))
@@ -127,7 +127,7 @@ LATE = then(lambda _: not threading.Event().wait(0.03))
 
 
 def test_a_raw_response_is_the_answer(serve: Serve) -> None:
-    """A raw response has status, headers, body and request id of the answer, and each parse a value of its own."""
+    """A raw response has the status, headers, body and request id; each `parse()` returns a fresh value."""
     server, client = serve(reply(RELEASE, 201, {"X-Request-ID": "r-1", "X-Other": "1"}))
     response = client.with_raw_response.create_plugin_release("ocr_plugin", "2.0.0")
     assert isinstance(response, RawResponse)
@@ -141,7 +141,7 @@ def test_a_raw_response_is_the_answer(serve: Serve) -> None:
 
 
 def test_attempts_are_counted(serve: Serve) -> None:
-    """All attempts count, and no redirects; the time is that of the whole call, from its first attempt to its end."""
+    """`attempts` counts retries but not redirects, and `elapsed` covers the whole call."""
     redirect = reply(None, 307, {"Location": "/plugin_releases/7/"})
     server, client = serve(then(LATE, reply({}, 503)), hang_up, redirect, then(LATE, reply(RELEASE)), retry=FAST)
     begun = time.monotonic()
@@ -155,7 +155,7 @@ def test_attempts_are_counted(serve: Serve) -> None:
 
 @sync_only
 def test_a_body_that_is_not_promised_can_be_looked_at(serve: Serve) -> None:
-    """A success with a body that the contract does not promise is there to be seen, and raises when it is parsed."""
+    """A raw response exposes a body that violates the contract; only `parse()` raises."""
     _, client = serve(reply({}, 503), reply(["no", "release"], 200, {"X-Request-ID": "r-1"}), retry=FAST)
     response = client.with_raw_response.get_plugin_release(7)
     assert (response.status_code, response.content) == (200, b'["no", "release"]')
@@ -165,7 +165,7 @@ def test_a_body_that_is_not_promised_can_be_looked_at(serve: Serve) -> None:
 
 
 def test_what_fails_is_raised_as_ever(serve: Serve) -> None:
-    """What fails raises the error of the method, and a whole list and wrong arguments are refused unsent."""
+    """Raw calls raise the same errors as normal calls, and reject `list_all=True` and invalid arguments."""
     server, client = serve(reply({"detail": "down"}, 503, {"X-Request-ID": "r-1"}), retry=FAST)
     responses = client.with_raw_response
     with pytest.raises(exceptions.ServerError) as caught:
@@ -182,7 +182,7 @@ def test_what_fails_is_raised_as_ever(serve: Serve) -> None:
 
 @sync_only
 def test_a_raw_response_shows_no_secret(serve: Serve) -> None:
-    """Neither a raw response nor the headers of an error show a token, also where the agent sends it back."""
+    """Raw responses and error headers never show a token, even if the agent echoes it."""
     echo = reply(RELEASE, 200, {"X-Echo": f"you sent {TOKEN}"})
     server, client = serve(echo, agent_token=TOKEN, user_token="user-secret", tenant="tenant-secret")
     response = client.with_raw_response.get_plugin_release(7)

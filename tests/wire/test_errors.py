@@ -1,4 +1,4 @@
-"""Errors as they come from the wire: their class, what they carry, and what they never show."""
+"""Errors: their class, their attributes and the secrets they never show."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FAULTS: dict[str, Answer] = {
 
 @pytest.mark.parametrize("answer", [reply({"detail": "no"}, 503, {"X-Request-ID": "r-1"}), hang_up])
 def test_an_error_says_what_came_of_the_call(open_client: OpenClient, open_server: OpenServer, answer: Answer) -> None:
-    """An error counts its attempts, and has the answer's headers in any case and its id, or none and its cause."""
+    """An error has the number of attempts, and the response's headers and request id or the underlying cause."""
     server = open_server(answer)
     for attempts in (1, 2, 4):
         client = open_client(server.url, retry=RetryPolicy(attempts=attempts, backoff=0.001))
@@ -64,7 +64,7 @@ def test_an_error_says_what_came_of_the_call(open_client: OpenClient, open_serve
 
 @sync_only
 def test_messages_show_no_query_and_forge_no_lines(serve: Serve) -> None:
-    """A message has no value of the query, no control characters, and no endless job id."""
+    """Error messages contain no query values, no control characters and no overlong job ids."""
     for fault in (reply({"detail": "a\x1b[2Jb\rc"}, 500), hang_up, FAULTS["html"]):
         server, client = serve(fault, retry=None)
         with pytest.raises(exceptions.ClientError) as caught:
@@ -79,14 +79,14 @@ def test_messages_show_no_query_and_forge_no_lines(serve: Serve) -> None:
 
 
 def secrets_in(text: str) -> list[str]:
-    """The secrets that a text holds."""
+    """Return the secrets found in a string."""
     secrets = ["secret-agent-token", "secret-user-token", "secret-tenant", "secret-header"]
     return [secret for secret in secrets if secret in text]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_no_error_shows_a_secret(serve: Serve, caplog: pytest.LogCaptureFixture, fault: str) -> None:
-    """No error holds a token: not its text, its repr, its traceback, its pickle or its copy, and neither does a log."""
+    """Errors and logs never contain a token, even in tracebacks, pickles and copies."""
     caplog.set_level(logging.DEBUG)
     retry = RetryPolicy(attempts=2, backoff=0.001)
     server, client = serve(FAULTS[fault], retry=retry, timeout={"connect": 60, "read": 0.05}, **SECRETS)

@@ -1,4 +1,4 @@
-"""Lists of many pages: complete, in order, and never without end."""
+"""Pagination: lists are complete, in order and finite."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def releases(start: int, stop: int) -> list[dict[str, Any]]:
 
 
 def serve_pages(open_server: OpenServer, form: str, prefix: str = "", pages: int = 3) -> FaultServer:
-    """A server of a list whose links are of a form, and whose last page is half full."""
+    """Start a server of a list with a form of links and a half-full last page."""
     server = open_server()
     count = 100 * pages - 50
 
     def route(request: Received) -> Answer:
         query = dict(request.query)
-        cursor = request.target.partition("cursor=a%2Fb%FF%00")[2]  # it comes back byte for byte
+        cursor = request.target.partition("cursor=a%2Fb%FF%00")[2]  # returned byte for byte
         number = int(cursor.removesuffix("%20+") or query.get("page", "1"))
         link = LINKS[form].format(url=server.url + prefix, page=number + 1) if number < pages else None
         return reply(page(releases(100 * number - 100, min(100 * number, count)), count, link, f"?page={number - 1}"))
@@ -44,7 +44,7 @@ def serve_pages(open_server: OpenServer, form: str, prefix: str = "", pages: int
 @pytest.mark.contract
 @pytest.mark.parametrize("form", LINKS)
 def test_all_pages_are_read_in_order(open_client: OpenClient, open_server: OpenServer, form: str) -> None:
-    """A whole list is complete and in order, whatever form its links have, under a path prefix too."""
+    """`list_all` returns every release in order, for every form of page link and under a path prefix."""
     server = serve_pages(open_server, form, "/team-a/agent")
     found, total = open_client(f"{server.url}/team-a/agent").list_plugin_releases({"plugin": "ocr"}, list_all=True)
     assert (found, total) == (releases(0, 250), 250)
@@ -59,7 +59,7 @@ def test_all_pages_are_read_in_order(open_client: OpenClient, open_server: OpenS
 def test_an_agent_with_smaller_pages_is_asked_for_its_own(
     open_client: OpenClient, open_server: OpenServer, refusal: int
 ) -> None:
-    """If the first page is refused for its size, pages of the agent's own size are read."""
+    """If the agent rejects the page size of the first page, its default page size is used."""
     server = open_server()
 
     def route(request: Received) -> Answer:
@@ -82,7 +82,7 @@ def test_an_agent_with_smaller_pages_is_asked_for_its_own(
 
 @sync_only
 def test_other_errors_and_a_size_of_the_callers_are_final(open_client: OpenClient, open_server: OpenServer) -> None:
-    """A page is asked for again neither after another error nor where the caller chose its size."""
+    """A page is not requested again after other errors or if the caller chose the page size."""
     server = open_server(reply({"detail": "no"}, 403), reply({"detail": "too large"}, 422))
     client = open_client(server.url)
     with pytest.raises(exceptions.AuthorizationError):
@@ -93,7 +93,7 @@ def test_other_errors_and_a_size_of_the_callers_are_final(open_client: OpenClien
 
 
 def test_releases_are_iterated_lazily(open_client: OpenClient, open_server: OpenServer) -> None:
-    """Iterating fetches a page when its first release is asked for, and gives the agent's own pages too."""
+    """Iteration fetches each page when its first release is needed, and can also yield whole pages."""
     server = serve_pages(open_server, "cursor")
     client = open_client(server.url)
     walk = iter(client.iter_plugin_releases())
@@ -109,7 +109,7 @@ def test_releases_are_iterated_lazily(open_client: OpenClient, open_server: Open
 
 @sync_only
 def test_an_iteration_holds_one_page(open_client: OpenClient, open_server: OpenServer) -> None:
-    """However long a list is, an iteration that follows its links holds a page at a time."""
+    """Iteration keeps one page in memory, however long the list is."""
     server = serve_pages(open_server, "cursor", pages=60)
     count = 0
     tracemalloc.start()
@@ -138,7 +138,7 @@ BAD_PAGES: dict[str, tuple[Any, str]] = {
 @sync_only
 @pytest.mark.parametrize("content", BAD_PAGES)
 def test_a_list_that_makes_no_sense_is_an_error(open_client: OpenClient, open_server: OpenServer, content: str) -> None:
-    """A page that cannot be part of a whole list ends in an error with what was read, and never in a short list."""
+    """An inconsistent page raises `PaginationError` with the releases read so far, never a truncated list."""
     answer, message = BAD_PAGES[content]
     server = open_server(reply(page(releases(0, 1), 9, "?cursor=2")), reply(answer))
     with pytest.raises(exceptions.PaginationError, match=message) as caught:
@@ -151,7 +151,7 @@ def test_a_list_that_makes_no_sense_is_an_error(open_client: OpenClient, open_se
 
 @sync_only
 def test_a_list_without_end_is_an_error(open_client: OpenClient, open_server: OpenServer) -> None:
-    """A list whose links go on for ever ends in an error."""
+    """A list whose links never end raises `PaginationError`."""
     server = open_server()
     server.route = lambda _: reply({"next": f"?cursor={len(server.requests)}", "results": [], "count": 3})
     with pytest.raises(exceptions.PaginationError, match="does not end"):
@@ -160,7 +160,7 @@ def test_a_list_without_end_is_an_error(open_client: OpenClient, open_server: Op
 
 
 def test_a_page_that_fails_is_named(serve: Serve) -> None:
-    """A page that fails once does not cost the list; one that fails for good is named with what was read before it."""
+    """A failed page is retried; if it keeps failing, the error names it and has the releases read so far."""
     first, down = reply(page(releases(0, 2), 4, "?page=2")), reply({"detail": "down"}, 503)
     _, client = serve(first, down, reply(page(releases(2, 4), 4)), retry=FAST)
     assert client.list_plugin_releases(list_all=True) == (releases(0, 4), 4)
@@ -171,7 +171,7 @@ def test_a_page_that_fails_is_named(serve: Serve) -> None:
 
 
 def test_a_list_goes_on_after_an_error(open_client: OpenClient, open_server: OpenServer) -> None:
-    """After a page that failed the iterator asks for it again, and does not pass its list off as read."""
+    """After an error, the iterator requests the failed page again instead of ending the list."""
     pages = [reply(page(releases(0, 2), 4, "?page=2")), reply({"detail": "no"}, 500), reply(page(releases(2, 4), 4))]
     walk = open_client(open_server(*pages).url).iter_plugin_releases()
     found: list[Any] = []

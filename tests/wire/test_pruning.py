@@ -1,4 +1,4 @@
-"""Pruning: only what was asked for, and only after the whole list was read."""
+"""Pruning: only matching releases are deleted, and only after the whole list was read."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ pytestmark = pytest.mark.contract
 
 GONE = reply(None, 204)
 CRITERIA: list[dict[str, Any]] = [{"older_than": "2020-02-01"}, {"keep": 1}]
-"""Reasons to delete, for tests of what is the same for each."""
+"""Criteria, for tests that apply to each of them."""
 
 
 def release(number: int, plugin: str = "ocr", created: str | None = "2020-01-{:02}T00:00:00Z") -> dict[str, Any]:
-    """A release that was cached on that day of January 2020, or at a time that nobody knows."""
+    """Build a release that was cached on a day of January 2020, or at an unknown time."""
     known = {} if created is None else {"created": created.format(number)}
     return {"id": number, "plugin": plugin, "version": f"1.0.{number}", **known}
 
 
 def deletions(server: FaultServer) -> list[int]:
-    """The ids of the releases that were deleted, in order."""
+    """Return the ids of the deleted releases, in order."""
     return [int(request.lookup) for request in server.requests if request.method == "DELETE"]
 
 
 def listed(*releases: dict[str, Any]) -> Answer:
-    """A list of one page."""
+    """Build a list of one page."""
     return reply(page(list(releases), len(releases)))
 
 
 def test_what_both_criteria_say_is_deleted(serve: Serve) -> None:
-    """What is old, and not among the newest of its plugin, is deleted by its id, oldest first, and returned."""
+    """Releases that match both `older_than` and `keep` are deleted by id, oldest first, and returned."""
     server, client = serve(listed(*map(release, (3, 2, 1, 20)), release(4, "seg")), GONE)
     assert client.prune_plugin_releases(older_than="2020-01-10T00:00Z", keep=2) == [release(1), release(2)]
     assert deletions(server) == [1, 2]
@@ -54,7 +54,7 @@ def test_the_whole_list_is_read_first(serve: Serve) -> None:
 
 @sync_only
 def test_a_dry_run_deletes_nothing(serve: Serve) -> None:
-    """With dry_run the list is read, and what would go is returned; without a criterion nothing is sent at all."""
+    """`dry_run` returns the releases that would be deleted; a call without criteria is rejected."""
     server, client = serve(listed(release(1), release(2)))
     with pytest.raises(ValueError, match="pruning needs older_than, keep or both"):
         client.prune_plugin_releases(plugin="ocr")
@@ -66,7 +66,7 @@ def test_a_dry_run_deletes_nothing(serve: Serve) -> None:
 
 @sync_only
 def test_a_filter_that_is_ignored_deletes_no_more(serve: Serve) -> None:
-    """The agent is asked for the plugin's releases; where it lists others too, or some of unknown age, they stay."""
+    """Releases of other plugins or of unknown age are kept, even if the agent ignores the plugin filter."""
     for criteria in CRITERIA:
         unknown = [release(5, created=None), release(6, created="2020-01-02")]
         others = [release(1, "seg"), release(3, "ocr2")]
@@ -89,7 +89,7 @@ FAULTS: dict[str, Answer] = {
 @sync_only
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_list_that_fails_deletes_nothing(serve: Serve, fault: str) -> None:
-    """A list that fails on a later page, or is not whole, deletes nothing, and the error says so."""
+    """If the list fails or is incomplete, nothing is deleted and the error says so."""
     for criteria in CRITERIA:
         server, client = serve(reply(page([release(1)], 3, "?cursor=b")), FAULTS[fault], retry=FAST)
         with pytest.raises(exceptions.ClientError, match=r"^nothing was deleted, then: page 2 of the list: ") as caught:
@@ -98,7 +98,7 @@ def test_a_list_that_fails_deletes_nothing(serve: Serve, fault: str) -> None:
 
 
 def test_a_failure_in_the_middle_tells_what_is_gone(serve: Serve) -> None:
-    """A deletion that fails for good ends it, with an error that carries what was deleted by then."""
+    """If a deletion fails, pruning stops and the error has the releases deleted so far."""
     refused = reply({"detail": "in use"}, 409)
     server, client = serve(listed(*map(release, (1, 2, 3, 4))), GONE, refused, GONE, retry=FAST)
     with pytest.raises(exceptions.ConflictError, match=r"^1 of 3 releases were deleted, then: .* in use") as caught:
@@ -108,7 +108,7 @@ def test_a_failure_in_the_middle_tells_what_is_gone(serve: Serve) -> None:
 
 @sync_only
 def test_a_deletion_that_breaks_is_made_again(serve: Serve) -> None:
-    """A deletion whose answer was lost is sent again and counts; a release that others deleted is passed over."""
+    """A deletion whose response is lost is retried and counts; already deleted releases are skipped."""
     gone = reply({"detail": "gone"}, 404)
     server, client = serve(listed(*map(release, (1, 2, 3, 4))), hang_up, gone, gone, GONE, retry=FAST)
     assert client.prune_plugin_releases(keep=1) == [release(1), release(3)]

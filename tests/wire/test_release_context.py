@@ -1,4 +1,4 @@
-"""A release for the length of a block: cached on entry, kept on exit unless it is to be deleted."""
+"""Release context: a release is cached on entry, and kept or deleted on exit."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ DELETE = ("DELETE", "/plugin_releases/7")
 
 
 def calls(server: FaultServer) -> list[tuple[str, str]]:
-    """What arrived, in order."""
+    """Return the received requests, in order."""
     return [(request.method, request.path) for request in server.requests]
 
 
 def test_a_block_caches_on_entry_and_keeps(serve: Serve) -> None:
-    """A release is cached when the block is entered and not before, run by its id, and kept."""
+    """The release is cached when the block is entered, run by its id, and kept on exit."""
     server, client = serve(CREATED, reply({"words": 3}))
     block = client.plugin_release("team@ocr_plugin@2.0.0")
     assert server.requests == []
@@ -40,7 +40,7 @@ def test_a_block_caches_on_entry_and_keeps(serve: Serve) -> None:
 
 
 def test_delete_deletes_on_exit(serve: Serve) -> None:
-    """With delete the release is deleted by its id when the block ends; one that is gone by then is no error."""
+    """With `delete=True` the release is deleted on exit; one that is already gone is ignored."""
     server, client = serve(CREATED, reply("done"), GONE, CREATED, reply("done"), reply({"detail": "gone"}, 404))
     block = client.plugin_release("ocr_plugin", "2.0.0", delete=True)
     for _ in range(2):
@@ -50,7 +50,7 @@ def test_delete_deletes_on_exit(serve: Serve) -> None:
 
 
 def test_an_error_ends_a_block_as_it_is(serve: Serve) -> None:
-    """A block that ends in an error deletes its release where delete says so, keeps it without, and hides nothing."""
+    """An error in the block propagates unchanged, and `delete=True` still deletes the release."""
     server, client = serve(CREATED, GONE, CREATED, reply({"detail": "no such version"}, 404))
     for delete in (True, False):
         with pytest.raises(KeyError) as caught, client.plugin_release("ocr", "2.0.0", delete=delete):
@@ -64,7 +64,7 @@ def test_an_error_ends_a_block_as_it_is(serve: Serve) -> None:
 
 @pytest.mark.parametrize("answer", [reply({"detail": "in use"}, 409), hang_up], ids=["refused", "broken"])
 def test_a_failed_deletion_does_not_hide_an_error(serve: Serve, answer: Any) -> None:
-    """An error in deleting is a note of the error that ended the block, and raised where the block ended well."""
+    """A failed deletion raises, or becomes a note on the error that ended the block."""
     server, client = serve(CREATED, answer, retry=FAST)
     with pytest.raises(ZeroDivisionError) as caught, client.plugin_release("ocr", "2.0.0", delete=True):
         raise ZeroDivisionError
@@ -81,7 +81,7 @@ def test_a_failed_deletion_does_not_hide_an_error(serve: Serve, answer: Any) -> 
 
 @sync_only
 def test_what_names_no_version_is_refused(serve: Serve) -> None:
-    """A release needs a code, a version and a block: without one nothing is sent, and the error says what to do."""
+    """A release without a version, or used outside its block, is rejected before anything is sent."""
     server, client = serve()
     wrong: list[Any] = [("ocr",), ("",), (7,), ("7",), ("ocr@",), ("@1",), ("ocr", ""), (" ", "1"), ("..",)]
     for name in wrong:
@@ -98,7 +98,7 @@ def test_what_names_no_version_is_refused(serve: Serve) -> None:
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_cancelled_block_deletes_too(open_server: OpenServer, backend: str) -> None:
-    """A block that is cancelled deletes its release all the same (`AsyncAgentClient`, on asyncio and on trio)."""
+    """A cancelled async block still deletes its release, on asyncio and trio."""
     server = open_server(CREATED, GONE)
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""What arrives at the agent, for every operation and argument."""
+"""Requests: what the agent receives for each operation and argument."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TARGETS = {
     "run_plugin_release": ("POST", "/plugin_releases/7/run/"),
     "run_debug_plugin_release": ("POST", "/plugin_releases/run_debug/"),
 }
-"""The method and the path that the contract gives each operation."""
+"""Method and path of each operation in the contract."""
 LOOKUPS = {
     "seg-anything@2.1.0+lig": "seg-anything%402.1.0%2Blig",
     "x/../../jobs/1@1": "x%2F..%2F..%2Fjobs%2F1%401",
@@ -40,18 +40,18 @@ LOOKUPS = {
     "a?b=c#d e\\f@1": "a%3Fb%3Dc%23d%20e%5Cf%401",
     "검사@1": "%EA%B2%80%EC%82%AC%401",
 }
-"""Lookups, and the one segment of the path that each of them is."""
+"""Lookups and their encoded path segments."""
 
 
 def call_each(client: Any) -> None:
-    """Call each operation with the least arguments."""
+    """Call each operation with its minimum arguments."""
     for name, arguments in CALLS.items():
         getattr(client, name)(*arguments)
 
 
 @pytest.mark.parametrize("prefix", ["", "/", "/a%20b/c//"])
 def test_each_operation_has_its_method_and_path(open_client: OpenClient, open_server: OpenServer, prefix: str) -> None:
-    """Each operation is sent once, with the method and the path of the contract behind the base_url's own, if any."""
+    """Each operation sends one request with the contract's method and path, below any `base_url` path."""
     server = open_server()
     call_each(open_client(server.url + prefix))
     expected = [(method, prefix.rstrip("/") + path) for method, path in TARGETS.values()]
@@ -60,7 +60,7 @@ def test_each_operation_has_its_method_and_path(open_client: OpenClient, open_se
 
 @sync_only
 def test_a_lookup_is_one_segment_of_the_path(serve: Serve) -> None:
-    """A lookup arrives percent-encoded as one segment, whatever it holds, and so reaches no other path."""
+    """A lookup is percent-encoded as one path segment, so it cannot reach another path."""
     server, client = serve()
     for lookup, segment in LOOKUPS.items():
         for name in ("get_plugin_release", "delete_plugin_release", "run_plugin_release"):
@@ -80,7 +80,7 @@ FILTERS: list[tuple[Any, list[tuple[str, str]]]] = [
 
 @sync_only
 def test_filters_are_the_query(serve: Serve) -> None:
-    """Filters arrive as they were given, lists as repeated names, booleans in lower case, None not at all."""
+    """Filters become query parameters: lists repeat the name, booleans are lower case, None is omitted."""
     server, client = serve()
     for params, query in FILTERS:
         client.list_plugin_releases(params)
@@ -88,7 +88,7 @@ def test_filters_are_the_query(serve: Serve) -> None:
 
 
 def test_whole_lists_have_a_page_size(serve: Serve) -> None:
-    """Whole lists ask for the contract's largest page unless told otherwise."""
+    """`list_all` requests the largest page size in the contract by default."""
     server, client = serve(reply(page([RELEASE], 1)))
     for params, size in [(None, "1000"), ({"page_size": None}, "1000"), ({"page_size": 50}, "50")]:
         assert client.list_plugin_releases(params, list_all=True) == ([RELEASE], 1)
@@ -97,7 +97,7 @@ def test_whole_lists_have_a_page_size(serve: Serve) -> None:
 
 
 def test_headers_of_every_request(serve: Serve) -> None:
-    """The token is sent raw, user and tenant as `Token ...`, beside the SDK's name and what was given."""
+    """Requests carry the raw token, user and tenant as `Token ...`, a User-Agent and custom headers."""
     server, client = serve(user_token="user-token", tenant="tenant-1", headers={"X-Trace": "abc"})
     call_each(client)
     expected = {
@@ -121,7 +121,7 @@ def test_headers_of_every_request(serve: Serve) -> None:
 
 @sync_only
 def test_what_is_not_set_is_not_sent(serve: Serve) -> None:
-    """Token, user and tenant have no headers where they are not given, and do not need each other."""
+    """Token, user and tenant headers are independent, and omitted if not set."""
     names = {"agent_token": "authorization", "user_token": "synapse-user", "tenant": "synapse-tenant"}
     for given in ({"agent_token": None}, {"agent_token": None, "user_token": "u"}, {"tenant": "t"}):
         server, client = serve(**given)
@@ -132,7 +132,7 @@ def test_what_is_not_set_is_not_sent(serve: Serve) -> None:
 
 @sync_only
 def test_a_header_of_the_callers_takes_the_place_of_ours(serve: Serve) -> None:
-    """Headers that are given win over the SDK's own names, but not over the token."""
+    """Custom headers override the SDK's defaults such as User-Agent, but not the token."""
     server, client = serve(headers={"user-agent": "mine/1.0", "ACCEPT": "text/plain", "authorization": "Bearer other"})
     client.health_check()
     received = server.requests[0].headers
@@ -141,7 +141,7 @@ def test_a_header_of_the_callers_takes_the_place_of_ours(serve: Serve) -> None:
 
 
 def test_a_request_leaves_as_one(open_client: OpenClient, open_server: OpenServer) -> None:
-    """A server that reads once has seen the whole of a small request, its body included."""
+    """The headers and body of a small request are sent together."""
     seen: list[bytes] = []
 
     def read_once(connection: Any) -> bool:
@@ -170,13 +170,13 @@ DEBUG_FIELDS: dict[str, Any] = {
 
 
 def run_with(client: Any, name: str, *arguments: Any, **options: Any) -> Any:
-    """Run an action, of release 7 where it is one of a release."""
+    """Run an action; a release run uses release 7."""
     return getattr(client, name)(*((7,) if name == "run_plugin_release" else ()), *arguments, **options)
 
 
 @sync_only
 def test_every_field_of_a_body_is_sent(serve: Serve) -> None:
-    """All arguments but None arrive as fields of the body, empty ones too, paths and mappings as the JSON they are."""
+    """Every argument except None becomes a body field, even if empty; paths and mappings become JSON."""
     server, client = serve()
     client.create_plugin_release("검사", "2.1.0+lig")
     assert server.requests[0].body == '{"plugin":"검사","version":"2.1.0+lig"}'.encode()
@@ -199,7 +199,7 @@ def test_every_field_of_a_body_is_sent(serve: Serve) -> None:
 @sync_only
 @pytest.mark.parametrize("name", RUNS)
 def test_the_whole_body_of_v1_is_sent_as_it_is(serve: Serve, name: str) -> None:
-    """The body of v1 is sent untouched and never mutated, validated or completed; other arguments are ignored."""
+    """A v1 body (`data`) is sent unchanged, without validation; other arguments are ignored."""
     server, client = serve()
     others = {"params": {"ignored": 1}, "requirements": ["ignored"], "job_id": "ignored", "language": "ignored"}
     bodies: list[dict[str, Any]] = [{}, {"params": None, "nested": {"list": []}}, {"action": 5, "job_id": 7}]
@@ -216,7 +216,7 @@ def test_the_whole_body_of_v1_is_sent_as_it_is(serve: Serve, name: str) -> None:
 @sync_only
 @pytest.mark.parametrize("name", RUNS)
 def test_each_run_has_a_key(serve: Serve, name: str) -> None:
-    """Every run carries a fresh UUID, or the caller's own in the form that the contract asks for."""
+    """Each run has an idempotency key: a new UUID or the one passed in."""
     server, client = serve()
     for _ in range(2):
         run_with(client, name, "train")
@@ -232,7 +232,7 @@ def test_each_run_has_a_key(serve: Serve, name: str) -> None:
 
 @sync_only
 def test_a_call_that_breaks_is_named(serve: Serve) -> None:
-    """An error names a request by its method and URL, and a run by its job id and key."""
+    """Errors name the request's method and URL, and for runs the job id and idempotency key."""
     server, client = serve(hang_up, retry=None)
     for name, arguments in CALLS.items():
         with pytest.raises(exceptions.ClientConnectionError) as caught:
@@ -248,8 +248,8 @@ DEEP: list[Any] = []
 for _ in range(100_000):
     DEEP = [DEEP]
 
-# Each is an operation, its arguments by place and by name, and the error with a part of its message. Lookups, old
-# conventions and values that are no JSON have more in tests/unit.
+# Each row: operation, positional and keyword arguments, error class and part of its message. tests/unit has more
+# cases for lookups, old conventions and values that JSON cannot represent.
 WRONG: list[Any] = [
     *[
         (name, (lookup, *CALLS[name][1:]), {}, ValueError, "names no release. Give its id")
@@ -305,7 +305,7 @@ WRONG: list[Any] = [
 @sync_only
 @pytest.mark.parametrize("name", sorted({name for name, *_ in WRONG}))
 def test_wrong_arguments_are_refused(serve: Serve, name: str) -> None:
-    """Every wrong argument raises an error that names it, before a connection is opened."""
+    """Invalid arguments raise an error that names them before a connection is opened."""
     server, client = serve()
     for _, arguments, options, kind, part in [wrong for wrong in WRONG if wrong[0] == name]:
         with pytest.raises(kind) as caught:
@@ -330,7 +330,7 @@ SETTINGS: list[tuple[dict[str, Any], type[Exception]]] = [
 
 
 def test_a_wrong_setting_is_named() -> None:
-    """A setting that cannot be used is named when the client is made, and not at its first call."""
+    """Invalid settings raise an error when the client is created."""
     for options, kind in SETTINGS:
         with pytest.raises(kind, match=next(iter(options))):
             AgentClient(**{"base_url": "http://agent", **options})
@@ -341,7 +341,7 @@ RESULTS: list[Any] = [{"a": [1]}, [[None]], "", "text", '{"a": 1}', 0, -1.5, 2**
 
 
 def test_what_the_agent_sends_is_handed_back_untouched(serve: Serve) -> None:
-    """Fields that nobody knows stay, dates stay texts, and missing fields are not made up; a run gives any JSON."""
+    """Responses are returned unchanged: unknown fields stay, and dates stay strings."""
     for name, arguments in CALLS.items():
         if name != "delete_plugin_release":
             results = RESULTS if name in RUNS else [UNUSUAL, {}]
@@ -363,7 +363,7 @@ GENERATED: dict[str, dict[str, Any]] = {
 
 
 def call_generated(client: Any, name: str) -> Any:
-    """Call a generated function with the client's `api`, in the client's own event loop where it has one."""
+    """Call a generated function with the client's `api`, in the client's event loop if it has one."""
     endpoint = import_module(f"synapse_agent_api.api.{name}")
     if hasattr(client, "_runner"):
         return client._runner.run(endpoint.asyncio_detailed(client=client.api, **GENERATED[name]))
@@ -371,7 +371,7 @@ def call_generated(client: Any, name: str) -> Any:
 
 
 def test_generated_functions_send_as_the_client_does(open_client: OpenClient, open_server: OpenServer) -> None:
-    """The generated functions work with `client.api`: same connection, prefix, headers and errors, parsed answers."""
+    """Generated functions called with `client.api` use the client's connection, headers and errors."""
     server = open_server()
     options = {"user_token": "user-token", "tenant": "tenant-1", "headers": {"X-Trace": "abc"}}
     client = open_client(f"{server.url}/prefix/", **options)
@@ -396,7 +396,7 @@ def test_generated_functions_send_as_the_client_does(open_client: OpenClient, op
 def test_reprs_show_no_secrets(
     open_client: OpenClient, open_server: OpenServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No repr of a client or of what it holds shows a token, and neither does any log."""
+    """The client's repr and its logs never show a token."""
     caplog.set_level(logging.DEBUG)
     server = open_server()
     secrets = agent, user, tenant, header = ["secret-agent", "secret-user", "secret-tenant", "secret-header"]

@@ -1,4 +1,4 @@
-"""What can be seen of calls: log lines, traces, and who is calling."""
+"""Logging: log lines, traces and SYNAPSE_LOG."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BROKEN, AFRESH = rf"{CALL}\w+Error in \d+\.\d ms, attempt 2", rf"{CALL}\w+Error,
 def test_what_happens_is_a_line_each(
     serve: Serve, caplog: pytest.LogCaptureFixture, level: str, patterns: list[str]
 ) -> None:
-    """At INFO there is a line for each retry with the reason and the wait, at DEBUG one for each attempt as well."""
+    """INFO logs each retry with its reason and wait; DEBUG also logs each attempt."""
     caplog.set_level(level)
     _, client = serve(reply({}, 503), hang_up, reply(RELEASE), retry=FAST)
     client.list_plugin_releases({"secret": "hidden"})
@@ -50,7 +50,7 @@ def test_what_happens_is_a_line_each(
 
 @pytest.fixture
 def spans() -> Iterator[InMemorySpanExporter]:
-    """OpenTelemetry's instrumentation of httpx, and what it exports."""
+    """OpenTelemetry's httpx instrumentation and its exporter."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -62,7 +62,7 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 
 def test_every_attempt_is_a_span(serve: Serve, spans: InMemorySpanExporter) -> None:
-    """With OpenTelemetry's httpx instrumentation every attempt is a span, which travels to the agent."""
+    """With OpenTelemetry's httpx instrumentation, each attempt is a span that propagates to the agent."""
     server, client = serve(reply({}, 503), reply(RELEASE), retry=FAST)
     client.get_plugin_release(7)
     finished = spans.get_finished_spans()
@@ -84,7 +84,7 @@ for number in range(2):
 
 
 def said(level: str, url: str, *, before: str = "", after: str = "") -> list[str]:
-    """What a program with two clients and two calls writes to stderr, line by line."""
+    """Return the stderr lines of a program with two clients and two calls."""
     program = PROGRAM.format(url=url, before=before, after=after)
     command = [sys.executable, "-c", program]
     environment = {**os.environ, "SYNAPSE_LOG": level}
@@ -94,13 +94,13 @@ def said(level: str, url: str, *, before: str = "", after: str = "") -> list[str
 
 
 def lists(open_server: OpenServer) -> str:
-    """The URL of an agent that is busy at first."""
+    """Return the URL of an agent that is busy at first."""
     return open_server(reply({}, 503), reply(page([], 0))).url
 
 
 @pytest.mark.heavy
 def test_the_environment_switches_the_log_on(open_server: OpenServer) -> None:
-    """With SYNAPSE_LOG=debug each answer and each retry is one line on stderr, however many clients there are."""
+    """`SYNAPSE_LOG=debug` logs each response and retry to stderr once, however many clients exist."""
     lines = said("debug", lists(open_server))
     ends = [f"DEBUG: {ANSWERED}", f"INFO: {AGAIN}", *[rf"DEBUG: {CALL}200 in \d+\.\d ms, attempt {n}" for n in (2, 1)]]
     for end, line in zip(ends, lines, strict=True):
@@ -110,7 +110,7 @@ def test_the_environment_switches_the_log_on(open_server: OpenServer) -> None:
 
 @pytest.mark.heavy
 def test_a_program_that_logs_is_not_doubled(open_server: OpenServer) -> None:
-    """Where the program sets up logging, before the first client or after it, lines are written once and as it says."""
+    """If the program configures logging, each line is logged once, in the program's format."""
     for place in ("before", "after"):
         said_once = said("info", lists(open_server), **{place: "logging.basicConfig(format='mine %(message)s')"})
         assert said_once == ["mine GET /plugin_releases/: 503, trying again in 0.00 s"]
@@ -120,7 +120,7 @@ def test_a_program_that_logs_is_not_doubled(open_server: OpenServer) -> None:
 
 @pytest.mark.heavy
 def test_what_writes_nothing_does_not_silence_the_log(open_server: OpenServer) -> None:
-    """The log goes to what stderr is at the time, also where handlers of the program get no line, or write none."""
+    """`SYNAPSE_LOG` writes to the current stderr, even if the program's handlers write nothing."""
     drops = "logging.getLogger('synapse_agent_sdk').addHandler(logging.NullHandler())"
     is_not_reached = "logging.basicConfig(); logging.getLogger('synapse_agent_sdk').propagate = False"
     restored = {"before": "sys.stderr = io.StringIO()", "after": "sys.stderr = sys.__stderr__"}
@@ -131,10 +131,10 @@ def test_what_writes_nothing_does_not_silence_the_log(open_server: OpenServer) -
 
 @pytest.mark.heavy
 def test_an_unknown_level_is_told(open_server: OpenServer) -> None:
-    """A SYNAPSE_LOG that is neither debug nor info is warned of, unless it is empty, and the calls work."""
+    """An invalid `SYNAPSE_LOG` value causes a warning, and calls still work."""
     warning, *quoted = said("verbose", lists(open_server))
     assert warning == (
         "<string>:6: RuntimeWarning: SYNAPSE_LOG is 'verbose', which switches nothing on: it takes debug or info"
     )
-    assert [line for line in quoted if "AgentClient(" not in line] == []  # the line of the program, from Python 3.13 on
+    assert [line for line in quoted if "AgentClient(" not in line] == []  # Python 3.13 quotes the program
     assert said("", lists(open_server)) == []

@@ -1,4 +1,4 @@
-"""What is sent again, and what is never sent again."""
+"""Retries: which requests are retried, and which never are."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ pytestmark = pytest.mark.contract
 
 REFUSED = reply({"detail": "busy"}, 429)
 UNKNOWN = {**BROKEN, **BUSY}
-"""Faults after which nobody knows whether a request was carried out."""
+"""Faults after which it is unknown whether the request was processed."""
 
 
 @pytest.mark.parametrize("fault", [*UNKNOWN, "429"])
 def test_harmless_calls_are_sent_again(serve: Serve, fault: str) -> None:
-    """A call that is harmless to repeat, as all but runs are, succeeds when the second attempt does."""
+    """Every operation except a run is retried after a broken connection, 429, 502, 503 or 504."""
     for name, arguments in CALLS.items():
         if name not in RUNS:
             server, client = serve({**UNKNOWN, "429": REFUSED}[fault], reply(RELEASE), retry=FAST)
@@ -32,7 +32,7 @@ def test_harmless_calls_are_sent_again(serve: Serve, fault: str) -> None:
 
 @pytest.mark.parametrize("fault", UNKNOWN)
 def test_broken_runs_are_sent_once(serve: Serve, fault: str) -> None:
-    """A run whose connection breaks, or whose proxy fails, is sent once, and the error says what may be running."""
+    """A run that breaks, or gets 502, 503 or 504, is not retried; the error says it may be running."""
     for name in RUNS:
         server, client = serve(UNKNOWN[fault], reply("twice"), retry=FAST)
         with pytest.raises(exceptions.ClientError, match="may be running") as caught:
@@ -49,7 +49,7 @@ def test_broken_runs_are_sent_once(serve: Serve, fault: str) -> None:
 @sync_only
 @pytest.mark.parametrize("name", RUNS)
 def test_runs_are_sent_again_where_that_is_safe(serve: Serve, name: str) -> None:
-    """A run that was refused with 429 is sent again with its key, and with replay_runs one that broke as well."""
+    """Runs are retried after 429 with the same key, and after a break with `replay_runs`."""
     cut = raw(head(429, {"Content-Length": "100"}) + b"{")
     replaying = RetryPolicy(backoff=0.001, replay_runs=True)
     for policy, faults in ((FAST, [REFUSED, cut]), (replaying, [hang_up, BUSY["503"]])):
@@ -61,7 +61,7 @@ def test_runs_are_sent_again_where_that_is_safe(serve: Serve, name: str) -> None
 
 @sync_only
 def test_a_repeated_delete_that_finds_nothing_succeeded(serve: Serve) -> None:
-    """A delete that was repeated into 404 has succeeded, unless no attempt before it was carried out."""
+    """A retried delete that gets 404 succeeds if an earlier attempt may have deleted the release."""
     gone = reply({"detail": "no such release"}, 404)
     for answer in (hang_up, BROKEN["cut in the body"], BUSY["504"]):
         server, client = serve(answer, gone, retry=FAST)
@@ -74,7 +74,7 @@ def test_a_repeated_delete_that_finds_nothing_succeeded(serve: Serve) -> None:
 
 @sync_only
 def test_other_errors_are_not_sent_again(serve: Serve) -> None:
-    """An answer that would come again is raised at once, and with retry=None the first one counts."""
+    """Other errors are raised immediately, and `retry=None` disables retries."""
     for status in (400, 404, 500):
         server, client = serve(reply({"detail": "no"}, status), retry=FAST)
         with pytest.raises(exceptions.HTTPError):
@@ -89,7 +89,7 @@ def test_other_errors_are_not_sent_again(serve: Serve) -> None:
 
 @pytest.mark.parametrize("policy", [FAST, None], ids=["with retries", "without"])
 def test_an_idle_connection_that_was_closed_is_replaced(serve: Serve, policy: RetryPolicy | None) -> None:
-    """An idle connection that the agent closed is replaced without the caller noticing, whatever the policy."""
+    """An idle connection closed by the agent is replaced silently under any policy."""
     last = then(raw(head(200, {"Content-Length": "2"}) + b"{}", keep=True), hang_up)
     server, client = serve(last, reply(RELEASE), last, reply("done"), retry=policy)
     for name, result in (("get_plugin_release", RELEASE), ("run_plugin_release", "done")):
@@ -100,7 +100,7 @@ def test_an_idle_connection_that_was_closed_is_replaced(serve: Serve, policy: Re
 
 
 def test_an_agent_that_restarts_is_waited_for(open_client: OpenClient) -> None:
-    """While nothing listens any call is tried again, more often than otherwise, as no byte of it has left."""
+    """While the agent refuses connections, every call is retried, because nothing was sent."""
     for name, arguments in CALLS.items():
         with socket.socket() as reserved:
             reserved.bind(("127.0.0.1", 0))
@@ -122,7 +122,7 @@ def test_an_agent_that_restarts_is_waited_for(open_client: OpenClient) -> None:
 
 
 def test_an_agent_that_is_gone_is_waited_for_by_time(open_client: OpenClient) -> None:
-    """An agent that cannot be reached is given the policy's time, and the error names its URL and no token."""
+    """Connecting is retried for the policy's `reconnect` time; the error names the URL but no token."""
     assert RetryPolicy().reconnect >= 3
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
@@ -137,7 +137,7 @@ def test_an_agent_that_is_gone_is_waited_for_by_time(open_client: OpenClient) ->
 
 
 def test_a_connection_dropped_at_once_is_replaced(open_client: OpenClient, open_server: OpenServer) -> None:
-    """A harmless call survives a server that closes connections right after it accepted them."""
+    """A call that is safe to retry survives connections that close immediately after being accepted."""
     server = open_server(reply(RELEASE), on_accept=[hang_up, reset])
     assert open_client(server.url, retry=FAST).get_plugin_release(7) == RELEASE
     assert server.connections == 3
@@ -145,7 +145,7 @@ def test_a_connection_dropped_at_once_is_replaced(open_client: OpenClient, open_
 
 @sync_only
 def test_retry_after_is_honoured_up_to_a_cap(serve: Serve) -> None:
-    """Retry-After in seconds or as a date is waited for, within reason; garbage and the past count for nothing."""
+    """Retry-After in seconds or as a date is honored up to a limit; invalid or past values are ignored."""
     policy = RetryPolicy(backoff=0.001, total=100)
     past, future = "Wed, 21 Oct 2015 07:28:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"
     expected = {"2": 2.0, "0": 0.0, "-5": 0.0, "soon": 0.0, "9" * 400: 30.0, past: 0.0, future: 30.0}
@@ -158,7 +158,7 @@ def test_retry_after_is_honoured_up_to_a_cap(serve: Serve) -> None:
 
 
 def test_a_wait_that_does_not_fit_is_not_begun(serve: Serve) -> None:
-    """Where Retry-After exceeds the time that is left, the last answer is raised at once."""
+    """If Retry-After exceeds the remaining time, the error is raised immediately."""
     waits: list[float] = []
     policy = RetryPolicy(total=300, max_retry_after=1000)
     server, client = serve(reply({"detail": "busy"}, 503, {"Retry-After": "600"}), waits=waits, retry=policy)
@@ -168,7 +168,7 @@ def test_a_wait_that_does_not_fit_is_not_begun(serve: Serve) -> None:
 
 
 def test_bytes_around_an_answer_are_none_of_it(serve: Serve) -> None:
-    """Answers of 1xx are skipped, and bytes behind an answer are dropped with their connection: they answer nothing."""
+    """1xx responses are skipped, and extra bytes after a response close the connection."""
     hints = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
     forged = head(200, {"Content-Length": "9"}) + b'"forged!"'
     server, client = serve(raw(hints + head(200, {"Content-Length": "2"}) + b"{}" + forged, keep=True), reply(RELEASE))

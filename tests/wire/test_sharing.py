@@ -1,4 +1,4 @@
-"""One client for many threads, tasks, loops and processes, and how it ends."""
+"""Connections: sharing a client between threads, tasks, event loops and processes, and closing it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SLOW = then(lambda _: not threading.Event().wait(0.001), reply(RELEASE))
 
 @pytest.mark.parametrize("most", [2, 100])
 def test_one_client_serves_many_threads(open_server: OpenServer, most: int) -> None:
-    """One client serves many threads at once; they wait for each other where the connections are fewer."""
+    """One client serves many threads; calls wait if all connections are in use."""
     server = open_server(SLOW)
     limits = httpx.Limits(max_connections=most, keepalive_expiry=600)
     with AgentClient(server.url, trust_env=False, limits=limits) as client, ThreadPoolExecutor(8) as pool:
@@ -32,7 +32,7 @@ def test_one_client_serves_many_threads(open_server: OpenServer, most: int) -> N
 
 
 def test_one_client_serves_many_tasks(open_server: OpenServer) -> None:
-    """One async client serves many tasks at once, within its limit of connections."""
+    """One async client serves many tasks within its connection limit."""
     server = open_server(SLOW)
 
     async def main() -> None:
@@ -46,7 +46,7 @@ def test_one_client_serves_many_tasks(open_server: OpenServer) -> None:
 
 
 def test_calls_one_after_the_other_share_a_connection(serve: Serve) -> None:
-    """Calls one after the other go over one connection, also after an error of the agent."""
+    """Sequential calls reuse one connection, even after an error response."""
     server, client = serve(reply(RELEASE), reply({"detail": "no"}, 500), reply(RELEASE))
     assert client.get_plugin_release(7) == RELEASE
     with pytest.raises(exceptions.ServerError):
@@ -56,7 +56,7 @@ def test_calls_one_after_the_other_share_a_connection(serve: Serve) -> None:
 
 
 def test_an_async_client_works_in_one_loop_after_the_other(open_server: OpenServer) -> None:
-    """An async client outlives its event loop, opens connections anew in the next one, and runs on trio as well."""
+    """An async client works in successive event loops with new connections, and on trio."""
     server = open_server()
     client = AsyncAgentClient(server.url, trust_env=False)
     for _ in range(3):
@@ -74,7 +74,7 @@ def test_an_async_client_works_in_one_loop_after_the_other(open_server: OpenServ
 
 
 def test_an_async_client_refuses_two_loops_at_once(open_server: OpenServer) -> None:
-    """An async client that is in use in one event loop says so in another."""
+    """An async client used in two event loops at once raises an error."""
     server = open_server(silence)
     client = AsyncAgentClient(server.url, trust_env=False)
 
@@ -90,7 +90,7 @@ def test_an_async_client_refuses_two_loops_at_once(open_server: OpenServer) -> N
 
 
 def test_a_closed_client_says_so(serve: Serve) -> None:
-    """Closing a client, twice if need be, closes its connections; it says so then, and sends nothing."""
+    """`close()` closes connections and can be called twice; later calls raise an error and send nothing."""
     server, client = serve()
     client.get_plugin_release(7)
     assert len(server.open_connections) == 1
@@ -105,7 +105,7 @@ def test_a_closed_client_says_so(serve: Serve) -> None:
 
 @sync_only
 def test_a_call_survives_that_its_client_is_closed(serve: Serve) -> None:
-    """A call that is under way when another thread closes its client ends as ever, and its connection is closed."""
+    """A call in progress completes if another thread closes the client, then its connection closes."""
     server, client = serve()
     server.answers[:] = [then(lambda _: client.close() is None, reply(RELEASE))]
     assert client.get_plugin_release(7) == RELEASE
@@ -139,7 +139,7 @@ FORKS = {
             try:
                 runner.run(parent())
             except SystemExit:
-                asyncio.run(client.get_plugin_release(2))  # the child: the loop of its parent is of no use to it
+                asyncio.run(client.get_plugin_release(2))  # the child cannot use its parent's loop
                 os._exit(0)
         """,
 }
@@ -167,10 +167,10 @@ ENDINGS = {
 
 
 def served(server: FaultServer, program: str) -> list[tuple[str, int]]:
-    """Run a program with every warning as an error: it must print nothing. Gives each lookup and its connection."""
+    """Run a program with warnings as errors and no output; return each lookup and its connection."""
     preamble = """
         import asyncio, gc, logging, os, sys
-        logging.getLogger("asyncio").setLevel(logging.ERROR)  # its debug mode tells of what takes 0.1 s, as imports may
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # its debug mode warns about slow imports
         from synapse_agent_sdk import AgentClient, AsyncAgentClient
         url = sys.argv[1]
     """
@@ -184,12 +184,12 @@ def served(server: FaultServer, program: str) -> list[tuple[str, int]]:
 @pytest.mark.heavy
 @pytest.mark.parametrize("program", FORKS)
 def test_a_forked_process_has_connections_of_its_own(open_server: OpenServer, program: str) -> None:
-    """After a fork the child opens connections of its own, and the parent keeps its own."""
+    """After a fork, parent and child use separate connections."""
     assert served(open_server(), FORKS[program]) == [("1", 1), ("2", 2), ("4", 1)]
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("program", ENDINGS)
 def test_no_warning_at_exit(open_server: OpenServer, program: str) -> None:
-    """A program that ends without closing its client ends without a warning."""
+    """A program that exits without closing its client causes no warning."""
     assert served(open_server(), ENDINGS[program]) == [("1", 1), ("2", 2), ("3", 3)]

@@ -1,6 +1,6 @@
-"""How long a call may take, whatever the other side does.
+"""Timeouts: how long a call may take, whatever the server does.
 
-No test measures time: what has no end of its own ends a call only where a timeout holds.
+No test measures time: each fault never ends by itself, so only the timeout can end the call.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DRIPPING: dict[str, Answer] = {
 @pytest.mark.contract
 @pytest.mark.parametrize("fault", LATE)
 def test_the_read_timeout_holds(open_client: OpenClient, open_server: OpenServer, fault: str) -> None:
-    """A server that falls silent at any point ends in a timeout after the read timeout, the client's or the run's."""
+    """If the server stops sending, the client's or the run's read timeout ends the call."""
     server = open_server(LATE[fault])
     with pytest.raises(exceptions.ClientTimeoutError):
         open_client(server.url, timeout={"connect": 60, "read": 0.05}, retry=None).get_plugin_release(7)
@@ -54,7 +54,7 @@ def test_the_read_timeout_holds(open_client: OpenClient, open_server: OpenServer
 def test_a_dripping_answer_ends_with_the_total_time(
     open_client: OpenClient, open_server: OpenServer, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    """A server that sends a byte at a time, so that no read is late, ends in a timeout after the total time."""
+    """The total timeout ends a call to a server that sends one byte at a time."""
     passed = [0.0]
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + passed[0])
     monkeypatch.setattr("synapse_agent_sdk.runtime.transport.network.time", clock)
@@ -74,7 +74,7 @@ def test_a_dripping_answer_ends_with_the_total_time(
 
 @pytest.mark.contract
 def test_runs_wait_as_long_as_they_must(open_client: OpenClient) -> None:
-    """A run has no read timeout and no total time, unless they are given; other calls have both."""
+    """By default runs have no read or total timeout; other calls have both."""
     bounds: list[tuple[float | None, bool]] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -89,12 +89,12 @@ def test_runs_wait_as_long_as_they_must(open_client: OpenClient) -> None:
 
 
 def test_a_full_backlog_ends_with_the_connect_timeout(open_client: OpenClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All addresses of a name at which nobody answers share one connect timeout, which says that nothing was sent."""
+    """All addresses of a host share one connect timeout; the error says that nothing was sent."""
     resolve = socket.getaddrinfo
 
     def often(host: Any, *args: Any, **kwargs: Any) -> Any:
         is_ours = host in {"many.test", b"many.test"}
-        # A timeout for each of the thousand would last longer than any test may.
+        # One timeout for each of the thousand addresses would exceed the test's time limit.
         return resolve("127.0.0.1", *args, **kwargs) * 1000 if is_ours else resolve(host, *args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", often)
@@ -113,7 +113,7 @@ def test_a_full_backlog_ends_with_the_connect_timeout(open_client: OpenClient, m
 def test_an_upload_ends_with_the_total_time(
     open_client: OpenClient, open_server: OpenServer, pause: float | None
 ) -> None:
-    """A server that does not read what it is sent, or slowly, so that no write is late, ends in a timeout."""
+    """The total timeout ends an upload to a server that reads slowly or not at all."""
     over = threading.Event()
 
     def receive(connection: socket.socket) -> bool:
@@ -129,7 +129,7 @@ def test_an_upload_ends_with_the_total_time(
 
 
 def one_connection(server: FaultServer) -> AsyncAgentClient:
-    """A client with one connection for all calls."""
+    """Create a client with a single connection."""
     return AsyncAgentClient(server.url, trust_env=False, limits=httpx.Limits(max_connections=1, keepalive_expiry=600))
 
 
@@ -139,7 +139,7 @@ async def arrived(server: FaultServer) -> None:
 
 
 def test_all_connections_in_use_ends_with_the_pool_timeout(open_server: OpenServer) -> None:
-    """Where all connections are in use a call waits for one, and then says so; one that is cancelled is closed."""
+    """If all connections are in use, a call waits for up to the pool timeout."""
     server = open_server(silence, reply(RELEASE))
 
     async def main() -> None:
@@ -159,7 +159,7 @@ def test_all_connections_in_use_ends_with_the_pool_timeout(open_server: OpenServ
 
 
 def test_waiting_for_a_connection_can_be_cancelled(open_server: OpenServer) -> None:
-    """A call that is cancelled while it waits for a connection leaves the next one its place."""
+    """Cancelling a call that waits for a connection does not block later calls."""
     go = threading.Event()
     server = open_server(then(lambda _: go.wait(SECONDS), reply(RELEASE)))
 
@@ -177,7 +177,7 @@ def test_waiting_for_a_connection_can_be_cancelled(open_server: OpenServer) -> N
 
 
 def test_a_peer_that_vanished_is_noticed(serve: Serve) -> None:
-    """A run that waits without a bound notices within two minutes that the other machine is gone."""
+    """TCP keep-alive detects a vanished agent within two minutes, even without a timeout."""
     _, client = serve()
     client.get_plugin_release(7)
     configured: Any = getattr(client, "client", client)

@@ -1,4 +1,4 @@
-"""Where the token goes, and whom the client trusts."""
+"""Redirects, trust and proxies: where the token is sent, and which servers the client trusts."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def redirect(status: int, location: str) -> Any:
-    """An answer that leads elsewhere."""
+    """Build a redirect response."""
     return reply({"detail": "moved"}, status, {"Location": location})
 
 
 class Secure(NamedTuple):
-    """What a server on loopback needs to speak TLS, and what a client needs to trust it."""
+    """TLS contexts for loopback servers, and the CA file that clients need to trust them."""
 
     context: ssl.SSLContext
     of_another_host: ssl.SSLContext
@@ -34,7 +34,7 @@ class Secure(NamedTuple):
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Secure:
-    """Certificates of an authority that nobody trusts."""
+    """Certificates of a private authority."""
     authority = trustme.CA()
     ours, others = (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(2))
     for context, host in ((ours, "127.0.0.1"), (others, "agent.example.com")):
@@ -46,7 +46,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Secure:
 
 @pytest.mark.contract
 def test_redirects_within_the_origin_are_followed(serve: Serve) -> None:
-    """Redirects within the origin are followed, with the same method, token, body and key; of a POST 307 and 308."""
+    """Same-origin redirects keep method, token, body and key; POST follows only 307 and 308."""
     for name in ("get_plugin_release", "delete_plugin_release", "run_plugin_release"):
         for status in (307, 308) if name in RUNS else (301, 302, 307, 308):
             server, client = serve(redirect(status, "/elsewhere/"), reply(RELEASE))
@@ -60,7 +60,7 @@ def test_redirects_within_the_origin_are_followed(serve: Serve) -> None:
 @pytest.mark.contract
 @sync_only
 def test_other_redirects_are_errors(serve: Serve) -> None:
-    """A POST never becomes a GET of a login page, and redirects in a circle or without a location end in an error."""
+    """A POST never becomes a GET; redirect loops and redirects without a location raise an error."""
     answers = [(redirect(307, "/plugin_releases/7"), "get_plugin_release", 6)]
     answers += [(reply({"detail": "moved"}, 307), "get_plugin_release", 1)]
     for name in ("create_plugin_release", "run_plugin_release"):
@@ -85,7 +85,7 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize("form", ELSEWHERE)
 def test_nothing_leaves_the_origin(open_server: OpenServer, serve: Serve, form: str) -> None:
-    """A redirect or a link that leaves the origin, by host, port or scheme, or that is no URL, is refused."""
+    """A redirect or page link to another origin (scheme, host or port), or to an invalid URL, is rejected."""
     elsewhere = open_server()
     server, client = serve()
     url = form.format(other=elsewhere.port, same=server.port) + "/plugin_releases/?page=2"
@@ -101,7 +101,7 @@ def test_nothing_leaves_the_origin(open_server: OpenServer, serve: Serve, form: 
 
 @sync_only
 def test_the_generated_client_does_not_leave_the_origin(open_server: OpenServer, serve: Serve) -> None:
-    """The connection behind client.api carries the token to the agent's origin alone."""
+    """`client.api` only sends requests to the agent's origin."""
     elsewhere = open_server()
     http = serve()[1].api.get_httpx_client()
     with pytest.raises(exceptions.UntrustedOriginError):
@@ -111,7 +111,7 @@ def test_the_generated_client_does_not_leave_the_origin(open_server: OpenServer,
 
 @sync_only
 def test_no_other_credentials_are_sent(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the credentials of a .netrc are sent, nor what an answer sets as a cookie."""
+    """The client ignores `.netrc` and cookies."""
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login user password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -123,7 +123,7 @@ def test_no_other_credentials_are_sent(serve: Serve, tmp_path: Path, monkeypatch
 
 
 def test_certificates_are_checked(open_client: OpenClient, open_server: OpenServer, tls: Secure) -> None:
-    """A certificate of an unknown authority, or for another host, is refused without trying again."""
+    """A certificate from an unknown authority or for another host is rejected without a retry."""
     options: list[dict[str, Any]] = [{}, {"verify": tls.ca_file}]
     for context, given in zip((tls.context, tls.of_another_host), options, strict=True):
         server = open_server(tls=context)
@@ -135,7 +135,7 @@ def test_certificates_are_checked(open_client: OpenClient, open_server: OpenServ
 def test_authorities_can_be_chosen(
     open_client: OpenClient, open_server: OpenServer, tls: Secure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The authorities to trust are a file, an SSLContext or SSL_CERT_FILE; verify=False trusts anybody."""
+    """Trusted authorities come from a file, an `SSLContext` or `SSL_CERT_FILE`; `verify=False` disables the check."""
     server = open_server(tls=tls.context)
     monkeypatch.setenv("SSL_CERT_FILE", tls.ca_file)
     context = ssl.create_default_context(cafile=tls.ca_file)
@@ -146,7 +146,7 @@ def test_authorities_can_be_chosen(
 def test_what_says_nothing_while_connecting_ends_with_the_connect_timeout(
     open_client: OpenClient, open_server: OpenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A handshake or a proxy without an answer counts as connecting, so runs end as well, and nothing was sent."""
+    """The connect timeout covers TLS handshakes and proxies, for runs too; nothing has been sent by then."""
     options = {"timeout": {"connect": 0.1, "read": None}, "retry": RetryPolicy(reconnect=0)}
     server = open_server(on_accept=[silence])
     with pytest.raises(exceptions.ClientTimeoutError, match="nothing was sent"):
@@ -157,7 +157,7 @@ def test_what_says_nothing_while_connecting_ends_with_the_connect_timeout(
 
 
 def test_a_proxy_of_the_environment_is_used(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plain requests go through the proxy that the environment names, but not to hosts that NO_PROXY names."""
+    """Requests use the proxy set in the environment, except to hosts in `NO_PROXY`."""
     with Proxy() as proxy:
         monkeypatch.setenv("ALL_PROXY", proxy.url)
         server, client = serve(trust_env=True)
@@ -168,7 +168,7 @@ def test_a_proxy_of_the_environment_is_used(serve: Serve, monkeypatch: pytest.Mo
 
 
 def test_no_proxy_may_name_an_ipv6_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address of IPv6 in NO_PROXY is reached directly."""
+    """`NO_PROXY` accepts IPv6 addresses."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     assert proxy_for("http://[::1]:8600") == "http://127.0.0.1:9"
     monkeypatch.setenv("NO_PROXY", "::1")
@@ -181,7 +181,7 @@ def test_tls_goes_through_a_tunnel(
     tls: Secure,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A proxy sees neither path nor token of TLS; where it opens no tunnel, the error says that nothing was sent."""
+    """TLS is tunneled, so a proxy sees neither path nor token; if it refuses, nothing was sent."""
     server = open_server(tls=tls.context)
     options = {"trust_env": True, "verify": tls.ca_file, "retry": RetryPolicy(backoff=0.001, reconnect=0.05)}
     with Proxy() as proxy:
@@ -204,7 +204,7 @@ def test_runs_are_sent_once_through_a_proxy(
     tls: Secure,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A run whose connection breaks behind a proxy is sent once, with and without a tunnel."""
+    """A run whose connection breaks behind a proxy is sent once."""
     with Proxy() as proxy:
         monkeypatch.setenv("ALL_PROXY", proxy.url)
         for fault in ("closed", "reset", "cut in the body"):
@@ -216,7 +216,7 @@ def test_runs_are_sent_once_through_a_proxy(
 
 
 def test_a_client_of_the_callers_own(serve: Serve, open_client: OpenClient, flavour: str) -> None:
-    """Requests can be sent through a transport, or an httpx client that stays open, of the caller's own flavour."""
+    """A custom httpx transport or client can be used; a custom client stays open on `close()`."""
     answers = iter([httpx.Response(503), httpx.Response(200, json=RELEASE)])
     client = open_client("http://agent", transport=httpx.MockTransport(lambda _: next(answers)), retry=FAST)
     assert client.get_plugin_release(7) == RELEASE

@@ -10,12 +10,12 @@ T = TypeVar("T", bound="CreatePluginReleaseRequest")
 
 @_attrs_define
 class CreatePluginReleaseRequest:
-    """Which release to fetch and cache."""
+    """The release to fetch and cache."""
 
     plugin: str
     """ Code of the plugin. """
     version: str
-    """ Version of the release, which may end in a `+variant`. """
+    """ Version of the release, which may end in `+variant`. """
 
     def to_dict(self) -> dict[str, Any]:
         plugin = self.plugin

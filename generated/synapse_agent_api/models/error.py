@@ -18,13 +18,13 @@ T = TypeVar("T", bound="Error")
 
 @_attrs_define
 class Error:
-    """What went wrong."""
+    """An error."""
 
     detail: ErrorDetailType2 | list[ValidationIssue] | str
-    """ What went wrong, as a text, as a list of issues with the request, or as an object. """
+    """ Details of the error, as a string, a list of issues with the request, or an object. """
     error_type: str | Unset = UNSET
-    """ Kind of the error for programs, such as `gpu_unavailable`, or one that begins with `action_`
-    where the action failed and not the agent.
+    """ Machine-readable kind of the error, such as `gpu_unavailable`. It starts with `action_` if the action
+    failed rather than the agent.
      """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

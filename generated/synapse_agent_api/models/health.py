@@ -13,12 +13,12 @@ T = TypeVar("T", bound="Health")
 
 @_attrs_define
 class Health:
-    """What the agent says of itself. Agents send fields of their own."""
+    """State of the agent. Agents may add fields."""
 
     status: str | Unset = UNSET
-    """ How the agent is, such as `ok`. """
+    """ Status, such as `ok`. """
     version: str | Unset = UNSET
-    """ Version of the agent's software. """
+    """ Version of the agent software. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

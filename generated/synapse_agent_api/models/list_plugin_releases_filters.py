@@ -11,7 +11,7 @@ T = TypeVar("T", bound="ListPluginReleasesFilters")
 
 @_attrs_define
 class ListPluginReleasesFilters:
-    """Any further filter, each as a query parameter of its own name, such as `plugin=ocr_plugin`."""
+    """Additional filters, each sent as its own query parameter, such as `plugin=ocr_plugin`."""
 
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

@@ -18,20 +18,20 @@ T = TypeVar("T", bound="PluginRelease")
 
 @_attrs_define
 class PluginRelease:
-    """A release of a plugin. Agents may send further fields."""
+    """A release of a plugin. Agents may add fields."""
 
     id: int
     """ Id of the release on this agent. """
     plugin: str
     """ Code of the plugin. """
     version: str
-    """ Version of the release, which may end in a `+variant`. """
+    """ Version of the release, which may end in `+variant`. """
     config: PluginReleaseConfig | Unset = UNSET
-    """ The plugin's configuration (its config.yaml). """
+    """ Configuration of the plugin (config.yaml). """
     actions: Any | Unset = UNSET
-    """ The actions that the release has, as a list of names or as an object by name. """
+    """ Actions of the release, as a list of names or an object by name. """
     created: datetime.datetime | Unset = UNSET
-    """ When the release was cached on this agent (RFC 3339). """
+    """ Time when the release was cached on this agent (RFC 3339). """
     size: int | Unset = UNSET
     """ Size of the release's files in bytes. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

@@ -11,7 +11,7 @@ T = TypeVar("T", bound="PluginReleaseConfig")
 
 @_attrs_define
 class PluginReleaseConfig:
-    """The plugin's configuration (its config.yaml)."""
+    """Configuration of the plugin (config.yaml)."""
 
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

@@ -18,13 +18,13 @@ class PluginReleasePage:
     """One page of plugin releases."""
 
     count: int
-    """ Number of releases on all pages together. """
+    """ Total number of releases on all pages. """
     next_: None | str
-    """ Absolute URL of the next page, or null on the last one. """
+    """ Absolute URL of the next page; null on the last page. """
     previous: None | str
-    """ Absolute URL of the page before, or null on the first one. """
+    """ Absolute URL of the previous page; null on the first page. """
     results: list[PluginRelease]
-    """ The releases of this page. """
+    """ Releases on this page. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

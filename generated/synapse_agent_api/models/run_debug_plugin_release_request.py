@@ -25,24 +25,24 @@ T = TypeVar("T", bound="RunDebugPluginReleaseRequest")
 
 @_attrs_define
 class RunDebugPluginReleaseRequest:
-    """Which action to run from which sources. Callers of old may send further fields."""
+    """The action to run, its source and its input. Older clients may send additional fields."""
 
     action: str
-    """ Name of the action, as the configuration spells it. """
+    """ Name of the action in the configuration. """
     params: RunDebugPluginReleaseRequestParams | Unset = UNSET
     """ Parameters of the action. """
     plugin_path: str | Unset = UNSET
-    """ Path, on the agent's machine, of a folder that holds the plugin's sources. """
+    """ Path of the plugin's source folder on the agent's machine. """
     config: RunDebugPluginReleaseRequestConfig | Unset = UNSET
-    """ Configuration, merged over that of the sources. """
+    """ Configuration, merged over the source folder's config.yaml. """
     modules: RunDebugPluginReleaseRequestModules | Unset = UNSET
-    """ Source code by dotted module name, laid over the sources. """
+    """ Source code by dotted module name. Overrides modules of the source folder. """
     requirements: list[str] | Unset = UNSET
-    """ Further packages that the action needs, as pip requirement specifiers (PEP 508). """
+    """ Additional packages that the action needs, as requirement specifiers (PEP 508). """
     job_id: str | Unset = UNSET
-    """ The caller's own id for this run. """
+    """ Id that the caller gives this run. """
     language: str | Unset = UNSET
-    """ Language of the messages that the action logs for people, such as `en` or `ko`. """
+    """ Language of the action's user-facing log messages, such as `en` or `ko`. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ T = TypeVar("T", bound="RunDebugPluginReleaseRequestConfig")
 
 @_attrs_define
 class RunDebugPluginReleaseRequestConfig:
-    """Configuration, merged over that of the sources."""
+    """Configuration, merged over the source folder's config.yaml."""
 
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

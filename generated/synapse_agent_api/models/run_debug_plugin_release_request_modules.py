@@ -11,7 +11,7 @@ T = TypeVar("T", bound="RunDebugPluginReleaseRequestModules")
 
 @_attrs_define
 class RunDebugPluginReleaseRequestModules:
-    """Source code by dotted module name, laid over the sources."""
+    """Source code by dotted module name. Overrides modules of the source folder."""
 
     additional_properties: dict[str, str] = _attrs_field(init=False, factory=dict)
 

@@ -17,18 +17,18 @@ T = TypeVar("T", bound="RunPluginReleaseRequest")
 
 @_attrs_define
 class RunPluginReleaseRequest:
-    """Which action to run, and with what. Callers of old may send further fields."""
+    """The action to run and its input. Older clients may send additional fields."""
 
     action: str
-    """ Name of the action, as the plugin's config.yaml spells it. """
+    """ Name of the action in the plugin's config.yaml. """
     params: RunPluginReleaseRequestParams | Unset = UNSET
     """ Parameters of the action. """
     requirements: list[str] | Unset = UNSET
-    """ Further packages that the action needs, as pip requirement specifiers (PEP 508). """
+    """ Additional packages that the action needs, as requirement specifiers (PEP 508). """
     job_id: str | Unset = UNSET
-    """ The caller's own id for this run. """
+    """ Id that the caller gives this run. """
     language: str | Unset = UNSET
-    """ Language of the messages that the action logs for people, such as `en` or `ko`. """
+    """ Language of the action's user-facing log messages, such as `en` or `ko`. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,14 +11,14 @@ T = TypeVar("T", bound="ValidationIssue")
 
 @_attrs_define
 class ValidationIssue:
-    """One thing that is wrong with a request."""
+    """An issue with a request."""
 
     loc: list[int | str]
-    """ Where it is, from the part of the request down to the value, such as `["body", "params"]`. """
+    """ Path of the invalid value in the request, such as `["body", "params"]`. """
     msg: str
-    """ What is wrong, for a person. """
+    """ Human-readable message. """
     type_: str
-    """ The kind of issue, for programs, such as `required`. """
+    """ Machine-readable kind of the issue, such as `required`. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

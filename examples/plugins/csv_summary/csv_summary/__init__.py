@@ -1,1 +1,1 @@
-"""A summary of a CSV file."""
+"""Summary of a CSV file."""

@@ -1,17 +1,17 @@
-"""The action `summarize`: a class that is constructed with the params and then executed."""
+"""The action `summarize`: a class that is created with the params and then executed."""
 
 import csv
 import statistics
 
 
 class Summarize:
-    """Summarise each column of the CSV file at `path`, on the agent's machine."""
+    """Summarize each column of the CSV file at `path` on the agent's machine."""
 
     def __init__(self, params):
         self.path = params["path"]
 
     def execute(self):
-        """Return the number of rows, and what each column holds."""
+        """Return the number of rows and a summary of each column."""
         with open(self.path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         columns = rows[0].keys() if rows else []
@@ -19,7 +19,7 @@ class Summarize:
 
 
 def describe(values):
-    """Minimum, mean and maximum of numbers; how many different values there are of anything else."""
+    """Return the minimum, mean and maximum of numbers, or the number of distinct values of anything else."""
     try:
         numbers = [float(value) for value in values]
     except (TypeError, ValueError):

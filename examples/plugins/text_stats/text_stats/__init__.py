@@ -1,1 +1,1 @@
-"""Statistics of a text."""
+"""Statistics of a text file."""

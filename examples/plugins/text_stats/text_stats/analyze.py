@@ -1,4 +1,4 @@
-"""The action `analyze`: a function that is given its params and the context of the run."""
+"""The action `analyze`: a function that receives its params and the context of the run."""
 
 import re
 from collections import Counter
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def analyze(params, context):
-    """Count what a text file holds.
+    """Count the lines, words and characters of a text file.
 
-    `path` names the file on the agent's machine; `top` is how many of the most common words to give, 3 by default.
+    `path` is the file on the agent's machine; `top` is the number of most common words to return, 3 by default.
     """
     text = Path(params["path"]).read_text(encoding="utf-8")
     words = re.findall(r"[^\W\d_]+", text.lower())

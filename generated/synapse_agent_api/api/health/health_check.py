@@ -78,12 +78,11 @@ def sync_detailed(
 ) -> Response[Error | Health]:
     """Check that the agent is up
 
-     Answers without a token, and tells no secrets.
+     Needs no token and reveals no secrets.
 
     Args:
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -113,12 +112,11 @@ def sync(
 ) -> Error | Health | None:
     """Check that the agent is up
 
-     Answers without a token, and tells no secrets.
+     Needs no token and reveals no secrets.
 
     Args:
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -143,12 +141,11 @@ async def asyncio_detailed(
 ) -> Response[Error | Health]:
     """Check that the agent is up
 
-     Answers without a token, and tells no secrets.
+     Needs no token and reveals no secrets.
 
     Args:
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -176,12 +173,11 @@ async def asyncio(
 ) -> Error | Health | None:
     """Check that the agent is up
 
-     Answers without a token, and tells no secrets.
+     Needs no token and reveals no secrets.
 
     Args:
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -132,14 +132,13 @@ def sync_detailed(
 ) -> Response[Error | PluginRelease]:
     """Cache a plugin release
 
-     Fetches a release from the backend and caches it on the agent. Doing it twice is harmless: a release
-    that was cached already is answered with 200.
+     Fetches a release from the backend and caches it on the agent. The operation is idempotent: if the
+    release is already cached, the response is 200.
 
     Args:
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
-        body (CreatePluginReleaseRequest): Which release to fetch and cache.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
+        body (CreatePluginReleaseRequest): The release to fetch and cache.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -171,14 +170,13 @@ def sync(
 ) -> Error | PluginRelease | None:
     """Cache a plugin release
 
-     Fetches a release from the backend and caches it on the agent. Doing it twice is harmless: a release
-    that was cached already is answered with 200.
+     Fetches a release from the backend and caches it on the agent. The operation is idempotent: if the
+    release is already cached, the response is 200.
 
     Args:
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
-        body (CreatePluginReleaseRequest): Which release to fetch and cache.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
+        body (CreatePluginReleaseRequest): The release to fetch and cache.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -205,14 +203,13 @@ async def asyncio_detailed(
 ) -> Response[Error | PluginRelease]:
     """Cache a plugin release
 
-     Fetches a release from the backend and caches it on the agent. Doing it twice is harmless: a release
-    that was cached already is answered with 200.
+     Fetches a release from the backend and caches it on the agent. The operation is idempotent: if the
+    release is already cached, the response is 200.
 
     Args:
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
-        body (CreatePluginReleaseRequest): Which release to fetch and cache.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
+        body (CreatePluginReleaseRequest): The release to fetch and cache.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -242,14 +239,13 @@ async def asyncio(
 ) -> Error | PluginRelease | None:
     """Cache a plugin release
 
-     Fetches a release from the backend and caches it on the agent. Doing it twice is harmless: a release
-    that was cached already is answered with 200.
+     Fetches a release from the backend and caches it on the agent. The operation is idempotent: if the
+    release is already cached, the response is 200.
 
     Args:
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
-        body (CreatePluginReleaseRequest): Which release to fetch and cache.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
+        body (CreatePluginReleaseRequest): The release to fetch and cache.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

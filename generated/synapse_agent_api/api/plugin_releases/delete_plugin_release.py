@@ -104,11 +104,10 @@ def sync_detailed(
      Removes the release from the agent's cache. The backend keeps it, so it can be cached again.
 
     Args:
-        lookup (str): A release, as one path segment. Its id, or `code@version`, where a version
-            may end in a `+variant`.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+        lookup (str): Release id or `code@version`, as one path segment. A version may end in
+            `+variant`.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -143,11 +142,10 @@ def sync(
      Removes the release from the agent's cache. The backend keeps it, so it can be cached again.
 
     Args:
-        lookup (str): A release, as one path segment. Its id, or `code@version`, where a version
-            may end in a `+variant`.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+        lookup (str): Release id or `code@version`, as one path segment. A version may end in
+            `+variant`.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -177,11 +175,10 @@ async def asyncio_detailed(
      Removes the release from the agent's cache. The backend keeps it, so it can be cached again.
 
     Args:
-        lookup (str): A release, as one path segment. Its id, or `code@version`, where a version
-            may end in a `+variant`.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+        lookup (str): Release id or `code@version`, as one path segment. A version may end in
+            `+variant`.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -214,11 +211,10 @@ async def asyncio(
      Removes the release from the agent's cache. The backend keeps it, so it can be cached again.
 
     Args:
-        lookup (str): A release, as one path segment. Its id, or `code@version`, where a version
-            may end in a `+variant`.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+        lookup (str): Release id or `code@version`, as one path segment. A version may end in
+            `+variant`.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

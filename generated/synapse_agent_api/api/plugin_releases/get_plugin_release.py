@@ -100,14 +100,13 @@ def sync_detailed(
 ) -> Response[Error | PluginRelease]:
     """Get a plugin release
 
-     The cached release of that id, or of that code and version.
+     Returns a cached release.
 
     Args:
-        lookup (str): A release, as one path segment. Its id, or `code@version`, where a version
-            may end in a `+variant`.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+        lookup (str): Release id or `code@version`, as one path segment. A version may end in
+            `+variant`.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -139,14 +138,13 @@ def sync(
 ) -> Error | PluginRelease | None:
     """Get a plugin release
 
-     The cached release of that id, or of that code and version.
+     Returns a cached release.
 
     Args:
-        lookup (str): A release, as one path segment. Its id, or `code@version`, where a version
-            may end in a `+variant`.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+        lookup (str): Release id or `code@version`, as one path segment. A version may end in
+            `+variant`.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -173,14 +171,13 @@ async def asyncio_detailed(
 ) -> Response[Error | PluginRelease]:
     """Get a plugin release
 
-     The cached release of that id, or of that code and version.
+     Returns a cached release.
 
     Args:
-        lookup (str): A release, as one path segment. Its id, or `code@version`, where a version
-            may end in a `+variant`.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+        lookup (str): Release id or `code@version`, as one path segment. A version may end in
+            `+variant`.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -210,14 +207,13 @@ async def asyncio(
 ) -> Error | PluginRelease | None:
     """Get a plugin release
 
-     The cached release of that id, or of that code and version.
+     Returns a cached release.
 
     Args:
-        lookup (str): A release, as one path segment. Its id, or `code@version`, where a version
-            may end in a `+variant`.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+        lookup (str): Release id or `code@version`, as one path segment. A version may end in
+            `+variant`.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

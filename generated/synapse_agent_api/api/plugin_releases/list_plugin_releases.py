@@ -122,17 +122,17 @@ def sync_detailed(
 ) -> Response[Error | PluginReleasePage]:
     """List plugin releases
 
-     One page of the cached releases. `next` and `previous` are absolute URLs, or null at the ends. Query
-    parameters that the agent does not know are passed through to `next` and `previous`.
+     Returns one page of the cached releases. `next` and `previous` are absolute URLs, or null if there
+    is
+    no such page. They keep query parameters that the agent does not know.
 
     Args:
-        page (int | Unset): Number of the page, counted from 1. The first page where left out.
-        page_size (int | Unset): Releases per page. The agent's own default where left out.
-        filters (ListPluginReleasesFilters | Unset): Any further filter, each as a query parameter
-            of its own name, such as `plugin=ocr_plugin`.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+        page (int | Unset): Page number, starting at 1. Defaults to 1.
+        page_size (int | Unset): Releases per page. The default depends on the agent.
+        filters (ListPluginReleasesFilters | Unset): Additional filters, each sent as its own
+            query parameter, such as `plugin=ocr_plugin`.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -168,17 +168,17 @@ def sync(
 ) -> Error | PluginReleasePage | None:
     """List plugin releases
 
-     One page of the cached releases. `next` and `previous` are absolute URLs, or null at the ends. Query
-    parameters that the agent does not know are passed through to `next` and `previous`.
+     Returns one page of the cached releases. `next` and `previous` are absolute URLs, or null if there
+    is
+    no such page. They keep query parameters that the agent does not know.
 
     Args:
-        page (int | Unset): Number of the page, counted from 1. The first page where left out.
-        page_size (int | Unset): Releases per page. The agent's own default where left out.
-        filters (ListPluginReleasesFilters | Unset): Any further filter, each as a query parameter
-            of its own name, such as `plugin=ocr_plugin`.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+        page (int | Unset): Page number, starting at 1. Defaults to 1.
+        page_size (int | Unset): Releases per page. The default depends on the agent.
+        filters (ListPluginReleasesFilters | Unset): Additional filters, each sent as its own
+            query parameter, such as `plugin=ocr_plugin`.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -209,17 +209,17 @@ async def asyncio_detailed(
 ) -> Response[Error | PluginReleasePage]:
     """List plugin releases
 
-     One page of the cached releases. `next` and `previous` are absolute URLs, or null at the ends. Query
-    parameters that the agent does not know are passed through to `next` and `previous`.
+     Returns one page of the cached releases. `next` and `previous` are absolute URLs, or null if there
+    is
+    no such page. They keep query parameters that the agent does not know.
 
     Args:
-        page (int | Unset): Number of the page, counted from 1. The first page where left out.
-        page_size (int | Unset): Releases per page. The agent's own default where left out.
-        filters (ListPluginReleasesFilters | Unset): Any further filter, each as a query parameter
-            of its own name, such as `plugin=ocr_plugin`.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+        page (int | Unset): Page number, starting at 1. Defaults to 1.
+        page_size (int | Unset): Releases per page. The default depends on the agent.
+        filters (ListPluginReleasesFilters | Unset): Additional filters, each sent as its own
+            query parameter, such as `plugin=ocr_plugin`.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -253,17 +253,17 @@ async def asyncio(
 ) -> Error | PluginReleasePage | None:
     """List plugin releases
 
-     One page of the cached releases. `next` and `previous` are absolute URLs, or null at the ends. Query
-    parameters that the agent does not know are passed through to `next` and `previous`.
+     Returns one page of the cached releases. `next` and `previous` are absolute URLs, or null if there
+    is
+    no such page. They keep query parameters that the agent does not know.
 
     Args:
-        page (int | Unset): Number of the page, counted from 1. The first page where left out.
-        page_size (int | Unset): Releases per page. The agent's own default where left out.
-        filters (ListPluginReleasesFilters | Unset): Any further filter, each as a query parameter
-            of its own name, such as `plugin=ocr_plugin`.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
+        page (int | Unset): Page number, starting at 1. Defaults to 1.
+        page_size (int | Unset): Releases per page. The default depends on the agent.
+        filters (ListPluginReleasesFilters | Unset): Additional filters, each sent as its own
+            query parameter, such as `plugin=ocr_plugin`.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -128,17 +128,16 @@ def sync_detailed(
 ) -> Response[Any | Error]:
     """Run an action from source
 
-     Runs an action from a folder of sources, from modules sent along, or from both. No release is
-    created.
+     Runs an action from a source folder, from modules in the request, or both. No release is created.
 
     Args:
-        idempotency_key (str | Unset): A UUID, one per logical call. An agent that honours it runs
-            an action once per key and answers a repeat with the first answer. Others ignore it.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
-        body (RunDebugPluginReleaseRequest): Which action to run from which sources. Callers of
-            old may send further fields.
+        idempotency_key (str | Unset): A UUID for each logical call. Agents that support it run an
+            action once per key and respond to a repeated request with the first response. Other
+            agents ignore it.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
+        body (RunDebugPluginReleaseRequest): The action to run, its source and its input. Older
+            clients may send additional fields.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -172,17 +171,16 @@ def sync(
 ) -> Any | Error | None:
     """Run an action from source
 
-     Runs an action from a folder of sources, from modules sent along, or from both. No release is
-    created.
+     Runs an action from a source folder, from modules in the request, or both. No release is created.
 
     Args:
-        idempotency_key (str | Unset): A UUID, one per logical call. An agent that honours it runs
-            an action once per key and answers a repeat with the first answer. Others ignore it.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
-        body (RunDebugPluginReleaseRequest): Which action to run from which sources. Callers of
-            old may send further fields.
+        idempotency_key (str | Unset): A UUID for each logical call. Agents that support it run an
+            action once per key and respond to a repeated request with the first response. Other
+            agents ignore it.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
+        body (RunDebugPluginReleaseRequest): The action to run, its source and its input. Older
+            clients may send additional fields.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -211,17 +209,16 @@ async def asyncio_detailed(
 ) -> Response[Any | Error]:
     """Run an action from source
 
-     Runs an action from a folder of sources, from modules sent along, or from both. No release is
-    created.
+     Runs an action from a source folder, from modules in the request, or both. No release is created.
 
     Args:
-        idempotency_key (str | Unset): A UUID, one per logical call. An agent that honours it runs
-            an action once per key and answers a repeat with the first answer. Others ignore it.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
-        body (RunDebugPluginReleaseRequest): Which action to run from which sources. Callers of
-            old may send further fields.
+        idempotency_key (str | Unset): A UUID for each logical call. Agents that support it run an
+            action once per key and respond to a repeated request with the first response. Other
+            agents ignore it.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
+        body (RunDebugPluginReleaseRequest): The action to run, its source and its input. Older
+            clients may send additional fields.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -253,17 +250,16 @@ async def asyncio(
 ) -> Any | Error | None:
     """Run an action from source
 
-     Runs an action from a folder of sources, from modules sent along, or from both. No release is
-    created.
+     Runs an action from a source folder, from modules in the request, or both. No release is created.
 
     Args:
-        idempotency_key (str | Unset): A UUID, one per logical call. An agent that honours it runs
-            an action once per key and answers a repeat with the first answer. Others ignore it.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
-        body (RunDebugPluginReleaseRequest): Which action to run from which sources. Callers of
-            old may send further fields.
+        idempotency_key (str | Unset): A UUID for each logical call. Agents that support it run an
+            action once per key and respond to a repeated request with the first response. Other
+            agents ignore it.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
+        body (RunDebugPluginReleaseRequest): The action to run, its source and its input. Older
+            clients may send additional fields.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -133,19 +133,19 @@ def sync_detailed(
 ) -> Response[Any | Error]:
     """Run an action of a plugin release
 
-     Runs the action and answers with its result once it has ended, which may take hours. A failure of
-    the action itself has an `error_type` that begins with `action_`.
+     Runs the action and returns its result when it finishes, which may take hours. If the action itself
+    fails, `error_type` starts with `action_`.
 
     Args:
-        lookup (str): A release, as one path segment. Its id, or `code@version`, where a version
-            may end in a `+variant`.
-        idempotency_key (str | Unset): A UUID, one per logical call. An agent that honours it runs
-            an action once per key and answers a repeat with the first answer. Others ignore it.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
-        body (RunPluginReleaseRequest): Which action to run, and with what. Callers of old may
-            send further fields.
+        lookup (str): Release id or `code@version`, as one path segment. A version may end in
+            `+variant`.
+        idempotency_key (str | Unset): A UUID for each logical call. Agents that support it run an
+            action once per key and respond to a repeated request with the first response. Other
+            agents ignore it.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
+        body (RunPluginReleaseRequest): The action to run and its input. Older clients may send
+            additional fields.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -181,19 +181,19 @@ def sync(
 ) -> Any | Error | None:
     """Run an action of a plugin release
 
-     Runs the action and answers with its result once it has ended, which may take hours. A failure of
-    the action itself has an `error_type` that begins with `action_`.
+     Runs the action and returns its result when it finishes, which may take hours. If the action itself
+    fails, `error_type` starts with `action_`.
 
     Args:
-        lookup (str): A release, as one path segment. Its id, or `code@version`, where a version
-            may end in a `+variant`.
-        idempotency_key (str | Unset): A UUID, one per logical call. An agent that honours it runs
-            an action once per key and answers a repeat with the first answer. Others ignore it.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
-        body (RunPluginReleaseRequest): Which action to run, and with what. Callers of old may
-            send further fields.
+        lookup (str): Release id or `code@version`, as one path segment. A version may end in
+            `+variant`.
+        idempotency_key (str | Unset): A UUID for each logical call. Agents that support it run an
+            action once per key and respond to a repeated request with the first response. Other
+            agents ignore it.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
+        body (RunPluginReleaseRequest): The action to run and its input. Older clients may send
+            additional fields.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -224,19 +224,19 @@ async def asyncio_detailed(
 ) -> Response[Any | Error]:
     """Run an action of a plugin release
 
-     Runs the action and answers with its result once it has ended, which may take hours. A failure of
-    the action itself has an `error_type` that begins with `action_`.
+     Runs the action and returns its result when it finishes, which may take hours. If the action itself
+    fails, `error_type` starts with `action_`.
 
     Args:
-        lookup (str): A release, as one path segment. Its id, or `code@version`, where a version
-            may end in a `+variant`.
-        idempotency_key (str | Unset): A UUID, one per logical call. An agent that honours it runs
-            an action once per key and answers a repeat with the first answer. Others ignore it.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
-        body (RunPluginReleaseRequest): Which action to run, and with what. Callers of old may
-            send further fields.
+        lookup (str): Release id or `code@version`, as one path segment. A version may end in
+            `+variant`.
+        idempotency_key (str | Unset): A UUID for each logical call. Agents that support it run an
+            action once per key and respond to a repeated request with the first response. Other
+            agents ignore it.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
+        body (RunPluginReleaseRequest): The action to run and its input. Older clients may send
+            additional fields.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -270,19 +270,19 @@ async def asyncio(
 ) -> Any | Error | None:
     """Run an action of a plugin release
 
-     Runs the action and answers with its result once it has ended, which may take hours. A failure of
-    the action itself has an `error_type` that begins with `action_`.
+     Runs the action and returns its result when it finishes, which may take hours. If the action itself
+    fails, `error_type` starts with `action_`.
 
     Args:
-        lookup (str): A release, as one path segment. Its id, or `code@version`, where a version
-            may end in a `+variant`.
-        idempotency_key (str | Unset): A UUID, one per logical call. An agent that honours it runs
-            an action once per key and answers a repeat with the first answer. Others ignore it.
-        synapse_user (str | Unset): The user on whose behalf the call is made, as `Token <user
-            token>`.
-        synapse_tenant (str | Unset): The tenant that the call is made for, as `Token <tenant>`.
-        body (RunPluginReleaseRequest): Which action to run, and with what. Callers of old may
-            send further fields.
+        lookup (str): Release id or `code@version`, as one path segment. A version may end in
+            `+variant`.
+        idempotency_key (str | Unset): A UUID for each logical call. Agents that support it run an
+            action once per key and respond to a repeated request with the first response. Other
+            agents ignore it.
+        synapse_user (str | Unset): User that the request is made for, as `Token <user token>`.
+        synapse_tenant (str | Unset): Tenant that the request is made for, as `Token <tenant>`.
+        body (RunPluginReleaseRequest): The action to run and its input. Older clients may send
+            additional fields.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
