@@ -1,4 +1,4 @@
-"""The idle connections of one agent."""
+"""Idle connections to one agent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ORIGIN = httpcore.Origin(b"http", b"agent", 80)
 
 
 def line(*, surplus: bytes = b"", idle: bool = True) -> Connection:
-    """A line whose connection carried one exchange."""
+    """A connection that was used for one exchange."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}" + surplus
     made = Connection(Attempt())
     made.inner = httpcore.HTTP11Connection(ORIGIN, httpcore.MockStream([answer]))
@@ -26,7 +26,7 @@ def line(*, surplus: bytes = b"", idle: bool = True) -> Connection:
 
 
 def test_the_last_connection_back_is_the_first_out() -> None:
-    """The connection that came back last is used first; a spoilt one, or one idle for too long, is closed."""
+    """The most recently used connection is reused first; a broken or expired one is closed."""
     idle = IdleConnections(httpx.Limits(keepalive_expiry=5000))
     lines = [line() for _ in range(3)]
     assert [idle.put(each) for each in lines] == [[], [], []]
@@ -39,7 +39,7 @@ def test_the_last_connection_back_is_the_first_out() -> None:
 
 
 def test_no_more_are_kept_than_the_limit() -> None:
-    """At most max_keepalive_connections are kept, every other is handed back to be closed, and clearing gives all."""
+    """At most max_keepalive_connections are kept, the rest are returned for closing, and take_all returns all."""
     lines = [line() for _ in range(5)]
     for keep in (0, 2, 5, 6):
         idle = IdleConnections(httpx.Limits(max_connections=7, max_keepalive_connections=keep))

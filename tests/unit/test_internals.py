@@ -1,6 +1,6 @@
-"""The private names of httpx, httpcore and asyncio that the SDK leans on are there, and mean what it assumes.
+"""The internals of httpx, httpcore and asyncio that the SDK uses exist and behave as assumed.
 
-Where a test fails after an update, `internals` is the one module to fix.
+If a test fails after an update, fix `runtime.transport._private`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TRANSPORTS: list[Any] = [
 
 @pytest.mark.parametrize(("client", "transport", "pool", "connection"), TRANSPORTS, ids=["sync", "async"])
 def test_a_transport_has_a_pool_that_makes_connections(client: Any, transport: Any, pool: Any, connection: Any) -> None:
-    """A client's transport and its pool are found; the pool makes connections, also through a proxy, on any backend."""
+    """A transport's pool creates connections, with or without a proxy, on any backend."""
     made = transport()
     made = pool_of(made)
     assert type(made) is pool
@@ -55,7 +55,7 @@ def test_a_transport_has_a_pool_that_makes_connections(client: Any, transport: A
 
 
 def test_bytes_behind_an_answer_are_seen() -> None:
-    """A connection on which more came than the answer had is told from one that may be used again, or never was."""
+    """A connection with surplus bytes after the response is distinguished from a reusable or unused one."""
     pool = pool_of(httpx.HTTPTransport())
     for surplus in (b"H", b"HTTP/1.1 200 OK\r\n\r\n", b""):
         answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}" + surplus]
@@ -70,7 +70,7 @@ def test_bytes_behind_an_answer_are_seen() -> None:
 
 
 def test_what_is_set_is_used() -> None:
-    """A transport sends through the pool that it is given, and a response has the content that it is given."""
+    """A transport sends through the pool set on it, and a response has the content set on it."""
     transport = httpx.HTTPTransport()
     pool_of(transport).close()
     pool = SimpleNamespace(handle_request=lambda request: httpcore.Response(200, extensions={"request": request}))
@@ -85,20 +85,20 @@ def test_what_is_set_is_used() -> None:
 
 @pytest.fixture
 def server() -> Iterator[FaultServer]:
-    """A server that answers."""
+    """A server that responds."""
     with FaultServer([reply({})]) as started:
         yield started
 
 
 async def exchange(line: Any, url: str) -> None:
-    """Read one answer over a connection."""
+    """Read one response over a connection."""
     response = await line.handle_async_request(httpcore.Request("GET", url, headers=[("Host", "agent")]))
     assert await response.aread() == b"{}"
     await response.aclose()
 
 
 async def connect(server: FaultServer) -> tuple[Any, Any]:
-    """An async connection on asyncio over which one answer was read, and its socket."""
+    """A used async connection on asyncio, and its socket."""
     pool = pool_of(httpx.AsyncHTTPTransport())
     origin = httpcore.Origin(b"http", b"127.0.0.1", server.port)
     line = create_connection(pool, origin, backend_of(pool))
@@ -108,7 +108,7 @@ async def connect(server: FaultServer) -> tuple[Any, Any]:
 
 @pytest.mark.anyio
 async def test_the_locks_of_a_connection_are_taken_off(server: FaultServer) -> None:
-    """No lock is left on a connection that one task at a time uses, and it goes on working."""
+    """An unlocked connection has no locks left, and still works."""
     line, _ = await connect(server)
     assert {type(line._request_lock), type(line._connection._state_lock)} == {AsyncLock}
     unlock(line)
@@ -119,7 +119,7 @@ async def test_the_locks_of_a_connection_are_taken_off(server: FaultServer) -> N
 
 
 def test_a_connection_is_abandoned(server: FaultServer) -> None:
-    """Abandoning a connection closes its socket unawaited, whatever its loop does; after a fork at once."""
+    """Abandoning a connection closes its socket without awaiting, in any loop state; after a fork, immediately."""
 
     async def while_its_loop_runs(*, forked: bool) -> None:
         line, ours = await connect(server)
@@ -136,5 +136,5 @@ def test_a_connection_is_abandoned(server: FaultServer) -> None:
     assert ours.fileno() == -1
     pool = pool_of(httpx.AsyncHTTPTransport())
     line = create_connection(pool, ORIGIN, backend_of(pool))
-    abandon(line)  # one that was never opened
+    abandon(line)  # never opened
     assert line.is_closed() is False

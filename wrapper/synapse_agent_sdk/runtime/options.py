@@ -109,7 +109,7 @@ def _check_headers(headers: Mapping[str, str]) -> dict[str, str]:
             msg = f"headers: {name!r:.100} is not a valid header name, or is set by the client"
             raise ValueError(msg)
         if not isinstance(value, str) or not value.isascii() or not value.isprintable() or value != value.strip():
-            msg = f"headers: the value of {name!r} must be printable ASCII without leading or trailing spaces (value hidden)"
+            msg = f"headers: the value of {name!r} must be printable ASCII without spaces around it (value hidden)"
             raise ValueError(msg)
     return dict(headers)
 

@@ -76,7 +76,7 @@ NEVER = RetryPolicy(attempts=1, reconnect=0)
 
 
 class Delivery(Enum):
-    """What the client knows about the outcome of a request."""
+    """The outcome of a request, as far as the client knows."""
 
     NOT_SENT = "not sent"
     REJECTED = "rejected"
