@@ -29,7 +29,7 @@ def test_what_is_no_action_is_refused() -> None:
     needs = "needs action='...' (the action to run) or data={...} (the whole body, as in v1)"
     wrong: list[tuple[Any, Any, str]] = [
         *((blank, None, needs) for blank in (None, "", "  ")),
-        *((action, None, f"takes the action's name as a string, not {action!r}") for action in (5, b"train", ["train"])),
+        *((name, None, f"takes the action's name as a string, not {name!r}") for name in (5, b"train", ["train"])),
         *(("train", body, f"takes data as a dict, not {body!r}") for body in ("train", b"{}", ["action"])),
     ]
     for action, data, message in wrong:

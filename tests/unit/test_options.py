@@ -144,7 +144,7 @@ NAN, LONGEST = float("nan"), LONGEST_SECONDS
 
 
 def test_a_timeout_is_taken_in_every_form() -> None:
-    """A timeout is seconds, a dict, a pair or an httpx.Timeout; in a dict, write defaults to read and pool to the sum."""
+    """A timeout is seconds, a dict, a pair or an httpx.Timeout; in a dict, write defaults to read, pool to the sum."""
     timeouts: list[tuple[Any, tuple[float | None, ...]]] = [
         (None, (3, 10, 10, 10)),
         (0.5, (0.5, 0.5, 0.5, 0.5)),

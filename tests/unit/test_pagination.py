@@ -87,10 +87,7 @@ def test_the_count_is_the_agents_or_what_came() -> None:
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     *((page(results), f"results must be a list, not {results!r}") for results in (None, "text", {"0": 1})),
-    *(
-        (page([3], link), f"the next link must be a string, not {link!r}")
-        for link in (5, True, ["?page=3"])
-    ),
+    *((page([3], link), f"the next link must be a string, not {link!r}") for link in (5, True, ["?page=3"])),
     (page([3], "?page=2"), "the next link leads back to a page already read"),
 ]
 

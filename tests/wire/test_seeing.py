@@ -133,8 +133,6 @@ def test_what_writes_nothing_does_not_silence_the_log(open_server: OpenServer) -
 def test_an_unknown_level_is_told(open_server: OpenServer) -> None:
     """A SYNAPSE_LOG that is neither debug nor info is warned of, unless it is empty, and the calls work."""
     warning, *quoted = said("verbose", lists(open_server))
-    assert warning == (
-        "<string>:6: RuntimeWarning: invalid SYNAPSE_LOG 'verbose': use debug or info"
-    )
+    assert warning == ("<string>:6: RuntimeWarning: invalid SYNAPSE_LOG 'verbose': use debug or info")
     assert [line for line in quoted if "AgentClient(" not in line] == []  # the line of the program, from Python 3.13 on
     assert said("", lists(open_server)) == []
