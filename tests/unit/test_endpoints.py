@@ -39,7 +39,7 @@ FIELDS: dict[str, Any] = {
 DEBUG_FIELDS = {"plugin_path": "/path/to/plugin", "config": {"debug": True}, "modules": {"a.b": "class B: ..."}}
 
 
-def test_each_operation_is_a_call() -> None:
+def test_each_operation_builds_its_request() -> None:
     """Each operation has its method, path and result type, and only the headers and body it needs."""
     for made, expected in (
         (health_check(), Request("GET", "/health/", dict, None, {})),
@@ -77,7 +77,7 @@ def test_every_field_of_a_run_is_sent(run: Any, place: Any, url: str) -> None:
 
 
 @EVERY_RUN
-def test_the_whole_body_of_v1_is_sent_as_it_is(run: Any, place: Any, url: str) -> None:
+def test_a_v1_body_is_sent_unchanged(run: Any, place: Any, url: str) -> None:
     """A v1 body is sent unchanged, as data or as the action; other body arguments are ignored."""
     body: dict[str, Any]
     for body in ({}, {"unknown": None, "nested": {"list": []}}, {"action": 5, "params": "text", "job_id": 7}):
@@ -87,7 +87,7 @@ def test_the_whole_body_of_v1_is_sent_as_it_is(run: Any, place: Any, url: str) -
 
 
 @EVERY_RUN
-def test_each_run_has_a_key_of_its_own(run: Any, place: Any, url: str) -> None:
+def test_each_run_has_its_own_idempotency_key(run: Any, place: Any, url: str) -> None:
     """A run has a new UUID as its idempotency key, or the given one in canonical form."""
     fresh = [run(*place, "train").idempotency_key for _ in range(2)]
     assert fresh[0] != fresh[1]
@@ -102,7 +102,7 @@ def test_each_run_has_a_key_of_its_own(run: Any, place: Any, url: str) -> None:
 
 
 @EVERY_RUN
-def test_wrong_arguments_of_a_run_are_named(run: Any, place: Any, url: str) -> None:
+def test_invalid_run_arguments_are_rejected(run: Any, place: Any, url: str) -> None:
     """An argument of the wrong type is rejected by name, and a run needs an action."""
     values: tuple[Any, ...] = ("numpy", [5], {"numpy"}, 5)
     wrong = {"params": ("a dict", ("text", [1])), "requirements": ("a list of strings", values)}
@@ -116,7 +116,7 @@ def test_wrong_arguments_of_a_run_are_named(run: Any, place: Any, url: str) -> N
     assert f"{run.__name__}() needs action='...'" in refusal(TypeError, run, *place)
 
 
-def test_wrong_arguments_of_other_operations_are_named() -> None:
+def test_invalid_arguments_are_rejected() -> None:
     """An invalid filter, lookup, plugin or version is rejected by name."""
     filters: list[tuple[Any, str]] = [
         *((value, f"params must be a dict, not {value!r}") for value in ("a=1", [("a", 1)], 5)),

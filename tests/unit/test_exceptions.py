@@ -12,7 +12,7 @@ from synapse_agent_sdk import exceptions
 CLASSES = [getattr(exceptions, name) for name in exceptions.__all__]
 
 
-def test_the_tree_is_as_drawn() -> None:
+def test_the_tree_matches_the_classes() -> None:
     """The tree in the module's docstring matches the classes, with ClientError at the top."""
     above, drawn = [Exception.__name__], set()
     drawing = inspect.cleandoc(exceptions.__doc__ or "").split("```")[1]

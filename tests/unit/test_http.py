@@ -24,7 +24,7 @@ def http(sent: list[httpx.Request], headers: dict[str, str] | None = None) -> Ht
     return HttpClient(options, HttpOptions(RetryPolicy(), 100, httpx.Headers(headers)), httpx.MockTransport(respond))
 
 
-def test_a_path_that_is_no_url_is_refused() -> None:
+def test_an_invalid_path_is_rejected() -> None:
     """A path that is invalid in a URL raises a ValueError, and nothing is sent."""
     sent: list[httpx.Request] = []
     with http(sent) as client:
@@ -34,7 +34,7 @@ def test_a_path_that_is_no_url_is_refused() -> None:
     assert sent == []
 
 
-def test_a_call_leaves_the_client_as_it_is() -> None:
+def test_a_request_does_not_change_the_client() -> None:
     """Headers of one request, with or without a body, are not sent with the next one."""
     sent: list[httpx.Request] = []
     with http(sent, headers={"Host": "agent:8600", "X-Name": "ours"}) as client:

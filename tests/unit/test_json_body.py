@@ -26,7 +26,7 @@ def encode_json(body: Any) -> bytes:
 
 @settings(max_examples=50)
 @given(json_values(), st.sampled_from([{1}, b"", object()]), st.lists(st.sampled_from(["key", 0]), max_size=20))
-def test_json_comes_back_and_a_path_leads_to_anything_else(fine: Any, wrong: object, steps: list[str | int]) -> None:
+def test_json_is_sent_unchanged_and_other_values_are_located(fine: Any, wrong: object, steps: list[str | int]) -> None:
     """JSON is sent unchanged, in UTF-8; the error for any other value has its path."""
     assert json.loads(encode_json(fine)) == fine
     value, path = wrong, ""
@@ -57,7 +57,7 @@ WRONG: list[tuple[type[Exception], object, str]] = [
 ]
 
 
-def test_a_value_that_is_no_json_is_named_by_its_path() -> None:
+def test_an_invalid_value_is_located_by_path() -> None:
     """An invalid value or key raises an error with its path, its type and a hint."""
     assert refusal(TypeError, encode_json, {1}).startswith("the body is not JSON: ")
     for kind, wrong, said in WRONG:
@@ -70,7 +70,7 @@ def test_a_value_that_is_no_json_is_named_by_its_path() -> None:
     )
 
 
-def test_a_value_within_itself_or_nested_too_deep_is_refused() -> None:
+def test_circular_or_deeply_nested_values_are_rejected() -> None:
     """A value that contains itself, or is nested 100,000 deep, raises a ValueError, not a RecursionError."""
     params: dict[str, Any] = {"more": []}
     params["more"].append(params)

@@ -24,7 +24,7 @@ def test_an_action_is_a_name_or_a_whole_body() -> None:
             assert found is body
 
 
-def test_what_is_no_action_is_refused() -> None:
+def test_an_invalid_action_is_rejected() -> None:
     """If action and data are missing, or have the wrong type, the error names the method and what it takes."""
     needs = "needs action='...' (the action to run) or data={...} (the whole body, as in v1)"
     wrong: list[tuple[Any, Any, str]] = [

@@ -22,7 +22,7 @@ Pinned = enum.Enum("Pinned", {"OCR": NAME}, type=str)  # an enum whose str() is 
 Ids = enum.IntEnum("Ids", {"OCR": 7})
 
 
-def test_every_form_at_hand_is_taken() -> None:
+def test_every_form_of_lookup_is_accepted() -> None:
     """A lookup is an id, code@version, an enum of these, or a release returned by the client."""
     forms: list[tuple[Any, str]] = [
         *((text, text) for text in ("123", "@scope/plugin@1", "x/../../jobs/1@1", "검사@1.0")),
@@ -50,7 +50,7 @@ WRONG: list[Any] = [
 ]
 
 
-def test_what_names_no_release_is_refused() -> None:
+def test_an_invalid_lookup_is_rejected() -> None:
     """An invalid lookup raises a one-line ValueError that quotes it and shows the valid forms."""
     forms = "its id, such as 123, or code@version, such as ocr_plugin@2.0.0"
     for wrong in WRONG:
@@ -68,7 +68,7 @@ def test_what_names_no_release_is_refused() -> None:
 @example("..@..")
 @example("a?b#c@1")
 @example("a\\b@1")
-def test_a_lookup_is_one_path_segment_or_refused(given_lookup: str | int) -> None:
+def test_a_lookup_is_one_path_segment_or_rejected(given_lookup: str | int) -> None:
     """Any accepted lookup is one path segment, which decodes to the lookup."""
     try:
         lookup = ReleaseLookup.parse(given_lookup)

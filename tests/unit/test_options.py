@@ -46,7 +46,7 @@ def identity(found: Options) -> tuple[str, str | None, str | None, str | None]:
     return found.base_url, found.agent_token, found.user_token, found.tenant
 
 
-def test_an_argument_wins_over_the_environment() -> None:
+def test_arguments_override_the_environment() -> None:
     """An argument overrides its variable, an empty one disables it, and conflicting aliases are rejected."""
     assert identity(resolve(ENVIRONMENT)) == tuple(ENVIRONMENT.values())
     found = resolve(ENVIRONMENT, base_url=URL, access_token="a", user_token="u", tenant="t")
@@ -59,7 +59,7 @@ def test_an_argument_wins_over_the_environment() -> None:
     assert SECRET not in message
 
 
-def test_a_base_url_has_no_slash_at_its_end() -> None:
+def test_a_trailing_slash_is_removed_from_base_url() -> None:
     """A base_url may have a port and a path prefix; a trailing slash is removed."""
     urls = {
         " http://127.0.0.1:8600/\n": "http://127.0.0.1:8600",
@@ -72,7 +72,7 @@ def test_a_base_url_has_no_slash_at_its_end() -> None:
     assert {url: resolve(base_url=url).base_url for url in urls} == urls
 
 
-def test_a_wrong_base_url_is_refused_at_once() -> None:
+def test_an_invalid_base_url_is_rejected() -> None:
     """An invalid base_url, or one with a user, query or fragment, is rejected in one line without secrets."""
     wrong_urls: tuple[Any, ...] = (
         *("127.0.0.1:8600", "localhost:8600", "agent", "//agent/path", "http:///path", "http:agent", "ftp://agent"),
@@ -95,7 +95,7 @@ def test_a_wrong_base_url_is_refused_at_once() -> None:
 
 @examples(max_examples=60)
 @given(st.text() | st.builds("http://{}".format, st.text()) | st.builds("http://a:{}/".format, st.text()))
-def test_any_base_url_is_taken_or_refused(base_url: str) -> None:
+def test_any_base_url_is_accepted_or_rejected(base_url: str) -> None:
     """Any string is either a base_url to which paths can be appended, or a ValueError."""
     try:
         found = check_base_url(base_url)
@@ -109,7 +109,7 @@ def test_any_base_url_is_taken_or_refused(base_url: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["agent_token", "access_token", "user_token", "tenant"])
-def test_a_token_that_is_no_header_value_is_refused_and_not_shown(name: str) -> None:
+def test_an_invalid_token_is_rejected_and_not_shown(name: str) -> None:
     """A token with spaces, line breaks or non-ASCII is rejected by name; a trailing line break is removed."""
     for end in ("", "\n", "\r\n"):
         assert SECRET in identity(resolve(base_url=URL, **{name: SECRET + end}))
@@ -125,7 +125,7 @@ def test_a_token_that_is_no_header_value_is_refused_and_not_shown(name: str) -> 
     assert SECRET not in message
 
 
-def test_wrong_headers_are_refused_and_not_shown() -> None:
+def test_invalid_headers_are_rejected_and_not_shown() -> None:
     """Headers are kept unchanged; invalid ones are rejected by name, without the value."""
     headers = {"X-Trace": "a b;c=1", "x-empty": "", "User-Agent": "mine/1.0"}
     found = resolve(base_url=URL, headers=headers).headers
@@ -143,7 +143,7 @@ def test_wrong_headers_are_refused_and_not_shown() -> None:
 NAN, LONGEST = float("nan"), LONGEST_SECONDS
 
 
-def test_a_timeout_is_taken_in_every_form() -> None:
+def test_every_form_of_timeout_is_accepted() -> None:
     """A timeout is seconds, a dict, a pair or an httpx.Timeout; in a dict, write defaults to read, pool to the sum."""
     timeouts: list[tuple[Any, tuple[float | None, ...]]] = [
         (None, (3, 10, 10, 10)),
@@ -168,7 +168,7 @@ def test_a_timeout_is_taken_in_every_form() -> None:
         assert given_settings.timeout.connect == given_settings.run_timeout.connect
 
 
-def test_a_wrong_timeout_is_refused() -> None:
+def test_an_invalid_timeout_is_rejected() -> None:
     """An invalid, non-positive or too long timeout raises a ValueError with the valid forms."""
     wrong_timeouts: tuple[Any, ...] = (
         *(0, -1, True, NAN, float("inf"), LONGEST + 1, "5", [3, 10], (), (1, 2, 3), (0, 1), (1, NAN)),
@@ -207,7 +207,7 @@ def test_proxies_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
         assert message == "the http proxy set in the environment is not a valid URL (value hidden)"
 
 
-def test_nothing_but_false_trusts_anybody() -> None:
+def test_only_false_disables_verification() -> None:
     """Certificates are verified unless verify is False; an invalid path or an empty value is not False."""
     trusting = ssl_context(verify=True, base_url="https://agent", trust_env=False)
     assert (trusting.verify_mode, trusting.check_hostname) == (ssl.CERT_REQUIRED, True)

@@ -36,7 +36,7 @@ def test_links_within_the_origin_are_followed() -> None:
     assert origins.resolve_link("https://agent/x", httpx.URL("https://agent:443/")).path == "/x"
 
 
-def test_links_to_anywhere_else_are_refused() -> None:
+def test_links_to_other_origins_are_rejected() -> None:
     """A link to another scheme, host or port, with a password, or invalid, raises an UntrustedOriginError."""
     for link in (
         *("http://evil/", "//evil/", "https://agent:8600/", "http://agent/", "http://agent:8601/"),
@@ -54,7 +54,7 @@ def test_links_to_anywhere_else_are_refused() -> None:
 @example("http://agent:8600\\@evil/")
 @example("\\\\evil/")
 @example("//evil\\@agent:8600/")
-def test_any_link_stays_or_is_refused(link: str) -> None:
+def test_any_link_stays_within_the_origin_or_is_rejected(link: str) -> None:
     """Any link stays within the agent's origin or is rejected."""
     try:
         url = origins.resolve_link(link, CURRENT)

@@ -29,7 +29,7 @@ class Book:
         self.asked: list[httpx.QueryParams] = []
         self.links: list[str] = []
         self._pages = list(pages)
-        self.walk: PageCursor[Any] = PageCursor(*release_pages(params), self._fetch, BASE)
+        self.cursor: PageCursor[Any] = PageCursor(*release_pages(params), self._fetch, BASE)
 
     def _fetch(self, request: Request[Any]) -> Generator[Any, Any, Any]:
         self.asked.append(httpx.QueryParams(request.params or request.url.partition("?")[2]))
@@ -44,7 +44,7 @@ class Book:
 
     def all(self) -> tuple[list[Any], int]:
         """All items, like `list_all`."""
-        releases, count = finish(pagination.collect(self.walk))
+        releases, count = finish(pagination.collect(self.cursor))
         return releases, count
 
 
@@ -62,7 +62,7 @@ def page(results: Any, following: Any = None, count: Any = 4, previous: Any = No
     return {"count": count, "next": following, "previous": previous, "results": results}
 
 
-def test_a_link_of_any_form_leads_on() -> None:
+def test_a_link_of_any_form_is_followed() -> None:
     """A link of any form leads to the next page; its query is unchanged, and missing filters are added."""
     for place in ("", "/plugin_releases/", "http://agent:8600/x/"):
         for query, filters in (("page=3&page_size=2", ""), ("cursor=a%2Fb%FF%00+%20", "page_size=1000&")):
@@ -72,11 +72,11 @@ def test_a_link_of_any_form_leads_on() -> None:
             assert book.links == [f"/plugin_releases/?{filters}plugin=a&tag=x&tag=y&{query}"]
 
 
-def test_the_count_is_the_agents_or_what_came() -> None:
+def test_the_count_defaults_to_the_number_of_items() -> None:
     """Without a count, the count is the number of items; only lists from a later page on may have fewer items."""
     for count in (None, "3", True, -1):
         book = Book(page([1, 2], "?page=2", count=count), page([3], count=count))
-        assert book.walk.count == 0
+        assert book.cursor.count == 0
         assert book.all() == ([1, 2, 3], 3), count
     for params, previous in (({"page": 2}, None), (None, "?page=1"), ({}, "?page=1")):
         assert Book(page([3, 4], previous=previous), params=params).all() == ([3, 4], 4)
@@ -92,7 +92,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-def test_a_page_without_sense_is_an_error() -> None:
+def test_an_invalid_page_is_an_error() -> None:
     """Invalid results, and an invalid, looping or foreign link, raise an error with the page number."""
     for link in ("http://evil/?page=2", "//evil/", "https://agent:8600/team/", "http://[::1"):
         book = Book(page([1], link))
@@ -105,13 +105,13 @@ def test_a_page_without_sense_is_an_error() -> None:
         assert str(caught.value).startswith("page 2 of the list: ")
     book = Book(page([], count=0))
     assert book.all() == ([], 0)
-    message = refusal(exceptions.PaginationError, finish, book.walk.step())
+    message = refusal(exceptions.PaginationError, finish, book.cursor.step())
     assert (message, len(book.asked)) == ("page 2 of the list: no more pages", 1)
     circle = [page([number], link, count=100) for number, link in enumerate(["?page=2", "?page=3", "?page=4"] * 2)]
     assert "back to a page already read" in refusal(exceptions.PaginationError, Book(*circle).all)
 
 
-def test_a_page_that_fails_carries_what_was_read() -> None:
+def test_a_failed_page_keeps_earlier_items() -> None:
     """If a later page fails, the error has its number, and the next step requests that page again."""
     failure = exceptions.ServerError(500, "broken")
     book = Book(page([1, 2], "?page=2"), failure, page([3, 4]))
@@ -119,22 +119,22 @@ def test_a_page_that_fails_carries_what_was_read() -> None:
         book.all()
     assert caught.value is failure
     assert (failure.page, failure.results, failure.detail) == (2, [1, 2], "broken")
-    assert finish(book.walk.step())["results"] == [3, 4]
+    assert finish(book.cursor.step())["results"] == [3, 4]
     assert [asked.get("page") for asked in book.asked] == [None, "2", "2"]
 
 
-def test_two_steps_at_once_are_refused() -> None:
+def test_concurrent_steps_are_rejected() -> None:
     """Concurrent steps of one list raise an error."""
-    walk = Book(WAIT).walk
-    first = walk.step()
+    cursor = Book(WAIT).cursor
+    first = cursor.step()
     next(first)
     advice = "this iterator is already in use: create one for each thread or task"
-    assert refusal(RuntimeError, next, walk.step()) == advice
+    assert refusal(RuntimeError, next, cursor.step()) == advice
     first.close()
-    assert next(walk.step()) == 0
+    assert next(cursor.step()) == 0
 
 
-def test_a_list_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_list_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A list ends in an error after 100 pages or releases more than its count, or after a page limit without one."""
     monkeypatch.setattr(pagination, "MAX_PAGES_WITHOUT_COUNT", 40)
     results: list[int]
@@ -152,7 +152,7 @@ def late() -> exceptions.ClientError:
 
 
 @pytest.mark.parametrize("refused", [late(), *(exceptions.HTTPError(status) for status in (400, 413, 422))], ids=repr)
-def test_an_agent_with_smaller_pages_is_asked_for_its_own(refused: Exception) -> None:
+def test_a_refused_page_size_is_omitted(refused: Exception) -> None:
     """The first page is retried without a page size if that may help; other pages are not."""
     book = Book(refused, page([1], "?page={next}", 2), page([2], count=2), params={"plugin": "ocr"})
     assert book.all() == ([1, 2], 2)

@@ -24,7 +24,7 @@ def asked(config: dict[str, Any], *requirements: str) -> Placement:
     return placement(Job(action="run", entrypoint="plugin:run", requirements=wanted, config=config, **unused))
 
 
-def test_action_comes_before_the_top() -> None:
+def test_action_settings_override_plugin_settings() -> None:
     """An action's settings override the plugin's; the default is one CPU and no retries."""
     assert asked({}) == Placement({"CPU": 1}, {}, 0)
     action = {"num_cpus": 0.5, "num_gpus": 1, "max_retries": 3}
@@ -42,7 +42,7 @@ def test_requirements_join_the_runtime_env() -> None:
     assert asked({"runtime_env": given}, "washer==1").runtime_env == expected
 
 
-def test_what_makes_no_sense_is_refused() -> None:
+def test_unsupported_values_are_rejected() -> None:
     """A value that Ray does not support is rejected by name."""
     wrong: list[tuple[str, Any]] = [
         *(("num_cpus", "1"), ("num_gpus", -1), ("memory", True), ("num_cpus", float("nan"))),
@@ -53,7 +53,7 @@ def test_what_makes_no_sense_is_refused() -> None:
         assert name in refusal(RequirementsError, asked, {name: value}, "washer")
 
 
-def test_what_no_node_has_is_unavailable() -> None:
+def test_resources_beyond_any_node_are_unavailable() -> None:
     """Resources beyond any single node are rejected, listing the nodes; missing GPUs have their own error_type."""
     for config in ({}, {"num_gpus": 1}, {"num_cpus": 4, "memory": 2**31}, {"num_cpus": 0}):
         check(asked(config), NODES)

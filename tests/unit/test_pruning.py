@@ -29,7 +29,7 @@ def chosen(releases: list[Any], before: datetime | None = None, keep: int | None
 DAYS = {days: NOW - timedelta(days=days) for days in range(10)}
 
 
-def test_without_a_readable_age_or_id_a_release_stays() -> None:
+def test_a_release_without_a_valid_age_or_id_stays() -> None:
     """A release whose age, id or plugin is invalid stays, and does not count towards keep."""
     times = (None, "", "yesterday", "2020-01-01T00:00:00", "2020-13-01T00:00:00Z", 1577836800, ["2020"])
     ids = (None, "7", "ocr@1.0.0", "..", 7.0, True, -1, [7])
@@ -77,7 +77,7 @@ LISTS = st.lists(MADE, max_size=25, unique_by=lambda each: each["id"])
     st.randoms(use_true_random=False),
 )
 @example([release(5, 3), release(6, 3), release(4, 3)], DAYS[2], 1, None, Random(0))  # noqa: S311 - an order
-def test_choice_is_that_of_the_model(
+def test_the_choice_matches_the_model(
     releases: list[Any], before: datetime | None, keep: int | None, plugin: str | None, random: Random
 ) -> None:
     """For any list, in any order and with duplicates, the choice matches the model, oldest first."""
@@ -90,7 +90,7 @@ def test_choice_is_that_of_the_model(
     assert ages == sorted(ages)
 
 
-def test_without_a_criterion_nothing_is_pruned() -> None:
+def test_pruning_needs_valid_criteria() -> None:
     """Pruning needs an age or a number, not just a plugin, and rejects invalid values."""
     wrong: list[tuple[Any, str]] = [
         ((None, None, None), "pruning needs older_than, keep or both: without them it would delete every release"),

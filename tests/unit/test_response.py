@@ -53,7 +53,7 @@ def test_each_status_has_its_class() -> None:
     assert {status: type(fail({"detail": "told"}, status)) for status in statuses} == statuses
 
 
-def test_a_message_is_made_for_people() -> None:
+def test_messages_are_readable() -> None:
     """A detail of any shape is readable in the message; validation issues have their locations."""
     range_issue = {"loc": ["body", "items", 3], "msg": "too small", "type": "range"}
     messages: dict[str, Any] = {
@@ -90,7 +90,7 @@ def test_an_error_type_says_what_failed() -> None:
     assert fail(both, 503).error_type == "gpu_unavailable"
 
 
-def test_a_body_that_is_no_json_is_its_text() -> None:
+def test_a_body_that_is_not_json_is_the_detail() -> None:
     """A body that is not JSON is the detail, decoded with its charset."""
     for content in (b"", b"<html><h1>502 Bad Gateway</h1></html>", b"bad \xff\xfe", b'{"detail": "cut', b"9" * 5000):
         error = error_from(GET, answer(content, 502))
@@ -155,7 +155,7 @@ def test_any_bytes_are_a_value_or_an_error(content: bytes, status: int, charset:
         assert isinstance(value, dict)
 
 
-def test_any_success_carries_its_value() -> None:
+def test_any_success_is_parsed() -> None:
     """Any 2xx is a success, JSON is parsed regardless of content type, and a delete has no result."""
     for status in (200, 202, 299):
         response = answer(b'\xef\xbb\xbf{"id": "unusual", "more": [1]}', status, kind="text/plain")
@@ -180,7 +180,7 @@ def test_any_success_carries_its_value() -> None:
     ],
     ids=range(9),
 )
-def test_a_success_that_is_no_json_is_an_error_of_its_own(content: bytes) -> None:
+def test_a_success_without_json_is_an_invalid_response(content: bytes) -> None:
     """A successful response without JSON raises an InvalidResponseError with the beginning of the body."""
     for call in (GET, RUN):
         with pytest.raises(exceptions.InvalidResponseError, match="the body is not JSON") as caught:

@@ -39,7 +39,7 @@ def wait(policy: RetryPolicy, delivery: Delivery, **situation: Any) -> float | N
     return wait_before_next(policy, delivery, **{"random": 1.0, **usual, **situation})
 
 
-def test_the_policy_is_as_documented() -> None:
+def test_the_policy_matches_its_table() -> None:
     """The policy matches the table in the module's docstring, for runs and other requests."""
     rows = [line.strip("| ").split("|") for line in (retry.__doc__ or "").splitlines() if line.startswith("|")]
     says = {row[0].split(":")[0].strip(): [cell.strip() for cell in row[1:]] for row in rows[2:]}
@@ -59,7 +59,7 @@ def test_the_policy_is_as_documented() -> None:
             assert (again, replayed, by_time) == expected[cell], (delivery, is_run)
 
 
-def test_only_four_statuses_are_worth_another_try() -> None:
+def test_only_four_statuses_are_retried() -> None:
     """429 means rejected; 502, 503 and 504 mean unknown, unless the error_type is final."""
     deliveries = {**dict.fromkeys([502, 503, 504], Delivery.UNKNOWN), 429: Delivery.REJECTED}
     for error_type in (None, "maintenance", "gateway_timeout", ""):
@@ -79,7 +79,7 @@ def attempt(*, watched: bool = True, sent: bool = False) -> Attempt:
     return made
 
 
-def test_a_failure_tells_what_became_of_the_request() -> None:
+def test_each_failure_has_a_delivery() -> None:
     """Without a connection or a sent byte, nothing was sent; errors that would recur are final."""
     broken = (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError, httpx.ReadTimeout)
     unreached = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
@@ -109,7 +109,7 @@ def test_backoff_doubles_up_to_its_cap() -> None:
     assert [wait(NEVER, delivery) for delivery in Delivery] == [None] * 4
 
 
-def test_what_the_agent_asks_for_is_waited_where_it_fits() -> None:
+def test_retry_after_is_respected_if_it_fits() -> None:
     """Retry-After is capped and never shortens the backoff; waits must fit into the remaining time."""
     assert wait(RetryPolicy(), Delivery.REJECTED, retry_after=0) == pytest.approx(0.1)
     assert wait(RetryPolicy(max_retry_after=7), Delivery.REJECTED, retry_after=1e9) == 7
@@ -119,7 +119,7 @@ def test_what_the_agent_asks_for_is_waited_where_it_fits() -> None:
     assert wait(RetryPolicy(reconnect=3), Delivery.NOT_SENT, unreached=3.0) is None
 
 
-def test_a_call_has_a_total_time() -> None:
+def test_a_request_has_a_total_timeout() -> None:
     """The total is attempts times connect plus read, at most 30 s, at least reconnect plus one attempt."""
     totals: list[tuple[RetryPolicy, httpx.Timeout, float | None]] = [
         (RetryPolicy(), httpx.Timeout(10, connect=3), 30),
@@ -134,7 +134,7 @@ def test_a_call_has_a_total_time() -> None:
         assert total_seconds(policy, timeout) == expected
 
 
-def test_a_policy_has_the_documented_numbers_and_refuses_others() -> None:
+def test_a_policy_has_the_documented_defaults_and_ranges() -> None:
     """A policy has the documented defaults; numbers out of range are rejected by name."""
     assert RetryPolicy() == RetryPolicy(3, None, 3.0, 0.1, 2.0, 30.0, replay_runs=False)
     names = set(re.findall(r"^ +(\w+): ", RetryPolicy.__doc__ or "", re.MULTILINE))
@@ -175,7 +175,7 @@ PARTS = st.sampled_from(["Thu,", "01", "Jan", "2026", "9999", "12:02:00", "::", 
 @given(st.text() | st.text("0123456789:, GMTJan+-") | st.lists(PARTS).map(" ".join))
 @example("9" * 10_000)
 @example("Fri, 31 Dec 9999 23:59:59 -2359")
-def test_any_retry_after_is_harmless(value: str) -> None:
+def test_any_retry_after_is_bounded(value: str) -> None:
     """Any Retry-After is a finite, non-negative number of seconds, or ignored."""
     seconds = parse_retry_after(value)
     assert seconds is None or 0 <= seconds < 1e12
