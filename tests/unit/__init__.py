@@ -1,1 +1,1 @@
-"""What decides: pure functions, one at a time, without a network."""
+"""Unit tests: pure functions, without a network."""

@@ -1,11 +1,11 @@
-"""How the unit tests are run."""
+"""Settings of the unit tests."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A busy machine makes an example slow, which is no finding.
+# Examples may be slow on a busy machine.
 settings.register_profile("unit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unit")
 

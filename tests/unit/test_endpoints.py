@@ -1,4 +1,4 @@
-"""Arguments become a call."""
+"""Requests are built from arguments."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ FIELDS: dict[str, Any] = {
 DEBUG_FIELDS = {"plugin_path": "/path/to/plugin", "config": {"debug": True}, "modules": {"a.b": "class B: ..."}}
 
 
-def test_each_operation_is_a_call() -> None:
-    """Each operation has its method and path, what a success carries, and of headers and body only what it needs."""
+def test_each_operation_builds_its_request() -> None:
+    """Each operation has its method, path and result type, and only the headers and body it needs."""
     for made, expected in (
         (health_check(), Request("GET", "/health/", dict, None, {})),
         (get_plugin_release("a@1"), Request("GET", "/plugin_releases/a%401", dict, None, {})),
@@ -52,7 +52,7 @@ def test_each_operation_is_a_call() -> None:
 
 
 def test_filters_are_the_query() -> None:
-    """Filters are sent as they were given, None not at all, and win over the size of the pages."""
+    """Filters are sent unchanged except None, and override the page size."""
     filters = {"tag": ["a", 1, 0.5], "on": True}
     for params, query in ((MappingProxyType(filters), filters), ({"page_size": 5, "page": None}, {"page_size": 5})):
         assert list_plugin_releases(params, page_size=100).params == {"page_size": 100, **query}
@@ -60,7 +60,7 @@ def test_filters_are_the_query() -> None:
 
 @EVERY_RUN
 def test_every_field_of_a_run_is_sent(run: Any, place: Any, url: str) -> None:
-    """Named arguments are fields of the body, also where they are empty or of a kindred type; None is left out."""
+    """Arguments are sent as fields of the body, even if empty or of a similar type; None is omitted."""
     fields = FIELDS if place else {**FIELDS, **DEBUG_FIELDS}
     call = run(*place, "process", **fields, idempotency_key=KEY, timeout=5)
     headers = {"Idempotency-Key": KEY, **JSON}
@@ -70,15 +70,15 @@ def test_every_field_of_a_run_is_sent(run: Any, place: Any, url: str) -> None:
     assert run(*place, "process", **empty).json == {"action": "process", **empty}
     assert run(*place, "process", **dict.fromkeys(fields)).json == {"action": "process"}
     kinds: dict[type, Any] = {dict: MappingProxyType, list: tuple, str: str}
-    kindred = {name: kinds[type(value)](value) for name, value in fields.items()}
+    similar = {name: kinds[type(value)](value) for name, value in fields.items()}
     if not place:
-        kindred["plugin_path"] = Path("/path/to/plugin")
-    assert ENCODER.encode(run(*place, "process", **kindred).json) == ENCODER.encode(call.json)
+        similar["plugin_path"] = Path("/path/to/plugin")
+    assert ENCODER.encode(run(*place, "process", **similar).json) == ENCODER.encode(call.json)
 
 
 @EVERY_RUN
-def test_the_whole_body_of_v1_is_sent_as_it_is(run: Any, place: Any, url: str) -> None:
-    """The body of v1 is sent untouched, by name or in the action's place; other arguments are ignored."""
+def test_a_v1_body_is_sent_unchanged(run: Any, place: Any, url: str) -> None:
+    """A v1 body is sent unchanged, as data or as the action; other body arguments are ignored."""
     body: dict[str, Any]
     for body in ({}, {"unknown": None, "nested": {"list": []}}, {"action": 5, "params": "text", "job_id": 7}):
         calls = run(*place, body), run(*place, data=body), run(*place, "ignored", data=body, params=5, job_id="ignored")
@@ -87,8 +87,8 @@ def test_the_whole_body_of_v1_is_sent_as_it_is(run: Any, place: Any, url: str) -
 
 
 @EVERY_RUN
-def test_each_run_has_a_key_of_its_own(run: Any, place: Any, url: str) -> None:
-    """A run has a fresh UUID as its key, or the caller's own in the form that the contract asks for."""
+def test_each_run_has_its_own_idempotency_key(run: Any, place: Any, url: str) -> None:
+    """A run has a new UUID as its idempotency key, or the given one in canonical form."""
     fresh = [run(*place, "train").idempotency_key for _ in range(2)]
     assert fresh[0] != fresh[1]
     assert [str(uuid.UUID(key)) for key in fresh] == fresh
@@ -102,10 +102,10 @@ def test_each_run_has_a_key_of_its_own(run: Any, place: Any, url: str) -> None:
 
 
 @EVERY_RUN
-def test_wrong_arguments_of_a_run_are_named(run: Any, place: Any, url: str) -> None:
-    """An argument of a wrong type is refused by its name, and a run needs an action."""
-    texts: tuple[Any, ...] = ("numpy", [5], {"numpy"}, 5)
-    wrong = {"params": ("a dict", ("text", [1])), "requirements": ("a list of strings", texts)}
+def test_invalid_run_arguments_are_rejected(run: Any, place: Any, url: str) -> None:
+    """An argument of the wrong type is rejected by name, and a run needs an action."""
+    values: tuple[Any, ...] = ("numpy", [5], {"numpy"}, 5)
+    wrong = {"params": ("a dict", ("text", [1])), "requirements": ("a list of strings", values)}
     if not place:
         dicts = "a dict", ("x = 1", [1])
         wrong |= {"config": dicts, "modules": dicts, "plugin_path": ("a string or a Path", (5, b"/path"))}
@@ -116,8 +116,8 @@ def test_wrong_arguments_of_a_run_are_named(run: Any, place: Any, url: str) -> N
     assert f"{run.__name__}() needs action='...'" in refusal(TypeError, run, *place)
 
 
-def test_wrong_arguments_of_other_operations_are_named() -> None:
-    """A filter that is no scalar, and a blank plugin or version, are refused by name; a lookup that is none too."""
+def test_invalid_arguments_are_rejected() -> None:
+    """An invalid filter, lookup, plugin or version is rejected by name."""
     filters: list[tuple[Any, str]] = [
         *((value, f"params must be a dict, not {value!r}") for value in ("a=1", [("a", 1)], 5)),
         ({5: "a"}, "params: the name of a filter must be a string, not 5"),
@@ -131,7 +131,7 @@ def test_wrong_arguments_of_other_operations_are_named() -> None:
     for value in ("", "  ", None, b"a"):
         for name in ("plugin", "version"):
             arguments = {"plugin": "a", "version": "1", name: value}
-            expected = f"{name} must be a string that is not blank, not {value!r}"
+            expected = f"{name} must be a non-blank string, not {value!r}"
             assert refusal(ValueError, create_plugin_release, **arguments) == expected
     for operation in (get_plugin_release, delete_plugin_release):
-        assert "'..' names no release" in refusal(ValueError, operation, "..")
+        assert "invalid release '..'" in refusal(ValueError, operation, "..")

@@ -1,4 +1,4 @@
-"""The errors: their tree, what they carry, and that they survive pickling and copying."""
+"""The errors: class tree, attributes, pickling and copying."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from synapse_agent_sdk import exceptions
 CLASSES = [getattr(exceptions, name) for name in exceptions.__all__]
 
 
-def test_the_tree_is_as_drawn() -> None:
-    """The tree in the module's docstring has every class below its bases, and ClientError above all of them."""
+def test_the_tree_matches_the_classes() -> None:
+    """The tree in the module's docstring matches the classes, with ClientError at the top."""
     above, drawn = [Exception.__name__], set()
     drawing = inspect.cleandoc(exceptions.__doc__ or "").split("```")[1]
     for branch, name in re.findall(r"^([│├└─ ]*)(\w+)", drawing, re.MULTILINE):
@@ -26,14 +26,14 @@ def test_the_tree_is_as_drawn() -> None:
 
 
 class CallerError(exceptions.NotFoundError):
-    """A caller's own subclass, whose constructor takes other arguments."""
+    """A user's subclass with a different constructor."""
 
     def __init__(self, name: str) -> None:
         super().__init__(404, name)
 
 
 def assert_survives(error: exceptions.ClientError) -> None:
-    """Copies and pickles carry everything that the error carries."""
+    """Copies and pickles preserve every attribute of the error."""
     pickles = [pickle.dumps(error, protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
     for other in (copy.copy(error), copy.deepcopy(error), *map(pickle.loads, pickles)):
         assert type(other) is type(error)
@@ -42,7 +42,7 @@ def assert_survives(error: exceptions.ClientError) -> None:
 
 
 def test_every_error_pickles_and_copies() -> None:
-    """A pickle or a copy of an error carries the same, a deep copy shares nothing with it, and v1's names are there."""
+    """Pickles and copies of an error are equal to it, a deep copy shares nothing, and v1 aliases work."""
     assert str(exceptions.ClientError(500, ["a", "b"])) == "500: ['a', 'b']"
     assert (str(exceptions.ClientError()), exceptions.ClientError().request_id) == ("None", None)
     assert_survives(CallerError("x"))

@@ -1,4 +1,4 @@
-"""Requests of calls: as httpx itself would make them."""
+"""HTTP requests match those that httpx would build."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BASE = "http://agent:8600"
 
 
 def http(sent: list[httpx.Request], headers: dict[str, str] | None = None) -> HttpClient:
-    """A client that sends nothing, and keeps what it would have sent."""
+    """A client that records requests instead of sending them."""
 
     def respond(request: httpx.Request) -> httpx.Response:
         sent.append(request)
@@ -24,18 +24,18 @@ def http(sent: list[httpx.Request], headers: dict[str, str] | None = None) -> Ht
     return HttpClient(options, HttpOptions(RetryPolicy(), 100, httpx.Headers(headers)), httpx.MockTransport(respond))
 
 
-def test_a_path_that_is_no_url_is_refused() -> None:
-    """A path that no URL can carry is a ValueError, and nothing is sent."""
+def test_an_invalid_path_is_rejected() -> None:
+    """A path that is invalid in a URL raises a ValueError, and nothing is sent."""
     sent: list[httpx.Request] = []
     with http(sent) as client:
         for path in ("/a\n", "/" + "a" * 70_000):
-            with pytest.raises(ValueError, match="These arguments make no URL"):
+            with pytest.raises(ValueError, match="the arguments do not form a valid URL"):
                 client.call(Request("GET", path, None))
     assert sent == []
 
 
-def test_a_call_leaves_the_client_as_it_is() -> None:
-    """Headers that one call adds, with a body or without, are not sent with the next one."""
+def test_a_request_does_not_change_the_client() -> None:
+    """Headers of one request, with or without a body, are not sent with the next one."""
     sent: list[httpx.Request] = []
     with http(sent, headers={"Host": "agent:8600", "X-Name": "ours"}) as client:
         before = client.headers.copy()

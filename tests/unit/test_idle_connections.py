@@ -1,4 +1,4 @@
-"""The idle connections of one agent."""
+"""Idle connections to one agent."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from synapse_agent_sdk.runtime.transport.network import Connection
 ORIGIN = httpcore.Origin(b"http", b"agent", 80)
 
 
-def line(*, surplus: bytes = b"", idle: bool = True) -> Connection:
-    """A line whose connection carried one exchange."""
+def used_connection(*, surplus: bytes = b"", idle: bool = True) -> Connection:
+    """A connection that was used for one exchange."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}" + surplus
     made = Connection(Attempt())
     made.inner = httpcore.HTTP11Connection(ORIGIN, httpcore.MockStream([answer]))
@@ -25,24 +25,24 @@ def line(*, surplus: bytes = b"", idle: bool = True) -> Connection:
     return made
 
 
-def test_the_last_connection_back_is_the_first_out() -> None:
-    """The connection that came back last is used first; a spoilt one, or one idle for too long, is closed."""
+def test_the_most_recently_used_connection_is_reused_first() -> None:
+    """The most recently used connection is reused first; a broken or expired one is closed."""
     idle = IdleConnections(httpx.Limits(keepalive_expiry=5000))
-    lines = [line() for _ in range(3)]
-    assert [idle.put(each) for each in lines] == [[], [], []]
-    for spoilt in (line(surplus=b"HTTP/1.1 200 OK\r\n\r\n"), line(idle=False)):
+    connections = [used_connection() for _ in range(3)]
+    assert [idle.put(each) for each in connections] == [[], [], []]
+    for spoilt in (used_connection(surplus=b"HTTP/1.1 200 OK\r\n\r\n"), used_connection(idle=False)):
         assert idle.put(spoilt) == [spoilt]
-    lines[0].idle_since = time.monotonic() - 6000
-    new = line()
-    assert idle.put(new) == [lines[0]]
-    assert [idle.pop() for _ in range(3)] == [new, lines[2], lines[1]]
+    connections[0].idle_since = time.monotonic() - 6000
+    new = used_connection()
+    assert idle.put(new) == [connections[0]]
+    assert [idle.pop() for _ in range(3)] == [new, connections[2], connections[1]]
 
 
-def test_no_more_are_kept_than_the_limit() -> None:
-    """At most max_keepalive_connections are kept, every other is handed back to be closed, and clearing gives all."""
-    lines = [line() for _ in range(5)]
+def test_idle_connections_are_limited() -> None:
+    """At most max_keepalive_connections are kept, the rest are returned for closing, and take_all returns all."""
+    connections = [used_connection() for _ in range(5)]
     for keep in (0, 2, 5, 6):
         idle = IdleConnections(httpx.Limits(max_connections=7, max_keepalive_connections=keep))
-        closing = [each for back in lines for each in idle.put(back)]
-        assert idle.take_all() + closing == lines
+        closing = [each for back in connections for each in idle.put(back)]
+        assert idle.take_all() + closing == connections
         assert (len(closing), len(idle), idle.capacity) == (max(5 - keep, 0), 0, 7)

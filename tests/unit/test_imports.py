@@ -1,4 +1,4 @@
-"""What importing the SDK costs."""
+"""The cost of importing the SDK."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import pytest
 
 SLOW = {"attr", "dateutil", "jsonschema_rs", "starlette", "uvicorn", "yaml", "synapse_agent_api", "synapse_local_agent"}
-"""What a program that only imports the client must not pay for."""
+"""Modules that importing the client must not load."""
 HTTP = {"httpx", "httpcore", "anyio"}
 CLI = """\
 import contextlib, io
@@ -26,7 +26,7 @@ AgentClient('http://agent', 'agent-token', user_token='user-token', tenant='tena
 HELP = HTTP | SLOW | {"rich", "sqlite3", "platformdirs"}
 
 
-@pytest.mark.timeout(300)  # processes start late on a busy machine
+@pytest.mark.timeout(300)  # processes start slowly on a busy machine
 @pytest.mark.parametrize(
     ("program", "needed", "spared"),
     [
@@ -35,18 +35,18 @@ HELP = HTTP | SLOW | {"rich", "sqlite3", "platformdirs"}
         ("import synapse_agent_sdk.exceptions", "synapse_agent_sdk", HTTP | {"typer"} | SLOW),
         (CLI.format(["run", "--help"]), "typer", HELP),
         (CLI.format(["list", "--nosuch"]), "typer", HELP),
-        ("import synapse_agent_api.models", "synapse_agent_api", {"typer"}),  # so the check sees what is imported
+        ("import synapse_agent_api.models", "synapse_agent_api", {"typer"}),  # checks that the test detects imports
     ],
     ids=["import", "client", "errors", "help", "wrong option", "models"],
 )
 def test_importing_is_cheap(program: str, needed: str, spared: set[str]) -> None:
-    """The errors and the help load no HTTP, and importing a client loads no models, agent or command line."""
-    # httpcore imports trio, and with it attrs, where it is installed, which is no matter of the SDK's.
+    """Errors and help load no HTTP modules; importing a client loads no models, agent or command line."""
+    # If installed, trio and attrs are imported by httpcore, not by the SDK.
     program = f"import json, sys\nsys.modules['trio'] = None\n{program}\nprint(json.dumps(list(sys.modules)))"
-    # Coverage of subprocesses imports its own libraries into each of them, sqlite3 among them.
+    # Coverage imports its own libraries into subprocesses, such as sqlite3.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     command = [sys.executable, "-c", program]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)  # noqa: S603 - our own command
     modules = {name.partition(".")[0] for name in json.loads(result.stdout)}
     assert needed in modules
     assert modules & spared == set()

@@ -1,6 +1,6 @@
-"""The private names of httpx, httpcore and asyncio that the SDK leans on are there, and mean what it assumes.
+"""The internals of httpx, httpcore and asyncio that the SDK uses exist and behave as assumed.
 
-Where a test fails after an update, `internals` is the one module to fix.
+If a test fails after an update, fix `runtime.transport._private`.
 """
 
 from __future__ import annotations
@@ -38,39 +38,39 @@ TRANSPORTS: list[Any] = [
 
 
 @pytest.mark.parametrize(("client", "transport", "pool", "connection"), TRANSPORTS, ids=["sync", "async"])
-def test_a_transport_has_a_pool_that_makes_connections(client: Any, transport: Any, pool: Any, connection: Any) -> None:
-    """A client's transport and its pool are found; the pool makes connections, also through a proxy, on any backend."""
+def test_a_pool_creates_connections(client: Any, transport: Any, pool: Any, connection: Any) -> None:
+    """A transport's pool creates connections, with or without a proxy, on any backend."""
     made = transport()
     made = pool_of(made)
     assert type(made) is pool
     assert isinstance(backend_of(made), httpcore.NetworkBackend | httpcore.AsyncNetworkBackend)
     backend = object()
-    line = create_connection(made, ORIGIN, backend)
-    assert (type(line), line._network_backend) == (connection, backend)
-    assert (line.can_handle_request(ORIGIN), line.can_handle_request(SECURE)) == (True, False)
+    opened = create_connection(made, ORIGIN, backend)
+    assert (type(opened), opened._network_backend) == (connection, backend)
+    assert (opened.can_handle_request(ORIGIN), opened.can_handle_request(SECURE)) == (True, False)
     made = pool_of(transport(proxy="http://proxy:3128"))
     for origin in (ORIGIN, SECURE):
-        line = create_connection(made, origin, backend)
-        assert (type(line._connection), line._connection._network_backend) == (connection, backend)
+        opened = create_connection(made, origin, backend)
+        assert (type(opened._connection), opened._connection._network_backend) == (connection, backend)
 
 
-def test_bytes_behind_an_answer_are_seen() -> None:
-    """A connection on which more came than the answer had is told from one that may be used again, or never was."""
+def test_surplus_bytes_are_detected() -> None:
+    """A connection with surplus bytes after the response is distinguished from a reusable or unused one."""
     pool = pool_of(httpx.HTTPTransport())
     for surplus in (b"H", b"HTTP/1.1 200 OK\r\n\r\n", b""):
         answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}" + surplus]
-        line = create_connection(pool, ORIGIN, httpcore.MockBackend(answers))
-        assert has_surplus(line) is False
-        response = line.handle_request(httpcore.Request("GET", "http://agent/", headers=[("Host", "agent")]))
+        opened = create_connection(pool, ORIGIN, httpcore.MockBackend(answers))
+        assert has_surplus(opened) is False
+        response = opened.handle_request(httpcore.Request("GET", "http://agent/", headers=[("Host", "agent")]))
         assert response.read() == b"{}"
         response.close()
-        assert has_surplus(line) is (surplus != b"")
-    assert line.is_idle()
-    assert not line.has_expired()
+        assert has_surplus(opened) is (surplus != b"")
+    assert opened.is_idle()
+    assert not opened.has_expired()
 
 
-def test_what_is_set_is_used() -> None:
-    """A transport sends through the pool that it is given, and a response has the content that it is given."""
+def test_the_pool_and_content_can_be_set() -> None:
+    """A transport sends through the pool set on it, and a response has the content set on it."""
     transport = httpx.HTTPTransport()
     pool_of(transport).close()
     pool = SimpleNamespace(handle_request=lambda request: httpcore.Response(200, extensions={"request": request}))
@@ -85,56 +85,56 @@ def test_what_is_set_is_used() -> None:
 
 @pytest.fixture
 def server() -> Iterator[FaultServer]:
-    """A server that answers."""
+    """A server that responds."""
     with FaultServer([reply({})]) as started:
         yield started
 
 
-async def exchange(line: Any, url: str) -> None:
-    """Read one answer over a connection."""
-    response = await line.handle_async_request(httpcore.Request("GET", url, headers=[("Host", "agent")]))
+async def exchange(opened: Any, url: str) -> None:
+    """Read one response over a connection."""
+    response = await opened.handle_async_request(httpcore.Request("GET", url, headers=[("Host", "agent")]))
     assert await response.aread() == b"{}"
     await response.aclose()
 
 
 async def connect(server: FaultServer) -> tuple[Any, Any]:
-    """An async connection on asyncio over which one answer was read, and its socket."""
+    """A used async connection on asyncio, and its socket."""
     pool = pool_of(httpx.AsyncHTTPTransport())
     origin = httpcore.Origin(b"http", b"127.0.0.1", server.port)
-    line = create_connection(pool, origin, backend_of(pool))
-    await exchange(line, server.url)
-    return line, line._connection._network_stream.get_extra_info("socket")
+    opened = create_connection(pool, origin, backend_of(pool))
+    await exchange(opened, server.url)
+    return opened, opened._connection._network_stream.get_extra_info("socket")
 
 
 @pytest.mark.anyio
-async def test_the_locks_of_a_connection_are_taken_off(server: FaultServer) -> None:
-    """No lock is left on a connection that one task at a time uses, and it goes on working."""
-    line, _ = await connect(server)
-    assert {type(line._request_lock), type(line._connection._state_lock)} == {AsyncLock}
-    unlock(line)
-    for holder in (line, line._connection):
+async def test_a_connection_can_be_unlocked(server: FaultServer) -> None:
+    """An unlocked connection has no locks left, and still works."""
+    opened, _ = await connect(server)
+    assert {type(opened._request_lock), type(opened._connection._state_lock)} == {AsyncLock}
+    unlock(opened)
+    for holder in (opened, opened._connection):
         assert not any(isinstance(value, AsyncLock) for value in vars(holder).values())
-    await exchange(line, server.url)
-    await line.aclose()
+    await exchange(opened, server.url)
+    await opened.aclose()
 
 
-def test_a_connection_is_abandoned(server: FaultServer) -> None:
-    """Abandoning a connection closes its socket unawaited, whatever its loop does; after a fork at once."""
+def test_a_connection_can_be_abandoned(server: FaultServer) -> None:
+    """Abandoning a connection closes its socket without awaiting, in any loop state; after a fork, immediately."""
 
     async def while_its_loop_runs(*, forked: bool) -> None:
-        line, ours = await connect(server)
-        abandon(line, forked=forked)
+        opened, ours = await connect(server)
+        abandon(opened, forked=forked)
         if not forked:
             await asyncio.sleep(0)
         assert ours.fileno() == -1
 
     for forked in (False, True):
         asyncio.run(while_its_loop_runs(forked=forked))
-    line, ours = asyncio.run(connect(server))
+    opened, ours = asyncio.run(connect(server))
     assert ours.fileno() != -1
-    abandon(line)
+    abandon(opened)
     assert ours.fileno() == -1
     pool = pool_of(httpx.AsyncHTTPTransport())
-    line = create_connection(pool, ORIGIN, backend_of(pool))
-    abandon(line)  # one that was never opened
-    assert line.is_closed() is False
+    opened = create_connection(pool, ORIGIN, backend_of(pool))
+    abandon(opened)  # never opened
+    assert opened.is_closed() is False

@@ -1,4 +1,4 @@
-"""The calling conventions of v1 beside today's."""
+"""The v1 calling convention."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RUN = "run_plugin_release"
 
 
 def test_an_action_is_a_name_or_a_whole_body() -> None:
-    """A name is taken as it is, a dict in its place is the whole body, and data wins; a body is never copied."""
+    """An action is a name or a whole body, data takes precedence, and bodies are not copied."""
     assert split_action(RUN, "train", None) == ("train", None)
     bodies: list[Any] = [{}, {"action": "train", "more": 1}, MappingProxyType({"action": "train"})]
     for body in bodies:
@@ -24,12 +24,12 @@ def test_an_action_is_a_name_or_a_whole_body() -> None:
             assert found is body
 
 
-def test_what_is_no_action_is_refused() -> None:
-    """With neither an action nor data, or one of a wrong type, the error names the method and says what it takes."""
-    needs = "needs action='...', the action to run, or data={...}, the whole body as in v1"
+def test_an_invalid_action_is_rejected() -> None:
+    """If action and data are missing, or have the wrong type, the error names the method and what it takes."""
+    needs = "needs action='...' (the action to run) or data={...} (the whole body, as in v1)"
     wrong: list[tuple[Any, Any, str]] = [
         *((blank, None, needs) for blank in (None, "", "  ")),
-        *((action, None, f"takes the action's name as text, not {action!r}") for action in (5, b"train", ["train"])),
+        *((name, None, f"takes the action's name as a string, not {name!r}") for name in (5, b"train", ["train"])),
         *(("train", body, f"takes data as a dict, not {body!r}") for body in ("train", b"{}", ["action"])),
     ]
     for action, data, message in wrong:

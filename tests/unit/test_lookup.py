@@ -1,4 +1,4 @@
-"""What names a release, and what does not."""
+"""Valid and invalid lookups."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Pinned = enum.Enum("Pinned", {"OCR": NAME}, type=str)  # an enum whose str() is 
 Ids = enum.IntEnum("Ids", {"OCR": 7})
 
 
-def test_every_form_at_hand_is_taken() -> None:
-    """A release is named by its id, by code@version, by an enum of these, or by a release that the client returned."""
+def test_every_form_of_lookup_is_accepted() -> None:
+    """A lookup is an id, code@version, an enum of these, or a release returned by the client."""
     forms: list[tuple[Any, str]] = [
         *((text, text) for text in ("123", "@scope/plugin@1", "x/../../jobs/1@1", "검사@1.0")),
         *(
@@ -50,14 +50,14 @@ WRONG: list[Any] = [
 ]
 
 
-def test_what_names_no_release_is_refused() -> None:
-    """A lookup that is none raises a ValueError of one line that quotes it and shows the two right forms."""
+def test_an_invalid_lookup_is_rejected() -> None:
+    """An invalid lookup raises a one-line ValueError that quotes it and shows the valid forms."""
     forms = "its id, such as 123, or code@version, such as ocr_plugin@2.0.0"
     for wrong in WRONG:
         message = refusal(ValueError, ReleaseLookup.parse, wrong)
-        assert message == f"{wrong!r:.100} names no release. Give {forms}."
+        assert message == f"invalid release {wrong!r:.100}: pass {forms}"
         assert message.isprintable()
-        if isinstance(wrong, str):  # one that is made by hand becomes a path too
+        if isinstance(wrong, str):  # also if not parsed
             assert refusal(ValueError, ReleaseLookup, wrong) == message
 
 
@@ -68,8 +68,8 @@ def test_what_names_no_release_is_refused() -> None:
 @example("..@..")
 @example("a?b#c@1")
 @example("a\\b@1")
-def test_a_lookup_is_one_path_segment_or_refused(given_lookup: str | int) -> None:
-    """Whatever a lookup holds, it is one segment of the path, and comes back as it was when that is decoded."""
+def test_a_lookup_is_one_path_segment_or_rejected(given_lookup: str | int) -> None:
+    """Any accepted lookup is one path segment, which decodes to the lookup."""
     try:
         lookup = ReleaseLookup.parse(given_lookup)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Arguments and environment in, checked settings out, and secrets shown nowhere."""
+"""Settings are read from arguments and environment and validated; errors contain no secrets."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ ENVIRONMENT = {
 
 
 def resolve(environment: Any = None, **given_settings: Any) -> Options:
-    """The settings that some arguments give, the others left out."""
+    """The settings from some arguments, with the others omitted."""
     names = ("base_url", "agent_token", "access_token", "user_token", "tenant", "timeout", "headers")
     return load_options(environment or {}, **{**dict.fromkeys(names), **given_settings})
 
 
 def identity(found: Options) -> tuple[str, str | None, str | None, str | None]:
-    """Where a client goes, and as who."""
+    """A client's URL and credentials."""
     return found.base_url, found.agent_token, found.user_token, found.tenant
 
 
-def test_an_argument_wins_over_the_environment() -> None:
-    """An argument takes the place of its variable, an empty one switches it off, and two that differ are refused."""
+def test_arguments_override_the_environment() -> None:
+    """An argument overrides its variable, an empty one disables it, and conflicting aliases are rejected."""
     assert identity(resolve(ENVIRONMENT)) == tuple(ENVIRONMENT.values())
     found = resolve(ENVIRONMENT, base_url=URL, access_token="a", user_token="u", tenant="t")
     assert identity(found) == (URL, "a", "u", "t")
@@ -59,8 +59,8 @@ def test_an_argument_wins_over_the_environment() -> None:
     assert SECRET not in message
 
 
-def test_a_base_url_has_no_slash_at_its_end() -> None:
-    """A base_url may carry a port and a path prefix, with or without a slash at its end."""
+def test_a_trailing_slash_is_removed_from_base_url() -> None:
+    """A base_url may have a port and a path prefix; a trailing slash is removed."""
     urls = {
         " http://127.0.0.1:8600/\n": "http://127.0.0.1:8600",
         "https://agents.example.com/team-a//": "https://agents.example.com/team-a",
@@ -72,8 +72,8 @@ def test_a_base_url_has_no_slash_at_its_end() -> None:
     assert {url: resolve(base_url=url).base_url for url in urls} == urls
 
 
-def test_a_wrong_base_url_is_refused_at_once() -> None:
-    """What is no base_url, or holds a user, a query or a fragment, is refused in one line that shows no secret."""
+def test_an_invalid_base_url_is_rejected() -> None:
+    """An invalid base_url, or one with a user, query or fragment, is rejected in one line without secrets."""
     wrong_urls: tuple[Any, ...] = (
         *("127.0.0.1:8600", "localhost:8600", "agent", "//agent/path", "http:///path", "http:agent", "ftp://agent"),
         *("http://agent:port", "http://agent:0", "http://agent:65536", "http://[::1", "http://ag\x00ent"),
@@ -89,14 +89,14 @@ def test_a_wrong_base_url_is_refused_at_once() -> None:
         assert message.isprintable()
         assert SECRET not in message
     for missing in (None, "", "  "):
-        example = "give the agent's URL, such as http://127.0.0.1:8600, or set SYNAPSE_AGENT_URL"
+        example = "pass the agent's URL, such as http://127.0.0.1:8600, or set SYNAPSE_AGENT_URL"
         assert refusal(ValueError, resolve, base_url=missing) == f"base_url is missing: {example}"
 
 
 @examples(max_examples=60)
 @given(st.text() | st.builds("http://{}".format, st.text()) | st.builds("http://a:{}/".format, st.text()))
-def test_any_base_url_is_taken_or_refused(base_url: str) -> None:
-    """Any text is a base_url that paths can be put behind, or a ValueError."""
+def test_any_base_url_is_accepted_or_rejected(base_url: str) -> None:
+    """Any string is either a base_url to which paths can be appended, or a ValueError."""
     try:
         found = check_base_url(base_url)
     except ValueError:
@@ -109,8 +109,8 @@ def test_any_base_url_is_taken_or_refused(base_url: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["agent_token", "access_token", "user_token", "tenant"])
-def test_a_token_that_is_no_header_value_is_refused_and_not_shown(name: str) -> None:
-    """A token with spaces, line breaks or beyond ASCII is refused by its name; a line break at its end is cut."""
+def test_an_invalid_token_is_rejected_and_not_shown(name: str) -> None:
+    """A token with spaces, line breaks or non-ASCII is rejected by name; a trailing line break is removed."""
     for end in ("", "\n", "\r\n"):
         assert SECRET in identity(resolve(base_url=URL, **{name: SECRET + end}))
     for wrong in ("{}\n\n", "{}\rX", "{}\r\nX-Injected: 1", "Bearer {}", " {}", "{}\x00", "{}é", "\n", " "):
@@ -125,8 +125,8 @@ def test_a_token_that_is_no_header_value_is_refused_and_not_shown(name: str) -> 
     assert SECRET not in message
 
 
-def test_wrong_headers_are_refused_and_not_shown() -> None:
-    """Headers are kept as they are; those that cannot be sent are refused by their names, and no value is shown."""
+def test_invalid_headers_are_rejected_and_not_shown() -> None:
+    """Headers are kept unchanged; invalid ones are rejected by name, without the value."""
     headers = {"X-Trace": "a b;c=1", "x-empty": "", "User-Agent": "mine/1.0"}
     found = resolve(base_url=URL, headers=headers).headers
     assert found == headers
@@ -143,8 +143,8 @@ def test_wrong_headers_are_refused_and_not_shown() -> None:
 NAN, LONGEST = float("nan"), LONGEST_SECONDS
 
 
-def test_a_timeout_is_taken_in_every_form() -> None:
-    """Seconds, a dict, a pair and an httpx.Timeout are taken; in a dict, write is as read, and pool as the total."""
+def test_every_form_of_timeout_is_accepted() -> None:
+    """A timeout is seconds, a dict, a pair or an httpx.Timeout; in a dict, write defaults to read, pool to the sum."""
     timeouts: list[tuple[Any, tuple[float | None, ...]]] = [
         (None, (3, 10, 10, 10)),
         (0.5, (0.5, 0.5, 0.5, 0.5)),
@@ -161,26 +161,26 @@ def test_a_timeout_is_taken_in_every_form() -> None:
     for timeout, expected in timeouts:
         found = parse_timeout(timeout, DEFAULT_TIMEOUT)
         assert (found.connect, found.read, found.write, found.pool) == expected, timeout
-    # A run has no bound on its read, unless the client is given a read timeout.
+    # A run has no read timeout unless the client sets one.
     for timeout, call, run in ((None, 10, None), ({"connect": 3}, 10, None), (60, 60, 60), ((3, 60), 60, 60)):
         given_settings = resolve(base_url=URL, timeout=timeout)
         assert (given_settings.timeout.read, given_settings.run_timeout.read) == (call, run)
         assert given_settings.timeout.connect == given_settings.run_timeout.connect
 
 
-def test_a_wrong_timeout_is_refused() -> None:
-    """A timeout that is none, not above 0 or longer than a socket can wait raises a ValueError with the right forms."""
+def test_an_invalid_timeout_is_rejected() -> None:
+    """An invalid, non-positive or too long timeout raises a ValueError with the valid forms."""
     wrong_timeouts: tuple[Any, ...] = (
         *(0, -1, True, NAN, float("inf"), LONGEST + 1, "5", [3, 10], (), (1, 2, 3), (0, 1), (1, NAN)),
         *({"total": 5}, {"connect": 0}, {"read": "10"}, {"read": float("inf")}, {1: 2}, httpx.Timeout(-1), ...),
     )
-    forms = "timeout takes seconds (more than 0, at most 2147483), {'connect': 3, 'read': 10}, (connect, read)"
+    forms = "timeout must be seconds (more than 0, at most 2147483), {'connect': 3, 'read': 10}, (connect, read)"
     for wrong in wrong_timeouts:
         assert forms in refusal(ValueError, parse_timeout, wrong, DEFAULT_TIMEOUT)
 
 
 def test_proxies_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The usual variables name the proxy for an agent and the agents without one; a wrong proxy is not shown."""
+    """The usual variables set and bypass the proxy of an agent; an invalid proxy is not shown."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -204,23 +204,23 @@ def test_proxies_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     for proxy in (f"http://user:{SECRET}/x@proxy", f"gopher://user:{SECRET}@proxy", f"http://p:{SECRET}"):
         monkeypatch.setenv("HTTP_PROXY", proxy)
         message = refusal(ValueError, AgentClient, "http://agent")
-        assert message == "The proxy that the environment names for http is no URL (it is not shown here)"
+        assert message == "the http proxy set in the environment is not a valid URL (value hidden)"
 
 
-def test_nothing_but_false_trusts_anybody() -> None:
-    """The usual authorities are trusted unless verify is False; a wrong path or an empty value never passes for it."""
+def test_only_false_disables_verification() -> None:
+    """Certificates are verified unless verify is False; an invalid path or an empty value is not False."""
     trusting = ssl_context(verify=True, base_url="https://agent", trust_env=False)
     assert (trusting.verify_mode, trusting.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert trusting.cert_store_stats()["x509_ca"] > 0
     assert ssl_context(verify=False, base_url="https://agent", trust_env=False).verify_mode is ssl.CERT_NONE
     assert ssl_context(trusting, "https://agent", trust_env=True) is trusting
-    unused = ssl_context(verify=True, base_url=URL, trust_env=True)  # without TLS no certificates are read
+    unused = ssl_context(verify=True, base_url=URL, trust_env=True)  # without TLS no certificates are loaded
     assert (unused.verify_mode, unused.cert_store_stats()["x509_ca"]) == (ssl.CERT_REQUIRED, 0)
     for path in ("no/such/file.pem", Path(__file__), Path(__file__).parent):
         message = refusal(ValueError, ssl_context, path, "https://agent", trust_env=False)
-        assert message.startswith(f"verify names no file of certificates: {str(path)!r}")
+        assert message.startswith(f"verify: cannot load certificates from {str(path)!r}")
     verify: Any
     for verify in (None, 0, 1, "", []):
         for url in ("https://agent", URL):
             message = refusal(ValueError, ssl_context, verify, url, trust_env=False)
-            assert message.startswith("verify takes True, False, a file of certificates or an ssl.SSLContext, not ")
+            assert message.startswith("verify must be True, False, a certificate file or an ssl.SSLContext, not ")

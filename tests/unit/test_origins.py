@@ -1,4 +1,4 @@
-"""Where a link may lead."""
+"""Links stay within the agent's origin."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PIECES = st.sampled_from(
 
 
 def test_links_within_the_origin_are_followed() -> None:
-    """Absolute and relative links are followed where they stay with the agent; a default port may be written out."""
+    """Absolute and relative links within the origin are followed; a default port may be explicit."""
     within = {
         "?page=2": f"{TEAM}/plugin_releases/?page=2",
         "/plugin_releases/?page=2": "http://agent:8600/plugin_releases/?page=2",
@@ -36,8 +36,8 @@ def test_links_within_the_origin_are_followed() -> None:
     assert origins.resolve_link("https://agent/x", httpx.URL("https://agent:443/")).path == "/x"
 
 
-def test_links_to_anywhere_else_are_refused() -> None:
-    """A link to another scheme, host or port, with a password, or to nowhere, raises an UntrustedOriginError."""
+def test_links_to_other_origins_are_rejected() -> None:
+    """A link to another scheme, host or port, with a password, or invalid, raises an UntrustedOriginError."""
     for link in (
         *("http://evil/", "//evil/", "https://agent:8600/", "http://agent/", "http://agent:8601/"),
         *("http://agent.evil:8600/", "http://agent:8600@evil/", "http://user:password@agent:8600/"),
@@ -54,8 +54,8 @@ def test_links_to_anywhere_else_are_refused() -> None:
 @example("http://agent:8600\\@evil/")
 @example("\\\\evil/")
 @example("//evil\\@agent:8600/")
-def test_any_link_stays_or_is_refused(link: str) -> None:
-    """Whatever a link is, the token goes to the agent's own origin or nowhere."""
+def test_any_link_stays_within_the_origin_or_is_rejected(link: str) -> None:
+    """Any link stays within the agent's origin or is rejected."""
     try:
         url = origins.resolve_link(link, CURRENT)
     except UntrustedOriginError:

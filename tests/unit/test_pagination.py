@@ -1,4 +1,4 @@
-"""From one page to the next, and never in a circle."""
+"""Pagination follows links and detects loops."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from synapse_agent_sdk.runtime import Request
 
 BASE = "http://agent:8600/team"
-WAIT: dict[str, Any] = {}  # a page that is waited for
+WAIT: dict[str, Any] = {}  # a page that takes a while
 
 
 class Book:
-    """Pages that are read one after the other, the last without end; it remembers what it was asked for."""
+    """Serves pages in order, repeating the last one, and records the requests."""
 
     def __init__(self, *pages: Any, params: dict[str, Any] | None = None) -> None:
         self.asked: list[httpx.QueryParams] = []
         self.links: list[str] = []
         self._pages = list(pages)
-        self.walk: PageCursor[Any] = PageCursor(*release_pages(params), self._fetch, BASE)
+        self.cursor: PageCursor[Any] = PageCursor(*release_pages(params), self._fetch, BASE)
 
     def _fetch(self, request: Request[Any]) -> Generator[Any, Any, Any]:
         self.asked.append(httpx.QueryParams(request.params or request.url.partition("?")[2]))
@@ -43,15 +43,15 @@ class Book:
         return {**page, "next": link.replace("{next}", f"{len(self.asked) + 1}")} if isinstance(link, str) else page
 
     def all(self) -> tuple[list[Any], int]:
-        """Everything, as `list_all` reads it."""
-        releases, count = finish(pagination.collect(self.walk))
+        """All items, like `list_all`."""
+        releases, count = finish(pagination.collect(self.cursor))
         return releases, count
 
 
-def finish(flow: Generator[Any, Any, Any]) -> Any:
-    """The value of a flow that sends nothing."""
+def finish(exchange: Generator[Any, Any, Any]) -> Any:
+    """The value of an exchange that sends nothing."""
     try:
-        next(flow)
+        next(exchange)
     except StopIteration as end:
         return end.value
     raise AssertionError
@@ -62,8 +62,8 @@ def page(results: Any, following: Any = None, count: Any = 4, previous: Any = No
     return {"count": count, "next": following, "previous": previous, "results": results}
 
 
-def test_a_link_of_any_form_leads_on() -> None:
-    """The next page is found by a link of any form, as it stands, and the filters that the link lacks are kept."""
+def test_a_link_of_any_form_is_followed() -> None:
+    """A link of any form leads to the next page; its query is unchanged, and missing filters are added."""
     for place in ("", "/plugin_releases/", "http://agent:8600/x/"):
         for query, filters in (("page=3&page_size=2", ""), ("cursor=a%2Fb%FF%00+%20", "page_size=1000&")):
             pages = page([1, 2], f"{place}?{query}#fragment"), page([3, 4], "")
@@ -72,31 +72,28 @@ def test_a_link_of_any_form_leads_on() -> None:
             assert book.links == [f"/plugin_releases/?{filters}plugin=a&tag=x&tag=y&{query}"]
 
 
-def test_the_count_is_the_agents_or_what_came() -> None:
-    """A list without a count is as long as it turned out; only a walk from a later page on may be shorter than its."""
+def test_the_count_defaults_to_the_number_of_items() -> None:
+    """Without a count, the count is the number of items; only lists from a later page on may have fewer items."""
     for count in (None, "3", True, -1):
         book = Book(page([1, 2], "?page=2", count=count), page([3], count=count))
-        assert book.walk.count == 0
+        assert book.cursor.count == 0
         assert book.all() == ([1, 2, 3], 3), count
     for params, previous in (({"page": 2}, None), (None, "?page=1"), ({}, "?page=1")):
         assert Book(page([3, 4], previous=previous), params=params).all() == ([3, 4], 4)
-    with pytest.raises(exceptions.PaginationError, match="only 2 of 4 releases came") as caught:
+    with pytest.raises(exceptions.PaginationError, match="only 2 of 4 releases") as caught:
         Book(page([1], "?page=2"), page([2], previous="?page=1")).all()
     assert (caught.value.page, caught.value.results) == (2, [1])
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    *((page(results), f"its results must be a list, not {results!r}") for results in (None, "text", {"0": 1})),
-    *(
-        (page([3], link), f"its link to the next page must be a string, not {link!r}")
-        for link in (5, True, ["?page=3"])
-    ),
-    (page([3], "?page=2"), "its link to the next page leads back to a page already read"),
+    *((page(results), f"results must be a list, not {results!r}") for results in (None, "text", {"0": 1})),
+    *((page([3], link), f"the next link must be a string, not {link!r}") for link in (5, True, ["?page=3"])),
+    (page([3], "?page=2"), "the next link leads back to a page already read"),
 ]
 
 
-def test_a_page_without_sense_is_an_error() -> None:
-    """Results that are no list, and a link that is no string, leads in a circle or away, are errors with the page."""
+def test_an_invalid_page_is_an_error() -> None:
+    """Invalid results, and an invalid, looping or foreign link, raise an error with the page number."""
     for link in ("http://evil/?page=2", "//evil/", "https://agent:8600/team/", "http://[::1"):
         book = Book(page([1], link))
         assert refusal(exceptions.UntrustedOriginError, book.all).startswith("page 1 of the list: ")
@@ -108,37 +105,37 @@ def test_a_page_without_sense_is_an_error() -> None:
         assert str(caught.value).startswith("page 2 of the list: ")
     book = Book(page([], count=0))
     assert book.all() == ([], 0)
-    message = refusal(exceptions.PaginationError, finish, book.walk.step())
-    assert (message, len(book.asked)) == ("page 2 of the list: there is no further page", 1)
+    message = refusal(exceptions.PaginationError, finish, book.cursor.step())
+    assert (message, len(book.asked)) == ("page 2 of the list: no more pages", 1)
     circle = [page([number], link, count=100) for number, link in enumerate(["?page=2", "?page=3", "?page=4"] * 2)]
     assert "back to a page already read" in refusal(exceptions.PaginationError, Book(*circle).all)
 
 
-def test_a_page_that_fails_carries_what_was_read() -> None:
-    """Where a later page fails, the error is that page's own, and the next step asks for that page again."""
+def test_a_failed_page_keeps_earlier_items() -> None:
+    """If a later page fails, the error has its number, and the next step requests that page again."""
     failure = exceptions.ServerError(500, "broken")
     book = Book(page([1, 2], "?page=2"), failure, page([3, 4]))
     with pytest.raises(exceptions.ServerError, match=r"^page 2 of the list: 500: broken") as caught:
         book.all()
     assert caught.value is failure
     assert (failure.page, failure.results, failure.detail) == (2, [1, 2], "broken")
-    assert finish(book.walk.step())["results"] == [3, 4]
+    assert finish(book.cursor.step())["results"] == [3, 4]
     assert [asked.get("page") for asked in book.asked] == [None, "2", "2"]
 
 
-def test_two_steps_at_once_are_refused() -> None:
-    """A list that is read by two at once says so, in place of a page that comes twice."""
-    walk = Book(WAIT).walk
-    first = walk.step()
+def test_concurrent_steps_are_rejected() -> None:
+    """Concurrent steps of one list raise an error."""
+    cursor = Book(WAIT).cursor
+    first = cursor.step()
     next(first)
-    advice = "This list is being read already: give each thread or task an iterator of its own"
-    assert refusal(RuntimeError, next, walk.step()) == advice
+    advice = "this iterator is already in use: create one for each thread or task"
+    assert refusal(RuntimeError, next, cursor.step()) == advice
     first.close()
-    assert next(walk.step()) == 0
+    assert next(cursor.step()) == 0
 
 
-def test_a_list_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A list is given up after 100 pages or releases more than it counts, and without a count after a bound."""
+def test_an_endless_list_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list ends in an error after 100 pages or releases more than its count, or after a page limit without one."""
     monkeypatch.setattr(pagination, "MAX_PAGES_WITHOUT_COUNT", 40)
     results: list[int]
     for count, results, pages in ((4, [], 105), (4, [1, 2], 55), (0, [1], 101), (None, [], 41)):
@@ -148,15 +145,15 @@ def test_a_list_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def late() -> exceptions.ClientError:
-    """What a page ends in that the agent does not send within the read timeout."""
+    """The error of a page that exceeds the read timeout."""
     error = exceptions.ClientTimeoutError(detail="late")
     error.__cause__ = httpx.ReadTimeout("late")
     return error
 
 
 @pytest.mark.parametrize("refused", [late(), *(exceptions.HTTPError(status) for status in (400, 413, 422))], ids=repr)
-def test_an_agent_with_smaller_pages_is_asked_for_its_own(refused: Exception) -> None:
-    """The first page is asked for once more without a size, where that may help; other pages never are."""
+def test_a_refused_page_size_is_omitted(refused: Exception) -> None:
+    """The first page is retried without a page size if that may help; other pages are not."""
     book = Book(refused, page([1], "?page={next}", 2), page([2], count=2), params={"plugin": "ocr"})
     assert book.all() == ([1, 2], 2)
     sizes = [asked.get("page_size") for asked in book.asked]

@@ -1,4 +1,4 @@
-"""Both flavours of the client have the same methods with the same signatures."""
+"""Sync and async clients have the same methods with the same signatures."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.contract
 NOT_AWAITED = {"iter_plugin_releases", "local", "plugin_release"}
-"""Methods that give something at once in both flavours."""
+"""Methods that are not awaited in either client."""
 RETURNS = {
     name: f"Async{name}" for name in ("Items[PluginReleasePage, PluginRelease]", "ReleaseContext", "WithRawResponse")
 }
-"""Types that have another name in the async flavour."""
+"""Types with another name in the async client."""
 FLAVOURS = pytest.mark.parametrize("cls", [AgentClient, AsyncAgentClient])
 
 
@@ -34,7 +34,7 @@ METHODS = sorted(name for name, value in public(AgentClient).items() if not isin
 
 
 def described(method: Callable[..., Any]) -> tuple[list[tuple[str, Any, Any, Any]], Any]:
-    """A signature as names, kinds, defaults and annotations, and what it returns."""
+    """A signature as names, kinds, defaults, annotations and return type."""
     signature = inspect.signature(method)
     parameters = [(each.name, each.kind, each.default, each.annotation) for each in signature.parameters.values()]
     return parameters, RETURNS.get(signature.return_annotation, signature.return_annotation)
@@ -47,7 +47,7 @@ def properties(cls: type) -> dict[str, str]:
 
 
 def test_both_have_the_same_methods() -> None:
-    """Both clients have the same methods, arguments and properties; the async one also has aclose for close."""
+    """Both clients have the same methods, arguments and properties; the async one also has aclose."""
     assert public(AsyncAgentClient).keys() == {*public(AgentClient), "aclose"}
     assert public(Items).keys() == public(AsyncItems).keys() == {"pages"}
     assert inspect.signature(AgentClient.__exit__) == inspect.signature(AsyncAgentClient.__aexit__)
@@ -57,7 +57,7 @@ def test_both_have_the_same_methods() -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_signatures_are_the_same(name: str) -> None:
-    """Both flavours of a method have the same names, kinds, defaults, annotations and overloads; one is awaited."""
+    """Sync and async versions of a method have the same signature and overloads; the async one is awaited."""
     one, other = getattr(AgentClient, name), getattr(AsyncAgentClient, "aclose" if name == "close" else name)
     assert described(one) == described(other)
     assert [described(each) for each in get_overloads(one)] == [described(each) for each in get_overloads(other)]
@@ -68,7 +68,7 @@ def test_signatures_are_the_same(name: str) -> None:
 
 @FLAVOURS
 def test_raw_responses_and_cached_releases_take_the_same_arguments(cls: type) -> None:
-    """with_raw_response has the contract's operations and nothing else; a cached release runs as the client does."""
+    """with_raw_response has exactly the contract's operations; a release's run takes the client's arguments."""
     client = cls("http://127.0.0.1:1", trust_env=False)
     assert {name for name in dir(client.with_raw_response) if not name.startswith("_")} == OPERATIONS
     for name in OPERATIONS:

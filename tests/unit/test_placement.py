@@ -1,4 +1,4 @@
-"""What a plugin's config asks of a cluster."""
+"""Cluster resources requested by a plugin's config."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NODES = [{"CPU": 1, "memory": 2**30}, {"CPU": 4, "memory": 2**31, "GPU": 1}]
 
 
 def asked(config: dict[str, Any], *requirements: str) -> Placement:
-    """What a job of the action `run` asks for."""
+    """The placement of a job of the action `run`."""
     unused: dict[str, Any] = dict.fromkeys(
         ["params", "modules", "variables", "plugin", "version", "job_id", "language"]
     )
@@ -24,8 +24,8 @@ def asked(config: dict[str, Any], *requirements: str) -> Placement:
     return placement(Job(action="run", entrypoint="plugin:run", requirements=wanted, config=config, **unused))
 
 
-def test_action_comes_before_the_top() -> None:
-    """What the action asks for comes before what the config asks for all of them; the default is one CPU, once."""
+def test_action_settings_override_plugin_settings() -> None:
+    """An action's settings override the plugin's; the default is one CPU and no retries."""
     assert asked({}) == Placement({"CPU": 1}, {}, 0)
     action = {"num_cpus": 0.5, "num_gpus": 1, "max_retries": 3}
     config = {"num_cpus": 2, "memory": 5, "resources": {"licence": 1}, "actions": {"run": action}}
@@ -33,7 +33,7 @@ def test_action_comes_before_the_top() -> None:
 
 
 def test_requirements_join_the_runtime_env() -> None:
-    """Requirements are added to the packages of the config's runtime_env, with the installer that it names."""
+    """Requirements are added to the packages of the config's runtime_env, for its installer."""
     assert asked({}, "washer==1").runtime_env == {"pip": {"packages": ["washer==1"]}}
     given: dict[str, Any] = {"pip": ["dryer"]}
     assert asked({"runtime_env": given}, "washer==1").runtime_env == {"pip": {"packages": ["dryer", "washer==1"]}}
@@ -42,8 +42,8 @@ def test_requirements_join_the_runtime_env() -> None:
     assert asked({"runtime_env": given}, "washer==1").runtime_env == expected
 
 
-def test_what_makes_no_sense_is_refused() -> None:
-    """A value that Ray could not use is refused, with its name."""
+def test_unsupported_values_are_rejected() -> None:
+    """A value that Ray does not support is rejected by name."""
     wrong: list[tuple[str, Any]] = [
         *(("num_cpus", "1"), ("num_gpus", -1), ("memory", True), ("num_cpus", float("nan"))),
         *(("resources", 1.5j), ("resources", {"licence": "one"}), ("max_retries", 1.5), ("max_retries", -1)),
@@ -53,8 +53,8 @@ def test_what_makes_no_sense_is_refused() -> None:
         assert name in refusal(RequirementsError, asked, {name: value}, "washer")
 
 
-def test_what_no_node_has_is_unavailable() -> None:
-    """What no single node has, free or not, is refused with what there is; a lack of GPUs has its own error_type."""
+def test_resources_beyond_any_node_are_unavailable() -> None:
+    """Resources beyond any single node are rejected, listing the nodes; missing GPUs have their own error_type."""
     for config in ({}, {"num_gpus": 1}, {"num_cpus": 4, "memory": 2**31}, {"num_cpus": 0}):
         check(asked(config), NODES)
     lacking = (({"num_gpus": 2}, "gpu_unavailable"), ({"num_gpus": 1, "num_cpus": 8}, None), ({"memory": 2**32}, None))

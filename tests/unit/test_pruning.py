@@ -1,4 +1,4 @@
-"""Which releases pruning chooses, against a model that is written in another way."""
+"""Pruning chooses the same releases as an independent model."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def release(number: Any, days: float, plugin: Any = "ocr") -> dict[str, Any]:
-    """A release that was cached some days ago."""
+    """A release cached some days ago."""
     created = (NOW - timedelta(days=days)).isoformat()
     return {"id": number, "plugin": plugin, "version": f"1.0.{number}", "created": created}
 
 
 def chosen(releases: list[Any], before: datetime | None = None, keep: int | None = None) -> list[Any]:
-    """The ids of what is chosen."""
+    """The ids of the chosen releases."""
     return [each["id"] for each in choose(releases, before=before, keep=keep, plugin=None)]
 
 
 DAYS = {days: NOW - timedelta(days=days) for days in range(10)}
 
 
-def test_without_a_readable_age_or_id_a_release_stays() -> None:
-    """A release whose age, id or plugin cannot be read stays, and takes no place of one that is kept."""
+def test_a_release_without_a_valid_age_or_id_stays() -> None:
+    """A release whose age, id or plugin is invalid stays, and does not count towards keep."""
     times = (None, "", "yesterday", "2020-01-01T00:00:00", "2020-13-01T00:00:00Z", 1577836800, ["2020"])
     ids = (None, "7", "ocr@1.0.0", "..", 7.0, True, -1, [7])
     undated = {name: value for name, value in release(1, 9).items() if name != "created"}
@@ -44,14 +44,14 @@ def test_without_a_readable_age_or_id_a_release_stays() -> None:
         assert chosen([each, release(3, 8), release(4, 7)], keep=2) == [], each
     for created in ("2020-01-01t00:00:00z", "2020-01-01 00:00:00.123456789+09:00"):
         assert chosen([{**release(1, 9), "created": created}], DAYS[0]) == [1], created
-    anew = [release(2, 9), release(2, 1)]  # another release of the same id, cached meanwhile
-    assert chosen(anew, DAYS[5]) == chosen(anew[::-1], DAYS[5]) == []
+    recached = [release(2, 9), release(2, 1)]  # another release with the same id, cached in the meantime
+    assert chosen(recached, DAYS[5]) == chosen(recached[::-1], DAYS[5]) == []
 
 
 def expected(
     releases: list[dict[str, Any]], before: datetime | None, keep: int | None, plugin: str | None
 ) -> set[tuple[int, str]]:
-    """The model: the releases that go, each judged by itself."""
+    """The model: judges each release separately."""
     going = set()
     for each in releases:
         if plugin not in {None, each["plugin"]}:
@@ -77,10 +77,10 @@ LISTS = st.lists(MADE, max_size=25, unique_by=lambda each: each["id"])
     st.randoms(use_true_random=False),
 )
 @example([release(5, 3), release(6, 3), release(4, 3)], DAYS[2], 1, None, Random(0))  # noqa: S311 - an order
-def test_choice_is_that_of_the_model(
+def test_the_choice_matches_the_model(
     releases: list[Any], before: datetime | None, keep: int | None, plugin: str | None, random: Random
 ) -> None:
-    """Whatever is listed, in whatever order and however often, what goes is what the model says, oldest first."""
+    """For any list, in any order and with duplicates, the choice matches the model, oldest first."""
     listed = releases + random.sample(releases, len(releases) // 2)
     random.shuffle(listed)
     found = choose(listed, before=before, keep=keep, plugin=plugin)
@@ -90,13 +90,13 @@ def test_choice_is_that_of_the_model(
     assert ages == sorted(ages)
 
 
-def test_without_a_criterion_nothing_is_pruned() -> None:
-    """An age or a number is needed, a plugin alone is none, and what cannot be used is refused."""
+def test_pruning_needs_valid_criteria() -> None:
+    """Pruning needs an age or a number, not just a plugin, and rejects invalid values."""
     wrong: list[tuple[Any, str]] = [
-        ((None, None, None), "pruning needs older_than, keep or both, and would delete everything without"),
-        ((None, None, "ocr"), "everything of 'ocr' without"),
-        *(((None, keep, None), f"keep must be a whole number, 1 or more, not {keep}") for keep in (0, True, 1.0)),
-        *((("30d", None, plugin), f"plugin must be a plugin's code, not {plugin!r}") for plugin in ("", 7)),
+        ((None, None, None), "pruning needs older_than, keep or both: without them it would delete every release"),
+        ((None, None, "ocr"), "every release of 'ocr'"),
+        *(((None, keep, None), f"keep must be an integer of at least 1, not {keep}") for keep in (0, True, 1.0)),
+        *((("30d", None, plugin), f"plugin must be a plugin code, not {plugin!r}") for plugin in ("", 7)),
         (("30", 2, "ocr"), "older_than must be an age"),
     ]
     for criteria, message in wrong:

@@ -1,4 +1,4 @@
-"""Responses become values or errors."""
+"""Responses are converted to values or errors."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ URL = "http://agent:8600/plugin_releases/7"
 GET: Request[Any] = get_plugin_release(7)
 RUN: Request[Any] = Request("POST", URL, object)
 LONGEST = 3_000
-"""What a message must not exceed."""
+"""Maximum length of a message."""
 KEYS = st.text() | st.sampled_from(["detail", "error_type", "msg", "loc"])
 
 
 def answer(content: bytes | str, status: int = 200, url: str = URL, kind: str = "application/json") -> httpx.Response:
-    """A response as the transport gives it."""
+    """A response from the transport."""
     headers = {"Content-Type": kind}
     return httpx.Response(status, content=content, headers=headers, request=httpx.Request("GET", url))
 
 
 def fail(body: Any, status: int = 500, url: str = URL) -> exceptions.HTTPError:
-    """The error of an answer with JSON."""
+    """The error of a JSON response."""
     return error_from(GET, answer(json.dumps(body), status, url))
 
 
 def test_each_status_has_its_class() -> None:
-    """The class of an error follows from its status, known or not."""
+    """Every status, known or unknown, maps to an error class."""
     statuses = {
         **dict.fromkeys([300, 399, 402, 418, 499, 600, 999], exceptions.HTTPError),
         **dict.fromkeys([500, 503, 599], exceptions.ServerError),
@@ -53,8 +53,8 @@ def test_each_status_has_its_class() -> None:
     assert {status: type(fail({"detail": "told"}, status)) for status in statuses} == statuses
 
 
-def test_a_message_is_made_for_people() -> None:
-    """A detail of any shape is shown as a person would write it, lists of problems with their places."""
+def test_messages_are_readable() -> None:
+    """A detail of any shape is readable in the message; validation issues have their locations."""
     range_issue = {"loc": ["body", "items", 3], "msg": "too small", "type": "range"}
     messages: dict[str, Any] = {
         "(no detail)": "  \n",
@@ -68,13 +68,13 @@ def test_a_message_is_made_for_people() -> None:
     }
     for message, detail in messages.items():
         assert str(fail({"detail": detail}, 422)) == f"GET {URL} -> 422: {message}"
-    # Lone surrogates can be printed anywhere, and a query may hold secrets.
+    # Lone surrogates are escaped, and a query may contain secrets.
     error = fail({"detail": "\ud800", "error_type": "action_\udfff"}, url=f"{URL}?token=secret")
     assert str(error).encode() == f"GET {URL}?... -> 500 [action_\\udfff]: \\ud800".encode()
 
 
 def test_an_error_type_says_what_failed() -> None:
-    """An error_type that begins with action_ makes an ActionFailedError, and gpu_unavailable its own of a 503."""
+    """An error_type action_* makes an ActionFailedError, and gpu_unavailable with 503 a GpuUnavailableError."""
     for status, error_type, kind in (
         (422, "action_failed", exceptions.ActionFailedError),
         (503, "action_of_tomorrow", exceptions.ActionFailedError),
@@ -90,8 +90,8 @@ def test_an_error_type_says_what_failed() -> None:
     assert fail(both, 503).error_type == "gpu_unavailable"
 
 
-def test_a_body_that_is_no_json_is_its_text() -> None:
-    """The page of a proxy, or nothing, is the detail as text, in the charset that it says."""
+def test_a_body_that_is_not_json_is_the_detail() -> None:
+    """A body that is not JSON is the detail, decoded with its charset."""
     for content in (b"", b"<html><h1>502 Bad Gateway</h1></html>", b"bad \xff\xfe", b'{"detail": "cut', b"9" * 5000):
         error = error_from(GET, answer(content, 502))
         assert error.detail == content.decode("utf-8", "replace")
@@ -100,7 +100,7 @@ def test_a_body_that_is_no_json_is_its_text() -> None:
 
 
 def test_messages_are_bounded() -> None:
-    """A body of megabytes, or nested as deep as it likes, makes a message of a page, and stays whole in the error."""
+    """A large or deeply nested body makes a short message; the error's detail is complete."""
     huge = [
         "x" * 2**20,
         ["x" * 100] * 10_000,
@@ -125,13 +125,13 @@ def test_messages_are_bounded() -> None:
 @example({"detail": ""}, 404)
 @example({}, 500)
 def test_any_json_is_a_result_or_makes_an_error(body: Any, status: int) -> None:
-    """The result of a run and the detail of an error are what was sent; an error is bounded, and survives pickling."""
+    """Results and error details are unchanged; error messages are bounded and survive pickling."""
     assert parse(RUN, answer(json.dumps(body))) == body
     error = fail(body, status)
     assert error.detail == (body["detail"] if isinstance(body, dict) and "detail" in body else body)
     assert error.status_code == status
     assert len(str(error).encode()) < 4 * LONGEST
-    assert str(pickle.loads(pickle.dumps(error))) == str(copy.copy(error)) == str(error)  # noqa: S301 - made here
+    assert str(pickle.loads(pickle.dumps(error))) == str(copy.copy(error)) == str(error)  # noqa: S301 - our own data
 
 
 CHARSETS = st.sampled_from(["utf-16", "hex", "zip", "rot13", "idna", "undefined", "nonsense", '"', "a b", ""])
@@ -144,7 +144,7 @@ CHARSETS = st.sampled_from(["utf-16", "hex", "zip", "rot13", "idna", "undefined"
     CHARSETS | st.text(st.characters(max_codepoint=126, min_codepoint=32)),
 )
 def test_any_bytes_are_a_value_or_an_error(content: bytes, status: int, charset: str) -> None:
-    """Whatever comes, with any charset, it is the promised value or an error of the SDK."""
+    """Any bytes with any charset are a valid value or an error of the SDK."""
     try:
         value = parse(GET, answer(content, status, kind=f"text/plain; charset={charset}"))
     except exceptions.ClientError as error:
@@ -155,8 +155,8 @@ def test_any_bytes_are_a_value_or_an_error(content: bytes, status: int, charset:
         assert isinstance(value, dict)
 
 
-def test_any_success_carries_its_value() -> None:
-    """Any 2xx is a success, JSON counts whatever its content type says, and a delete carries nothing."""
+def test_any_success_is_parsed() -> None:
+    """Any 2xx is a success, JSON is parsed regardless of content type, and a delete has no result."""
     for status in (200, 202, 299):
         response = answer(b'\xef\xbb\xbf{"id": "unusual", "more": [1]}', status, kind="text/plain")
         assert parse(GET, response) == {"id": "unusual", "more": [1]}
@@ -180,12 +180,12 @@ def test_any_success_carries_its_value() -> None:
     ],
     ids=range(9),
 )
-def test_a_success_that_is_no_json_is_an_error_of_its_own(content: bytes) -> None:
-    """A success whose body is not JSON is an InvalidResponseError with the start of the body."""
+def test_a_success_without_json_is_an_invalid_response(content: bytes) -> None:
+    """A successful response without JSON raises an InvalidResponseError with the beginning of the body."""
     for call in (GET, RUN):
-        with pytest.raises(exceptions.InvalidResponseError, match="a body that is not JSON") as caught:
+        with pytest.raises(exceptions.InvalidResponseError, match="the body is not JSON") as caught:
             parse(call, answer(content))
         assert caught.value.status_code == 200
         assert caught.value.detail == content.decode("utf-8", "replace")[:2000]
         assert len(str(caught.value)) < LONGEST
-    assert "list where dict belongs" in refusal(exceptions.InvalidResponseError, parse, GET, answer("[]"))
+    assert "expected dict, got list" in refusal(exceptions.InvalidResponseError, parse, GET, answer("[]"))

@@ -1,4 +1,4 @@
-"""The policy: what may be sent again, when, and for how long."""
+"""The retry policy: what is retried, when, and for how long."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def wait(policy: RetryPolicy, delivery: Delivery, **situation: Any) -> float | None:
-    """The wait before the next attempt, after the first one unless told otherwise."""
+    """The wait before the next attempt, by default after the first."""
     usual = {"replayable": True, "tries": 1, "attempts": 1, "unreached": 0.0, "left": None, "retry_after": None}
     return wait_before_next(policy, delivery, **{"random": 1.0, **usual, **situation})
 
 
-def test_the_policy_is_as_documented() -> None:
-    """What is sent again is what the table in the module's docstring says, for calls and for runs."""
+def test_the_policy_matches_its_table() -> None:
+    """The policy matches the table in the module's docstring, for runs and other requests."""
     rows = [line.strip("| ").split("|") for line in (retry.__doc__ or "").splitlines() if line.startswith("|")]
     says = {row[0].split(":")[0].strip(): [cell.strip() for cell in row[1:]] for row in rows[2:]}
     assert says.keys() == {delivery.value for delivery in Delivery}
@@ -51,16 +51,16 @@ def test_the_policy_is_as_documented() -> None:
             replayed = wait(RetryPolicy(replay_runs=True), delivery, replayable=not is_run) is not None
             by_time = wait(RetryPolicy(), delivery, replayable=not is_run, attempts=99, tries=99) is not None
             expected = {
-                "again, for a time": (True, True, True),
-                "again": (True, True, False),
-                "never, unless the policy replays runs": (False, True, False),
+                "retry for `reconnect` s": (True, True, True),
+                "retry": (True, True, False),
+                "retry only if `replay_runs`": (False, True, False),
                 "never": (False, False, False),
             }
             assert (again, replayed, by_time) == expected[cell], (delivery, is_run)
 
 
-def test_only_four_statuses_are_worth_another_try() -> None:
-    """After 429 a request was not carried out, after 502, 503 and 504 nobody knows, unless the error_type says so."""
+def test_only_four_statuses_are_retried() -> None:
+    """429 means rejected; 502, 503 and 504 mean unknown, unless the error_type is final."""
     deliveries = {**dict.fromkeys([502, 503, 504], Delivery.UNKNOWN), 429: Delivery.REJECTED}
     for error_type in (None, "maintenance", "gateway_timeout", ""):
         for status in range(300, 1000):
@@ -73,14 +73,14 @@ def test_only_four_statuses_are_worth_another_try() -> None:
 
 
 def attempt(*, watched: bool = True, sent: bool = False) -> Attempt:
-    """An attempt after which this is known."""
+    """An attempt in a given state."""
     made = Attempt()
     made.watched, made.sent = watched, sent
     return made
 
 
-def test_a_failure_tells_what_became_of_the_request() -> None:
-    """Nothing was sent without a connection, or where no byte was seen to leave; what would fail again is final."""
+def test_each_failure_has_a_delivery() -> None:
+    """Without a connection or a sent byte, nothing was sent; errors that would recur are final."""
     broken = (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError, httpx.ReadTimeout)
     unreached = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
     final = (httpx.PoolTimeout, httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.DecodingError, ValueError)
@@ -100,7 +100,7 @@ def test_a_failure_tells_what_became_of_the_request() -> None:
 
 
 def test_backoff_doubles_up_to_its_cap() -> None:
-    """Waits double with each attempt until the cap, half of each is random, and retry=None has none."""
+    """The backoff doubles up to its maximum, with 50% jitter; retry=None never waits."""
     policy = RetryPolicy(attempts=99, backoff=0.1, max_backoff=1)
     waits = [wait(policy, Delivery.UNKNOWN, tries=tries) for tries in range(1, 7)]
     assert waits == pytest.approx([0.1, 0.2, 0.4, 0.8, 1, 1])
@@ -109,8 +109,8 @@ def test_backoff_doubles_up_to_its_cap() -> None:
     assert [wait(NEVER, delivery) for delivery in Delivery] == [None] * 4
 
 
-def test_what_the_agent_asks_for_is_waited_where_it_fits() -> None:
-    """Retry-After counts up to its cap and never shortens the backoff; the last wait ends with the time for it."""
+def test_retry_after_is_respected_if_it_fits() -> None:
+    """Retry-After is capped and never shortens the backoff; waits must fit into the remaining time."""
     assert wait(RetryPolicy(), Delivery.REJECTED, retry_after=0) == pytest.approx(0.1)
     assert wait(RetryPolicy(max_retry_after=7), Delivery.REJECTED, retry_after=1e9) == 7
     assert wait(RetryPolicy(), Delivery.UNKNOWN, retry_after=5, left=5.1) == 5
@@ -119,8 +119,8 @@ def test_what_the_agent_asks_for_is_waited_where_it_fits() -> None:
     assert wait(RetryPolicy(reconnect=3), Delivery.NOT_SENT, unreached=3.0) is None
 
 
-def test_a_call_has_a_total_time() -> None:
-    """A call takes attempts times connect and read, at most 30 s, and at least a restart and one attempt."""
+def test_a_request_has_a_total_timeout() -> None:
+    """The total is attempts times connect plus read, at most 30 s, at least reconnect plus one attempt."""
     totals: list[tuple[RetryPolicy, httpx.Timeout, float | None]] = [
         (RetryPolicy(), httpx.Timeout(10, connect=3), 30),
         (RetryPolicy(attempts=2), httpx.Timeout(10, connect=3), 26),
@@ -134,14 +134,14 @@ def test_a_call_has_a_total_time() -> None:
         assert total_seconds(policy, timeout) == expected
 
 
-def test_a_policy_has_the_documented_numbers_and_refuses_others() -> None:
-    """A policy is a value with the documented defaults; numbers out of range are named with their range."""
+def test_a_policy_has_the_documented_defaults_and_ranges() -> None:
+    """A policy has the documented defaults; numbers out of range are rejected by name."""
     assert RetryPolicy() == RetryPolicy(3, None, 3.0, 0.1, 2.0, 30.0, replay_runs=False)
     names = set(re.findall(r"^ +(\w+): ", RetryPolicy.__doc__ or "", re.MULTILINE))
     assert {field.name for field in dataclasses.fields(RetryPolicy)} <= names
     assert RetryPolicy(attempts=1).attempts == 1
     for wrong in (0, -1, 2.5, "3", True):
-        expected = f"attempts must be a whole number, 1 or more, not {wrong!r}"
+        expected = f"attempts must be an integer of at least 1, not {wrong!r}"
         assert refusal(ValueError, RetryPolicy, attempts=wrong) == expected
     for name in ("total", "reconnect", "backoff", "max_backoff", "max_retry_after"):
         longest: dict[str, Any] = {name: LONGEST_SECONDS}
@@ -153,7 +153,7 @@ def test_a_policy_has_the_documented_numbers_and_refuses_others() -> None:
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:
-    """Retry-After is read in seconds or as an HTTP date; anything else counts for nothing."""
+    """Retry-After is seconds or an HTTP date; other values are ignored."""
     read: dict[str | None, float | None] = {
         "0000000000000005": 5,
         **dict.fromkeys(["0", "000", "Thu, 01 Jan 2026 12:02:00 +0100"], 0),
@@ -175,7 +175,7 @@ PARTS = st.sampled_from(["Thu,", "01", "Jan", "2026", "9999", "12:02:00", "::", 
 @given(st.text() | st.text("0123456789:, GMTJan+-") | st.lists(PARTS).map(" ".join))
 @example("9" * 10_000)
 @example("Fri, 31 Dec 9999 23:59:59 -2359")
-def test_any_retry_after_is_harmless(value: str) -> None:
-    """Whatever a server sends as Retry-After, it is a finite number of seconds, 0 or more, or nothing."""
+def test_any_retry_after_is_bounded(value: str) -> None:
+    """Any Retry-After is a finite, non-negative number of seconds, or ignored."""
     seconds = parse_retry_after(value)
     assert seconds is None or 0 <= seconds < 1e12

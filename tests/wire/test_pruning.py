@@ -92,7 +92,7 @@ def test_a_list_that_fails_deletes_nothing(serve: Serve, fault: str) -> None:
     """If the list fails or is incomplete, nothing is deleted and the error says so."""
     for criteria in CRITERIA:
         server, client = serve(reply(page([release(1)], 3, "?cursor=b")), FAULTS[fault], retry=FAST)
-        with pytest.raises(exceptions.ClientError, match=r"^nothing was deleted, then: page 2 of the list: ") as caught:
+        with pytest.raises(exceptions.ClientError, match=r"^nothing was deleted: page 2 of the list: ") as caught:
             client.prune_plugin_releases(**criteria)
         assert (caught.value.results, caught.value.page, deletions(server)) == ([], 2, [])
 

@@ -252,7 +252,7 @@ for _ in range(100_000):
 # cases for lookups, old conventions and values that JSON cannot represent.
 WRONG: list[Any] = [
     *[
-        (name, (lookup, *CALLS[name][1:]), {}, ValueError, "names no release. Give its id")
+        (name, (lookup, *CALLS[name][1:]), {}, ValueError, "invalid release ")
         for name in ("get_plugin_release", "delete_plugin_release", "run_plugin_release")
         for lookup in ("", None, "..", "a@1\r\nX-Injected: 1")
     ],
@@ -267,14 +267,14 @@ WRONG: list[Any] = [
     ],
     *[("list_plugin_releases", (value,), {}, TypeError, "params must be a dict") for value in ("a=1", [("a", 1)])],
     ("list_plugin_releases", ({5: "a"},), {}, TypeError, "the name of a filter must be a string, not 5"),
-    ("list_plugin_releases", ({"q": "\ud800"},), {}, ValueError, "make no URL"),
-    ("get_plugin_release", ("a@" + "1" * 100_000,), {}, ValueError, "make no URL"),
+    ("list_plugin_releases", ({"q": "\ud800"},), {}, ValueError, "do not form a valid URL"),
+    ("get_plugin_release", ("a@" + "1" * 100_000,), {}, ValueError, "do not form a valid URL"),
     *[
         (name, (*CALLS[name][:-1], action), options, kind, part)
         for name in RUNS
         for action, options, kind, part in [
             (None, {}, TypeError, f"{name}() needs action='...'"),
-            (5, {}, TypeError, f"{name}() takes the action's name as text"),
+            (5, {}, TypeError, f"{name}() takes the action's name as a string"),
             ("train", {"data": "text"}, TypeError, f"{name}() takes data as a dict"),
             ("train", {"params": [1]}, TypeError, "params must be a dict"),
             ("train", {"requirements": "numpy"}, TypeError, "requirements must be a list of strings"),
@@ -284,7 +284,7 @@ WRONG: list[Any] = [
             ("train", {"language": b"ko"}, TypeError, "language is not JSON: a bytes"),
             ("train", {"idempotency_key": "key"}, ValueError, "idempotency_key must be a UUID"),
             ("train", {"idempotency_key": 5}, ValueError, "idempotency_key must be a UUID"),
-            ("train", {"timeout": -1}, ValueError, "timeout takes seconds"),
+            ("train", {"timeout": -1}, ValueError, "timeout must be seconds"),
             ("train", {"params": {"deep": DEEP}}, ValueError, "nested too deep"),
             ({"params": {"when": {1, 2}}}, {}, TypeError, "params.when is not JSON: a set"),
             ("train", {"params": {"items": [0, {"at": "\ud800"}]}}, ValueError, "params.items[1].at is not JSON"),

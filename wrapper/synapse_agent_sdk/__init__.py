@@ -1,4 +1,4 @@
-"""The SDK that drives plugin agents.
+"""SDK for plugin agents.
 
     from synapse_agent_sdk import AgentClient
 
@@ -33,7 +33,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: errors, pytest and `--help` do without httpx."""
+    """Import public names on first use: errors, pytest and `--help` do not need httpx."""
     if name not in _MODULES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

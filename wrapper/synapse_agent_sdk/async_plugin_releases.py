@@ -1,4 +1,4 @@
-"""The plugin release operations of `plugin`, awaited; what they take and raise is documented there."""
+"""Async versions of the operations in `plugin_releases`, which documents them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class AsyncPluginClientMixin:
     async def list_plugin_releases(
         self, params: Mapping[str, Any] | None = None, *, list_all: bool = False
     ) -> PluginReleasePage | tuple[list[PluginRelease], int]:
-        """List the releases that the agent has cached (`list_plugin_releases`).
+        """List the cached releases (`list_plugin_releases`).
 
         Arguments, result and errors are those of `AgentClient.list_plugin_releases`.
 
@@ -57,10 +57,9 @@ class AsyncPluginClientMixin:
     def iter_plugin_releases(
         self, params: Mapping[str, Any] | None = None
     ) -> AsyncItems[PluginReleasePage, PluginRelease]:
-        """Walk over the releases that the agent has cached, page by page (`list_plugin_releases`).
+        """Iterate over the cached releases, requesting pages as needed (`list_plugin_releases`).
 
-        Arguments and errors are those of `AgentClient.iter_plugin_releases`; it is not awaited, but iterated with
-        `async for`.
+        Use `async for`. Arguments and errors are those of `AgentClient.iter_plugin_releases`.
 
         Example:
             >>> [release["version"] async for release in client.iter_plugin_releases({"plugin": "text_stats"})]
@@ -80,7 +79,7 @@ class AsyncPluginClientMixin:
         return await self._http.call(endpoints.get_plugin_release(lookup))
 
     async def create_plugin_release(self, plugin: str, version: str) -> PluginRelease:
-        """Have the agent fetch a release and cache it (`create_plugin_release`); twice is harmless.
+        """Fetch and cache a release on the agent (`create_plugin_release`); safe to repeat.
 
         Arguments, result and errors are those of `AgentClient.create_plugin_release`.
 
@@ -114,7 +113,7 @@ class AsyncPluginClientMixin:
         idempotency_key: str | UUID | None = None,
         timeout: Timeout | None = None,
     ) -> Any:
-        """Run an action of a cached release, and wait for its result (`run_plugin_release`).
+        """Run an action of a cached release and wait for its result (`run_plugin_release`).
 
         Arguments, result and errors are those of `AgentClient.run_plugin_release`.
 
@@ -184,13 +183,13 @@ class AsyncPluginClientMixin:
 
     @property
     def with_raw_response(self) -> AsyncWithRawResponse:
-        """The operations, each of which gives a `RawResponse`: status, headers, time and attempts beside the value."""
+        """The same operations, returning a `RawResponse` with status, headers, elapsed time and attempts."""
         return AsyncWithRawResponse(self._http)
 
     def plugin_release(self, plugin: str, version: str | None = None, *, delete: bool = False) -> AsyncReleaseContext:
-        """Have a release cached for an `async with` block, and run its actions there.
+        """Cache a release for an `async with` block and run its actions there.
 
-        Arguments, result and errors are those of `AgentClient.plugin_release`; it is not awaited, but entered.
+        Arguments, result and errors are those of `AgentClient.plugin_release`.
 
         Example:
             >>> async with client.plugin_release("text_stats@1.0.0") as release:
@@ -208,7 +207,7 @@ class AsyncPluginClientMixin:
         plugin: str | None = None,
         dry_run: bool = False,
     ) -> list[PluginRelease]:
-        """Delete old releases from the agent's cache: the whole list is read first, then each is deleted by its id.
+        """Delete old releases from the agent's cache: reads the whole list, then deletes releases by id.
 
         Arguments, result and errors are those of `AgentClient.prune_plugin_releases`.
 
@@ -216,7 +215,7 @@ class AsyncPluginClientMixin:
             >>> [release["version"] for release in await client.prune_plugin_releases(older_than="30d", keep=2)]
             []
         """
-        from synapse_agent_sdk.pruning import prune  # as above
+        from synapse_agent_sdk.pruning import prune  # imports dateutil
 
         return await self._http.run(prune(self._http, older_than=older_than, keep=keep, plugin=plugin, dry_run=dry_run))
 

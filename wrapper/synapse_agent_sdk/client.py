@@ -1,4 +1,4 @@
-"""The clients of an agent: `AgentClient`, and with the same names awaited `AsyncAgentClient`."""
+"""The agent clients: `AgentClient`, and `AsyncAgentClient` with the same methods, awaited."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ DEFAULT_POLICY = RetryPolicy()
 
 
 class _LocalAgent(Protocol):
-    """What a client needs of a local agent that it owns."""
+    """The part of a local agent that its client uses."""
 
     def stop(self) -> None: ...
 
 
 class BaseClient(Generic[HttpT, ClientT, TransportT]):
-    """What both clients share: construction and configuration."""
+    """Construction and configuration, shared by both clients."""
 
     _http: HttpT
     _http_class: Callable[..., HttpT]
@@ -85,15 +85,15 @@ class BaseClient(Generic[HttpT, ClientT, TransportT]):
             headers=headers,
         )
         if http_client is not None and transport is not None:
-            msg = "http_client and transport exclude each other: a client has its transport"
+            msg = "pass either http_client or transport, not both"
             raise ValueError(msg)
         policy = NEVER if retry is None else check_type("retry", retry, RetryPolicy)
         check_type("limits", limits, httpx.Limits)
         if limits.max_connections is not None and limits.max_connections < 1:
-            msg = f"limits: max_connections must be 1 or more, or None, not {limits.max_connections}"
+            msg = f"limits.max_connections must be None or at least 1, not {limits.max_connections}"
             raise ValueError(msg)
         if not isinstance(max_response_bytes, int) or max_response_bytes < 1:
-            msg = f"max_response_bytes must be a whole number, 1 or more, not {max_response_bytes!r:.100}"
+            msg = f"max_response_bytes must be an integer of at least 1, not {max_response_bytes!r:.100}"
             raise ValueError(msg)
         if http_client is not None:
             sending = self._client_transport(check_type("http_client", http_client, self._client_class))
@@ -111,7 +111,7 @@ class BaseClient(Generic[HttpT, ClientT, TransportT]):
 
     @property
     def base_url(self) -> str:
-        """The agent's URL, without a slash at its end."""
+        """The agent's URL, without a trailing slash."""
         return self._base_url
 
     def __repr__(self) -> str:
@@ -119,17 +119,17 @@ class BaseClient(Generic[HttpT, ClientT, TransportT]):
 
     @classmethod
     def local(cls, registry: str | os.PathLike[str], **options: Any) -> Self:
-        """Start a local agent on a free loopback port, and make a client of it that stops it when it is closed.
+        """Start a local agent on a free loopback port and return a client for it; closing the client stops the agent.
 
         Args:
-            registry: The folder of plugins whose releases the agent can cache.
-            options: Further arguments of the client.
+            registry: Folder of plugins whose releases the agent can cache.
+            options: Other arguments of the client.
 
         Returns:
-            The client. What the agent stores is gone when it is closed.
+            The client. Closing it deletes the agent's data.
 
         Raises:
-            ImportError: If the local agent is not installed; the message says how to.
+            ImportError: If the local agent is not installed; the message says how to install it.
 
         Example:
             >>> with AgentClient.local(registry="examples/plugins") as client:
@@ -141,7 +141,7 @@ class BaseClient(Generic[HttpT, ClientT, TransportT]):
 
         agent = LocalAgent(registry=registry).start()
         try:
-            # Whatever proxy the environment names, it is not there to reach this machine.
+            # Never reach this machine through a proxy from the environment.
             client = cls(agent.url, agent.token, **{"trust_env": False, **options})
         except BaseException:
             agent.stop()
@@ -151,7 +151,7 @@ class BaseClient(Generic[HttpT, ClientT, TransportT]):
 
 
 def _headers(options: Options) -> httpx.Headers:
-    """The headers of every request: ours, then the caller's over them, and the credentials over both."""
+    """The headers of every request; user headers override defaults, and credentials override both."""
     headers = httpx.Headers(
         {
             "Host": httpx.URL(options.base_url).netloc.decode("ascii"),
@@ -166,7 +166,7 @@ def _headers(options: Options) -> httpx.Headers:
 
 
 def _make_transport(**options: Any) -> httpx.BaseTransport:
-    from synapse_agent_sdk.runtime.transport.connection_pool import Transport  # brings httpcore
+    from synapse_agent_sdk.runtime.transport.connection_pool import Transport  # imports httpcore
 
     return Transport(**options)
 
@@ -178,36 +178,35 @@ def _make_async_transport(**options: Any) -> httpx.AsyncBaseTransport:
 
 
 class AgentClient(BaseClient[HttpClient, httpx.Client, httpx.BaseTransport], PluginClientMixin):
-    """A client of an agent: caches releases of plugins on it, and runs their actions.
+    """Client of an agent: caches plugin releases on it and runs their actions.
 
-    Close it, or use it as a context manager. It may be shared by threads. With `SYNAPSE_LOG=info` in the environment
-    it says on stderr what it sends again and why, and with `debug` what it sends; or set up the
-    logger `synapse_agent_sdk`.
+    Close it, or use it as a context manager. It is thread-safe. Set `SYNAPSE_LOG=info` to log retries to stderr, or
+    `SYNAPSE_LOG=debug` to log every request; or configure the logger `synapse_agent_sdk`.
 
     Args:
-        base_url: The agent's URL, which may carry a path prefix. `SYNAPSE_AGENT_URL` where left out.
-        agent_token: The agent token, sent raw. `SYNAPSE_AGENT_TOKEN` where left out; with neither, no
+        base_url: The agent's URL, with an optional path prefix. Defaults to `SYNAPSE_AGENT_URL`.
+        agent_token: The agent token, sent unchanged. Defaults to `SYNAPSE_AGENT_TOKEN`; without either, no
             `Authorization` header is sent.
-        access_token: Another name of `agent_token`.
-        user_token: The token of the user on whose behalf calls are made. `SYNAPSE_USER_TOKEN` where left out.
-        tenant: The tenant that calls are made for. `SYNAPSE_TENANT` where left out.
-        timeout: Seconds for connecting, reading and writing each; `{"connect": 3, "read": 10}`; `(connect, read)`; or
-            an `httpx.Timeout`. 3 s to connect and 10 s to read where left out, but runs wait for their result as
-            long as it takes, unless a timeout is given here or at the call; given at the call, it bounds all of it.
-        headers: Further headers of every request.
-        retry: What is sent again, and when; None for nothing, but for an idle connection that is found closed.
-        limits: How many connections are held; 100 where left out.
-        max_response_bytes: How large an answer may be, decompressed; 256 MiB where left out.
-        verify: Whom to trust by TLS: the usual certificate authorities, or those in a file, or what an
-            `ssl.SSLContext` says. False trusts anybody.
-        trust_env: Whether `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`
-            have a say.
-        http_client: An `httpx.Client` (`httpx.AsyncClient`) of yours to send through, which you close. Total times,
-            idle connections and limits are then its matter, and its own retries would repeat runs.
-        transport: A transport of yours to send through. What was said of `http_client` holds for it too.
+        access_token: Alias of `agent_token`.
+        user_token: Token of the user that requests are made for. Defaults to `SYNAPSE_USER_TOKEN`.
+        tenant: Tenant that requests are made for. Defaults to `SYNAPSE_TENANT`.
+        timeout: Seconds for each of connect, read and write; `{"connect": 3, "read": 10}`; `(connect, read)`; or an
+            `httpx.Timeout`. Defaults to 3 s to connect and 10 s to read. Runs have no read timeout by default; a
+            timeout passed to a call limits the whole call.
+        headers: Additional headers for every request.
+        retry: The retry policy. None disables retries, except when an idle connection turns out to be closed.
+        limits: Connection limits. Defaults to 100 connections.
+        max_response_bytes: Maximum size of a decompressed response. Defaults to 256 MiB.
+        verify: Certificates to trust: the default authorities (True), a CA file, or an `ssl.SSLContext`. False
+            disables verification.
+        trust_env: Whether to use `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and
+            `SSL_CERT_DIR`.
+        http_client: Your own `httpx.Client` (`httpx.AsyncClient`) to send through; you close it. It then manages
+            total timeouts, idle connections and limits. Disable its retries: they would repeat runs.
+        transport: Your own transport to send through; the notes on `http_client` apply.
 
     Raises:
-        ValueError: If a setting is missing or wrong. Tokens are never shown.
+        ValueError: If a setting is missing or invalid. Messages never contain tokens.
 
     Example:
         >>> with AgentClient(base_url=url, access_token=token) as client:
@@ -225,17 +224,17 @@ class AgentClient(BaseClient[HttpClient, httpx.Client, httpx.BaseTransport], Plu
 
     @property
     def api(self) -> AuthenticatedClient:
-        """The client to give to the generated functions of `synapse_agent_api`: same connections, same headers."""
+        """A client for the generated functions of `synapse_agent_api`, with the same connections and headers."""
         return endpoints.generated_client(self.base_url).set_httpx_client(self._http)
 
     def health_check(self) -> Health:
-        """Ask the agent how it is (`health_check`); it answers without a token.
+        """Check the agent's health (`health_check`); needs no token.
 
         Returns:
-            What the agent says of itself, as a dict.
+            The agent's status, as a dict.
 
         Raises:
-            ClientError: If it does not answer, or not well.
+            ClientError: If the request fails.
 
         Example:
             >>> client.health_check()["status"]
@@ -244,7 +243,7 @@ class AgentClient(BaseClient[HttpClient, httpx.Client, httpx.BaseTransport], Plu
         return self._http.call(endpoints.health_check())
 
     def close(self) -> None:
-        """Close all connections, and the local agent if the client started one. The client cannot be used again.
+        """Close all connections, and stop the local agent if the client started one. The client cannot be reused.
 
         Example:
             >>> client = AgentClient(base_url=url, access_token=token)
@@ -268,7 +267,7 @@ class AgentClient(BaseClient[HttpClient, httpx.Client, httpx.BaseTransport], Plu
 class AsyncAgentClient(
     BaseClient[AsyncHttpClient, httpx.AsyncClient, httpx.AsyncBaseTransport], AsyncPluginClientMixin
 ):
-    """The same as `AgentClient`, awaited: same arguments, same methods, same errors.
+    """Async version of `AgentClient`, with the same arguments, methods and errors.
 
     Close it with `await client.aclose()`, or use it as an async context manager.
 
@@ -288,17 +287,17 @@ class AsyncAgentClient(
 
     @property
     def api(self) -> AuthenticatedClient:
-        """The client to give to the generated functions of `synapse_agent_api`: same connections, same headers."""
+        """A client for the generated functions of `synapse_agent_api`, with the same connections and headers."""
         return endpoints.generated_client(self.base_url).set_async_httpx_client(self._http)
 
     async def health_check(self) -> Health:
-        """Ask the agent how it is (`health_check`); it answers without a token.
+        """Check the agent's health (`health_check`); needs no token.
 
         Returns:
-            What the agent says of itself, as a dict.
+            The agent's status, as a dict.
 
         Raises:
-            ClientError: If it does not answer, or not well.
+            ClientError: If the request fails.
 
         Example:
             >>> (await client.health_check())["status"]
@@ -307,7 +306,7 @@ class AsyncAgentClient(
         return await self._http.call(endpoints.health_check())
 
     async def aclose(self) -> None:
-        """Close all connections, and the local agent if the client started one. The client cannot be used again.
+        """Close all connections, and stop the local agent if the client started one. The client cannot be reused.
 
         Example:
             >>> client = AsyncAgentClient(base_url=url, access_token=token)
@@ -322,7 +321,7 @@ class AsyncAgentClient(
                 await anyio.to_thread.run_sync(self._agent.stop)
 
     async def close(self) -> None:
-        """Do what `aclose` does, under the name that the published package gives it.
+        """Alias of `aclose`, the name in the published package.
 
         Example:
             >>> client = AsyncAgentClient(base_url=url, access_token=token)

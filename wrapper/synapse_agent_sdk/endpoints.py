@@ -1,8 +1,8 @@
-"""Arguments become a request: one function an operation. Pure, and shared by sync and async.
+"""Builds requests, one function per operation. Pure, and shared by sync and async.
 
-This is the only module that imports the generated package, and `_request` is the seam to it: each generated endpoint is
-asked for method, path, query, headers and body, so that none of them is spelled here. The imports stand inside the
-functions because the generated models cost more to import than the rest of the SDK.
+This is the only module that imports the generated package, through `_request`: the generated endpoint provides method,
+path, query, headers and body. The imports are inside the functions because the generated models take longer to import
+than the rest of the SDK.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PAGE_SIZE = 1000
-"""Releases per page unless the caller sets it: the most that the contract allows."""
+"""Default page size for whole lists: the contract's maximum."""
 
 
 def health_check() -> Request[Health]:
@@ -41,7 +41,7 @@ def health_check() -> Request[Health]:
 def list_plugin_releases(
     params: Mapping[str, Any] | None = None, *, page_size: int | None = None
 ) -> Request[PluginReleasePage]:
-    """`GET` one page of releases; `params` wins over `page_size`."""
+    """`GET` one page of releases; `params` overrides `page_size`."""
     from synapse_agent_api.api.plugin_releases import list_plugin_releases as endpoint
     from synapse_agent_api.models import ListPluginReleasesFilters
 
@@ -63,7 +63,7 @@ def list_plugin_releases(
 
 
 def release_pages(params: Mapping[str, Any] | None) -> tuple[Request[PluginReleasePage], Request[PluginReleasePage]]:
-    """The first page of a whole list: as large as the contract allows, and of the agent's own size."""
+    """Requests for the first page of a whole list: with the maximum page size, and with the agent's default."""
     return list_plugin_releases(params, page_size=PAGE_SIZE), list_plugin_releases(params)
 
 
@@ -75,13 +75,13 @@ def get_plugin_release(lookup: Lookup) -> Request[PluginRelease]:
 
 
 def create_plugin_release(plugin: str, version: str) -> Request[PluginRelease]:
-    """`POST` a release to be cached. Creating it twice is harmless, so it is replayable."""
+    """`POST` a release to cache. Creating it twice is harmless, so it is replayable."""
     from synapse_agent_api.api.plugin_releases import create_plugin_release as endpoint
     from synapse_agent_api.models import CreatePluginReleaseRequest
 
     for name, value in (("plugin", plugin), ("version", version)):
         if not isinstance(value, str) or not value.strip():
-            msg = f"{name} must be a string that is not blank, not {value!r:.100}"
+            msg = f"{name} must be a non-blank string, not {value!r:.100}"
             raise ValueError(msg)
     body = CreatePluginReleaseRequest(plugin=plugin, version=version)
     return _request(endpoint, body=body, result_type=dict, replayable=True)
@@ -112,7 +112,7 @@ def run_plugin_release(
 
     if data is not None or not isinstance(action, str) or not action.strip():
         action, data = legacy.split_action("run_plugin_release", action, data)
-    if data is not None:  # it is the whole body
+    if data is not None:  # the whole body
         params = requirements = job_id = language = None
     body = RunPluginReleaseRequest(action=action or "")
     if params is not None:
@@ -150,7 +150,7 @@ def run_debug_plugin_release(
 
     if data is not None or not isinstance(action, str) or not action.strip():
         action, data = legacy.split_action("run_debug_plugin_release", action, data)
-    if data is not None:  # it is the whole body
+    if data is not None:  # the whole body
         params = plugin_path = config = modules = requirements = job_id = language = None
     for name, value in (("params", params), ("config", config), ("modules", modules)):
         if value is not None and not isinstance(value, Mapping):
@@ -172,7 +172,7 @@ def run_debug_plugin_release(
 
 
 def auth_headers(agent_token: str | None, user_token: str | None, tenant: str | None) -> dict[str, str]:
-    """The headers that carry a client's credentials, by the names that the contract gives them."""
+    """The headers with a client's credentials, named by the contract."""
     import attrs
     from synapse_agent_api.api.health import health_check as endpoint
     from synapse_agent_api.client import AuthenticatedClient
@@ -189,7 +189,7 @@ def auth_headers(agent_token: str | None, user_token: str | None, tenant: str | 
 
 
 def generated_client(base_url: str) -> AuthenticatedClient:
-    """A client for the generated functions. Its repr shows its token, so it is given none: the SDK sends it."""
+    """A client for the generated functions. It has no real token, as its repr would show it; the SDK sends it."""
     from synapse_agent_api.client import AuthenticatedClient
 
     return AuthenticatedClient(base_url=base_url, token="(sent by the SDK)")  # noqa: S106 - not a token
@@ -204,8 +204,8 @@ def _request(
     timeout: Timeout | None = None,
     **kwargs: Any,
 ) -> Request[Any]:
-    """The request of a generated endpoint; `data` replaces the body, unchanged."""
-    made = endpoint._get_kwargs(*args, **kwargs)  # noqa: SLF001 - the one seam to the generated code
+    """The request of a generated endpoint; `data` replaces the body."""
+    made = endpoint._get_kwargs(*args, **kwargs)  # noqa: SLF001 - the only use of generated internals
     json = made.get("json") if data is None else data
     return Request(
         method=made["method"].upper(),
@@ -222,7 +222,7 @@ def _request(
 
 
 def _or_unset(value: T | None) -> T | Unset:
-    """`value`, or the generated client's mark for a field that is not sent."""
+    """`value`, or the generated client's marker for an omitted field."""
     from synapse_agent_api.types import UNSET
 
     return UNSET if value is None else value
@@ -248,7 +248,7 @@ def _path(name: str, value: str | PathLike[str]) -> str:
 
 
 def _key(idempotency_key: str | UUID) -> str:
-    """The caller's key, as a UUID is written."""
+    """The key in the canonical form of a UUID."""
     if isinstance(idempotency_key, UUID):
         return str(idempotency_key)
     try:

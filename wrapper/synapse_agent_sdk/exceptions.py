@@ -1,17 +1,17 @@
-"""Every error of the SDK.
+"""The errors of the SDK.
 
 ```
 ClientError
-├── ClientConnectionError               the agent could not be reached, or the connection broke
-│   └── ClientResponseIncompleteError   it broke after the request was sent: it may have been carried out
-│       └── ClientResponseTimeoutError  the same by a timeout (a ClientTimeoutError too)
-├── ClientTimeoutError                  the agent did not answer in time
+├── ClientConnectionError               could not reach the agent, or the connection broke
+│   └── ClientResponseIncompleteError   broke after the request was sent, which may have been processed
+│       └── ClientResponseTimeoutError  timed out after the request was sent (also a ClientTimeoutError)
+├── ClientTimeoutError                  the agent did not respond in time
 │   └── ClientResponseTimeoutError
-├── InvalidResponseError                a success whose body is not what the contract promises
-│   └── ResponseTooLargeError           an answer larger than the client's limit
-├── PaginationError                     pages that lead in a circle, end too early, or are none
-├── UntrustedOriginError                an answer that leads away from the agent's origin
-└── HTTPError                           the agent answered with an error
+├── InvalidResponseError                a successful response with an invalid body
+│   └── ResponseTooLargeError           a response that exceeds the client's limit
+├── PaginationError                     pages that loop, end too early or are invalid
+├── UntrustedOriginError                a redirect or link away from the agent's origin
+└── HTTPError                           the agent returned an error status
     ├── AuthenticationError             401
     ├── AuthorizationError              403
     ├── NotFoundError                   404
@@ -20,10 +20,10 @@ ClientError
     ├── RateLimitError                  429
     └── ServerError                     5xx
         ├── GpuUnavailableError         503, error_type gpu_unavailable
-        └── ActionFailedError           error_type action_*: the user's code failed, not the agent
+        └── ActionFailedError           error_type action_*: the action failed, not the agent
 ```
 
-Arguments that are wrong in themselves raise `ValueError` or `TypeError` before anything is sent.
+Invalid arguments raise `ValueError` or `TypeError` before anything is sent.
 """
 
 from __future__ import annotations
@@ -57,20 +57,20 @@ __all__ = [
 
 
 class ClientError(Exception):
-    """Base of all errors that a call to an agent can end in.
+    """Base class of all errors of a request to an agent.
 
     Args:
-        status_code: Status of the agent's answer, or None where there was none.
-        detail: What the agent said was wrong, untouched, or a text where there was no answer.
-        message: What `str()` gives. Made of status and detail where left out.
-        error_type: The answer's `error_type`, where it had one.
+        status_code: HTTP status, or None without a response.
+        detail: The response's `detail`, unchanged, or a string without a response.
+        message: The error message. Defaults to the status and detail.
+        error_type: The response's `error_type`, or None.
 
     Attributes:
-        attempts: How many attempts were made.
-        headers: The answer's headers, by their names in any case; empty where there was no answer.
-        page: Number of the page that failed, where a list did.
-        results: What was read of the list before that page, where the whole list was asked for; what was deleted
-            by then, where pruning failed.
+        attempts: Number of attempts.
+        headers: The response's headers, case-insensitive; empty without a response.
+        page: Number of the page that failed, for lists.
+        results: Items read before the failed page, if the whole list was requested; releases deleted so far, for
+            pruning.
 
     Example:
         >>> error = ClientError(404, "There is no release 7.")
@@ -99,21 +99,21 @@ class ClientError(Exception):
 
     @property
     def request_id(self) -> str | None:
-        """The answer's `X-Request-ID`, where it had one."""
+        """The response's `X-Request-ID`, or None."""
         return self.headers.get("x-request-id")
 
     @property
     def status(self) -> int | None:
-        """The same as `status_code`, under its name of v1."""
+        """Alias of `status_code`, its name in v1."""
         return self.status_code
 
     @property
     def reason(self) -> Any:
-        """The same as `detail`, under its name of v1."""
+        """Alias of `detail`, its name in v1."""
         return self.detail
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The default would call __init__ with the message as status code.
+        # The default would pass the message to __init__ as the status code.
         return _restore, (type(self), self.args, self.__dict__)
 
 
@@ -125,63 +125,63 @@ def _restore(cls: type[ClientError], args: tuple[Any, ...], attributes: dict[str
 
 
 class ClientConnectionError(ClientError):
-    """The agent could not be reached, or the connection broke."""
+    """Could not reach the agent, or the connection broke."""
 
 
 class ClientResponseIncompleteError(ClientConnectionError):
-    """The connection broke after the request was sent, so the agent may have carried it out."""
+    """The connection broke after the request was sent; the agent may have processed it."""
 
 
 class ClientTimeoutError(ClientError):
-    """The agent did not answer in time."""
+    """The agent did not respond in time."""
 
 
 class ClientResponseTimeoutError(ClientResponseIncompleteError, ClientTimeoutError):
-    """The time was up after the request was sent, so the agent may have carried it out."""
+    """Timed out after the request was sent; the agent may have processed it."""
 
 
 class InvalidResponseError(ClientError):
-    """The agent answered with success, but not with what the contract promises; `detail` is the body's start."""
+    """The body of a successful response does not match the contract; `detail` is its beginning."""
 
 
 class ResponseTooLargeError(InvalidResponseError):
-    """The agent's answer is larger than the client's `max_response_bytes`; it was refused while it arrived."""
+    """The response exceeds the client's `max_response_bytes`."""
 
 
 class PaginationError(ClientError):
-    """The pages of a list lead in a circle, do not end, end too early, or are none."""
+    """The pages of a list loop, do not end, end too early or are invalid."""
 
 
 class UntrustedOriginError(ClientError):
-    """An answer led away from the agent's origin; nothing was sent there, since the token must not get there."""
+    """A redirect or link leads away from the agent's origin; it was not followed, to protect the token."""
 
 
 class HTTPError(ClientError):
-    """The agent answered with an error."""
+    """The agent returned an error status."""
 
 
 class AuthenticationError(HTTPError):
-    """401: the agent token is missing or wrong."""
+    """401: the agent token is missing or invalid."""
 
 
 class AuthorizationError(HTTPError):
-    """403: what was asked for is not allowed."""
+    """403: the request is not allowed."""
 
 
 class NotFoundError(HTTPError):
-    """404: there is no such plugin, version, release or page."""
+    """404: the plugin, version, release or page does not exist."""
 
 
 class ConflictError(HTTPError):
-    """409: the call contradicts what the agent is doing."""
+    """409: the request conflicts with the agent's current state."""
 
 
 class ValidationError(HTTPError):
-    """400 or 422: the agent found the request invalid."""
+    """400 or 422: the request is invalid."""
 
 
 class RateLimitError(HTTPError):
-    """429: the agent is busy, and the call was not carried out."""
+    """429: the agent is busy and did not process the request."""
 
 
 class ServerError(HTTPError):
@@ -189,8 +189,8 @@ class ServerError(HTTPError):
 
 
 class GpuUnavailableError(ServerError):
-    """503: the action asks for a GPU, and none is free."""
+    """503: the action needs a GPU, and none is available."""
 
 
 class ActionFailedError(ServerError):
-    """The action failed, not the agent: `error_type` says how, and `detail` has what is known of it."""
+    """The action failed, not the agent; `error_type` and `detail` say how."""

@@ -1,7 +1,7 @@
-"""The calling conventions of v1, which old code still uses.
+"""The v1 calling convention, which is still supported.
 
-There, a run took its whole body as one dict: by the name `data`, as the second positional argument of
-`run_plugin_release`, or as the first of `run_debug_plugin_release`.
+In v1 a run took its whole body as one dict: as `data`, as the second positional argument of `run_plugin_release`, or
+as the first of `run_debug_plugin_release`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from typing import Any
 
 
 def split_action(method: str, action: object, data: Mapping[str, Any] | None) -> tuple[str | None, Any]:
-    """Tell today's convention from that of v1.
+    """Split an action argument into the action's name and a v1 body.
 
     Args:
-        method: Name of the method that was called, for the message.
-        action: What stands in the action's place: its name, or the whole body as in v1.
-        data: The whole body by name, which wins.
+        method: Name of the called method, for error messages.
+        action: The action's name, or the whole body as in v1.
+        data: The whole body; takes precedence.
 
     Returns:
-        The action's name and None, or None and the body, which is to be sent as it is.
+        The action's name and None, or None and the body, to send unchanged.
 
     Raises:
-        TypeError: If there is neither an action nor a body, or one of a wrong type.
+        TypeError: If both are missing, or one has the wrong type.
 
     Example:
         >>> split_action("run_plugin_release", "train", None)
@@ -38,9 +38,9 @@ def split_action(method: str, action: object, data: Mapping[str, Any] | None) ->
     if isinstance(action, Mapping):
         return None, action
     if action is None or (isinstance(action, str) and not action.strip()):
-        msg = f"{method}() needs action='...', the action to run, or data={{...}}, the whole body as in v1"
+        msg = f"{method}() needs action='...' (the action to run) or data={{...}} (the whole body, as in v1)"
         raise TypeError(msg)
     if not isinstance(action, str):
-        msg = f"{method}() takes the action's name as text, not {action!r:.100}"
+        msg = f"{method}() takes the action's name as a string, not {action!r:.100}"
         raise TypeError(msg)
     return action, None

@@ -1,4 +1,4 @@
-"""What names a release: its id, or its plugin's code and its version."""
+"""Release lookups: an id, or a plugin's code and version."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from synapse_agent_api.typed_dicts import PluginRelease
 
 Lookup: TypeAlias = "str | int | PluginRelease | PluginReleaseModel | Mapping[str, Any] | ReleaseLookup"
-"""What the methods of the client take for a release; see `ReleaseLookup.parse`."""
+"""Any form of a release that the client accepts; see `ReleaseLookup.parse`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseLookup:
-    """A release's name in a path: its id, or `code@version`.
+    """A release as a path segment: its id, or `code@version`.
 
     Args:
-        value: The name itself; `parse` makes it of the other forms.
+        value: The id or `code@version`; use `parse` for other forms.
 
     Raises:
-        ValueError: If it names no release.
+        ValueError: If it is not a valid lookup.
 
     Example:
         >>> ReleaseLookup.parse("seg-anything@2.1.0+lig")
@@ -34,7 +34,7 @@ class ReleaseLookup:
     value: str
 
     def __post_init__(self) -> None:
-        # One that is made by hand is checked too: `..` would reach another path.
+        # Validated even if not parsed: `..` would reach another path.
         text = self.value
         if isinstance(text, str) and text.isprintable():
             code, at, version = text.rpartition("@")
@@ -47,24 +47,24 @@ class ReleaseLookup:
 
     @classmethod
     def parse(cls, lookup: Lookup) -> ReleaseLookup:
-        """Read a release's name from any of the forms that people have at hand.
+        """Parse a lookup of any form.
 
         Args:
-            lookup: An id (an int, or digits), `code@version`, a release as the client returned it (a dict with
-                `id`, or with `plugin` and `version`), or a release of the generated models.
+            lookup: An id (int or digits), `code@version`, a release returned by the client (a dict with `id`, or with
+                `plugin` and `version`), or a release of the generated models.
 
         Returns:
-            The lookup, which is one path segment once it is percent-encoded.
+            The lookup, which is a single path segment once percent-encoded.
 
         Raises:
-            ValueError: If it is none of these. Nothing has been sent then.
+            ValueError: If it has another form.
 
         Example:
             >>> ReleaseLookup.parse({"plugin": "ocr_plugin", "version": "2.0.0"}).value
             'ocr_plugin@2.0.0'
         """
         if isinstance(lookup, str):
-            return cls(str.__str__(lookup))  # the text itself, where an enum would give the name of its member
+            return cls(str.__str__(lookup))  # the value of a string enum, not its member's name
         if isinstance(lookup, cls):
             return lookup
         try:
@@ -74,12 +74,11 @@ class ReleaseLookup:
 
 
 def _error_message(lookup: object) -> str:
-    forms = "its id, such as 123, or code@version, such as ocr_plugin@2.0.0"
-    return f"{lookup!r:.100} names no release. Give {forms}."
+    return f"invalid release {lookup!r:.100}: pass its id, such as 123, or code@version, such as ocr_plugin@2.0.0"
 
 
 def _text(lookup: Any) -> str:
-    """The text that `lookup` stands for, or one that is no lookup."""
+    """The lookup as a string; empty if it is invalid."""
     if isinstance(lookup, str):
         return str.__str__(lookup)
     if isinstance(lookup, int) and not isinstance(lookup, bool):
@@ -87,11 +86,11 @@ def _text(lookup: Any) -> str:
     if isinstance(lookup, Mapping):
         release: Any = lookup
         parts: tuple[Any, ...] = release.get("id"), release.get("plugin"), release.get("version")
-    else:  # a generated model, which has the same names as attributes
+    else:  # a generated model, with attributes of the same names
         parts = tuple(getattr(lookup, name, None) for name in ("id", "plugin", "version"))
     identity, code, version = parts
     if identity is not None:
         return _text(identity) if isinstance(identity, str | int) else ""
     if not isinstance(code, str) or not isinstance(version, str) or "@" in version:
-        return ""  # the agent splits at the last @, so an @ in the version would name another release
+        return ""  # the agent splits at the last @, so an @ in the version would select another release
     return f"{code}@{version}"

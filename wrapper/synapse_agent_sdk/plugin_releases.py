@@ -1,7 +1,7 @@
-"""The plugin release operations: one short method each. `async_plugin` has the same, awaited.
+"""The plugin release operations, one short method each; `async_plugin_releases` has the async versions.
 
-The signatures of both flavours are the same, which a test asserts; what a method does with its arguments stands in
-`operations`, and what it does with an answer in `answers`.
+Sync and async signatures are identical, which a test asserts. Requests are built in `endpoints`, and responses parsed
+in `runtime.response`.
 """
 
 from __future__ import annotations
@@ -45,24 +45,24 @@ class PluginClientMixin:
     def list_plugin_releases(
         self, params: Mapping[str, Any] | None = None, *, list_all: bool = False
     ) -> PluginReleasePage | tuple[list[PluginRelease], int]:
-        """List the releases that the agent has cached (`list_plugin_releases`).
+        """List the cached releases (`list_plugin_releases`).
 
         Args:
-            params: `page` (from 1), `page_size`, and any filter that the agent knows, such as `plugin`. What is None
-                is left out.
-            list_all: Whether to read all pages. They have up to 1,000 releases each, unless `page_size` says otherwise
-                or the agent has smaller ones.
+            params: `page` (from 1), `page_size`, and any filter of the agent, such as `plugin`. None values are
+                omitted.
+            list_all: Whether to read all pages, with 1,000 releases each unless `page_size` is given or the agent's
+                limit is lower.
 
         Returns:
-            One page as the agent sent it (`count`, `next`, `previous`, `results`), or with `list_all` the list of all
-            releases and their count.
+            One page as the agent sent it (`count`, `next`, `previous`, `results`), or with `list_all` all releases
+            and their count.
 
         Raises:
-            TypeError: If a filter is neither text nor a number, a bool or a list of these.
-            PaginationError: If the pages lead in a circle, end too early, or are none.
+            TypeError: If a filter is not a string, a number, a bool or a list of these.
+            PaginationError: If the pages loop, end too early or are invalid.
             UntrustedOriginError: If a link leads away from the agent.
-            ClientError: If the call fails in any other way. Where a later page does, `page` is its number, and
-                `results` what was read before it.
+            ClientError: If the request fails in another way; `page` is the number of the failed page, and `results`
+                the releases before it.
 
         Example:
             >>> releases, total = client.list_plugin_releases({"plugin": "text_stats"}, list_all=True)
@@ -74,21 +74,17 @@ class PluginClientMixin:
         return self._http.call(endpoints.list_plugin_releases(params))
 
     def iter_plugin_releases(self, params: Mapping[str, Any] | None = None) -> Items[PluginReleasePage, PluginRelease]:
-        """Walk over the releases that the agent has cached, page by page (`list_plugin_releases`).
-
-        One page is held at a time, and the next one is asked for when it is needed. `.pages()` of what is returned
-        gives the pages.
+        """Iterate over the cached releases, requesting pages as needed (`list_plugin_releases`).
 
         Args:
-            params: As `list_plugin_releases` takes them.
+            params: The same as for `list_plugin_releases`.
 
         Returns:
-            An iterator of the releases, which gives each of them once.
+            An iterator over the releases; its `pages()` iterates over the pages.
 
         Raises:
-            TypeError: If a filter is neither text nor a number, a bool or a list of these.
-            ClientError: If a page fails for good; `page` is its number. It is raised while iterating, and whoever goes
-                on after it asks for the same page again.
+            TypeError: If a filter is not a string, a number, a bool or a list of these.
+            ClientError: If a page fails while iterating; `page` is its number. Continuing requests that page again.
 
         Example:
             >>> [release["version"] for release in client.iter_plugin_releases({"plugin": "text_stats"})]
@@ -100,15 +96,15 @@ class PluginClientMixin:
         """Get one cached release (`get_plugin_release`).
 
         Args:
-            lookup: The release's id, `code@version`, or a release that the client returned.
+            lookup: The release's id, `code@version`, or a release returned by the client.
 
         Returns:
             The release as the agent sent it.
 
         Raises:
-            ValueError: If `lookup` names no release. Nothing has been sent then.
-            NotFoundError: If the agent has not cached it.
-            ClientError: If the call fails in any other way.
+            ValueError: If `lookup` is invalid.
+            NotFoundError: If it is not cached.
+            ClientError: If the request fails in another way.
 
         Example:
             >>> client.get_plugin_release("text_stats@1.0.0")["version"]
@@ -117,19 +113,19 @@ class PluginClientMixin:
         return self._http.call(endpoints.get_plugin_release(lookup))
 
     def create_plugin_release(self, plugin: str, version: str) -> PluginRelease:
-        """Have the agent fetch a release and cache it (`create_plugin_release`); twice is harmless.
+        """Fetch and cache a release on the agent (`create_plugin_release`); safe to repeat.
 
         Args:
             plugin: The plugin's code.
-            version: The release's version, which may end in a `+variant`.
+            version: The release's version, optionally with a `+variant`.
 
         Returns:
             The release as the agent sent it.
 
         Raises:
-            ValueError: If either is blank. Nothing has been sent then.
+            ValueError: If either is blank.
             NotFoundError: If there is no such plugin or version.
-            ClientError: If the call fails in any other way.
+            ClientError: If the request fails in another way.
 
         Example:
             >>> client.create_plugin_release(plugin="text_stats", version="1.0.0")["plugin"]
@@ -141,12 +137,12 @@ class PluginClientMixin:
         """Remove a release from the agent's cache (`delete_plugin_release`).
 
         Args:
-            lookup: The release's id, `code@version`, or a release that the client returned.
+            lookup: The release's id, `code@version`, or a release returned by the client.
 
         Raises:
-            ValueError: If `lookup` names no release. Nothing has been sent then.
-            NotFoundError: If the agent has not cached it.
-            ClientError: If the call fails in any other way.
+            ValueError: If `lookup` is invalid.
+            NotFoundError: If it is not cached.
+            ClientError: If the request fails in another way.
 
         Example:
             >>> release = client.create_plugin_release("csv_summary", "1.0.0")
@@ -167,30 +163,30 @@ class PluginClientMixin:
         idempotency_key: str | UUID | None = None,
         timeout: Timeout | None = None,
     ) -> Any:
-        """Run an action of a cached release, and wait for its result (`run_plugin_release`).
+        """Run an action of a cached release and wait for its result (`run_plugin_release`).
 
-        Arguments that are None are left out; `{}` and `[]` are sent.
+        Arguments that are None are omitted; `{}` and `[]` are sent.
 
         Args:
-            lookup: The release's id, `code@version`, or a release that the client returned.
-            action: The action's name. Callers of v1 gave the whole body here, which still works.
+            lookup: The release's id, `code@version`, or a release returned by the client.
+            action: The action's name, or the whole body as in v1.
             params: The action's parameters.
-            data: The whole body, as in v1: it is sent as it is, and the other arguments are ignored.
-            requirements: Further packages that the action needs, such as `["pillow>=9.0.0"]`.
-            job_id: The caller's own id for this run.
-            language: Language of the messages that the action logs for people, such as `"ko"`.
-            idempotency_key: A UUID; agents that honour it run an action once per key. Made where left out.
-            timeout: As the client takes it. Where neither was given one, there is no bound on the wait.
+            data: The whole body, as in v1, sent unchanged; the other body arguments are ignored.
+            requirements: Additional packages to install, such as `["pillow>=9.0.0"]`.
+            job_id: Your id for this run.
+            language: Language of the action's user-facing log messages, such as `"ko"`.
+            idempotency_key: A UUID; agents that honour it run an action once per key. Generated if omitted.
+            timeout: Any form that the client accepts. Defaults to the client's, or else no limit.
 
         Returns:
-            The action's own result: any JSON value.
+            The action's result: any JSON value.
 
         Raises:
-            TypeError: If there is neither `action` nor `data`, or a value is not JSON. Nothing has been sent then.
-            ValueError: If `lookup` names no release, or a value is not JSON. Nothing has been sent then.
-            ActionFailedError: If the action itself failed; `detail` has what is known of it.
-            ClientResponseIncompleteError: If the connection broke while the action may have been running.
-            ClientError: If the call fails in any other way.
+            TypeError: If both `action` and `data` are missing, or a value is not JSON.
+            ValueError: If `lookup` or `idempotency_key` is invalid, or a value is not JSON.
+            ActionFailedError: If the action failed; `detail` says how.
+            ClientResponseIncompleteError: If the connection broke after the request was sent: the action may run.
+            ClientError: If the request fails in another way.
 
         Example:
             >>> params = {"path": os.path.abspath("README.md")}
@@ -229,30 +225,30 @@ class PluginClientMixin:
     ) -> Any:
         """Run an action from source, without a release, and wait for its result (`run_debug_plugin_release`).
 
-        Arguments that are None are left out; `{}` and `[]` are sent.
+        Arguments that are None are omitted; `{}` and `[]` are sent.
 
         Args:
-            action: The action's name. Callers of v1 gave the whole body here, which still works.
+            action: The action's name, or the whole body as in v1.
             params: The action's parameters.
-            data: The whole body, as in v1: it is sent as it is, and the other arguments are ignored.
-            plugin_path: Folder of the plugin's sources, on the agent's machine.
-            config: Configuration, merged over that of the sources.
-            modules: Source code by dotted module name, laid over the sources.
-            requirements: Further packages that the action needs, such as `["numpy"]`.
-            job_id: The caller's own id for this run.
-            language: Language of the messages that the action logs for people, such as `"ko"`.
-            idempotency_key: A UUID; agents that honour it run an action once per key. Made where left out.
-            timeout: As the client takes it. Where neither was given one, there is no bound on the wait.
+            data: The whole body, as in v1, sent unchanged; the other body arguments are ignored.
+            plugin_path: Source folder of the plugin, on the agent's machine.
+            config: Configuration that overrides that of the sources.
+            modules: Source code by dotted module name; overrides the sources.
+            requirements: Additional packages to install, such as `["numpy"]`.
+            job_id: Your id for this run.
+            language: Language of the action's user-facing log messages, such as `"ko"`.
+            idempotency_key: A UUID; agents that honour it run an action once per key. Generated if omitted.
+            timeout: Any form that the client accepts. Defaults to the client's, or else no limit.
 
         Returns:
-            The action's own result: any JSON value.
+            The action's result: any JSON value.
 
         Raises:
-            TypeError: If there is neither `action` nor `data`, or a value is not JSON. Nothing has been sent then.
-            ValueError: If a value is not JSON. Nothing has been sent then.
-            ActionFailedError: If the action itself failed; `detail` has what is known of it.
-            ClientResponseIncompleteError: If the connection broke while the action may have been running.
-            ClientError: If the call fails in any other way.
+            TypeError: If both `action` and `data` are missing, or a value is not JSON.
+            ValueError: If `idempotency_key` is invalid, or a value is not JSON.
+            ActionFailedError: If the action failed; `detail` says how.
+            ClientResponseIncompleteError: If the connection broke after the request was sent: the action may run.
+            ClientError: If the request fails in another way.
 
         Example:
             >>> client.run_debug_plugin_release(
@@ -281,28 +277,27 @@ class PluginClientMixin:
 
     @property
     def with_raw_response(self) -> WithRawResponse:
-        """The operations, each of which gives a `RawResponse`: status, headers, time and attempts beside the value."""
+        """The same operations, returning a `RawResponse` with status, headers, elapsed time and attempts."""
         return WithRawResponse(self._http)
 
     def plugin_release(self, plugin: str, version: str | None = None, *, delete: bool = False) -> ReleaseContext:
-        """Have a release cached for a `with` block, and run its actions there.
+        """Cache a release for a `with` block and run its actions there.
 
-        It is cached when the block is entered. What the block gives has `run`, which takes what `run_plugin_release`
-        takes but for the release, and `info`, the release as the agent sent it.
+        Entering the block caches the release. Its `run` takes the arguments of `run_plugin_release` except the
+        release, and its `info` is the release as the agent sent it.
 
         Args:
-            plugin: The plugin's code, or `code@version` where no version is given.
+            plugin: The plugin's code, or `code@version` without `version`.
             version: The release's version.
-            delete: Whether to delete the release when the block ends, also by an error. Otherwise it stays, since
-                another program may be using it by then. An error in deleting never takes the place of the block's:
-                it is added to that as a note.
+            delete: Whether to delete the release when the block ends, even after an error. If deleting fails too,
+                the block's error is raised with a note. By default the release stays, as other programs may use it.
 
         Returns:
-            What `with` enters. Entering and leaving raise what `create_plugin_release` and `delete_plugin_release`
-            raise, but that a release which is gone already is no error.
+            A context manager. Entering and leaving raise the errors of `create_plugin_release` and
+            `delete_plugin_release`, except that a missing release is not an error on leaving.
 
         Raises:
-            ValueError: If plugin or version is blank or missing. Nothing has been sent then.
+            ValueError: If `plugin` or `version` is blank or missing.
 
         Example:
             >>> with client.plugin_release("text_stats", "1.0.0") as release:
@@ -320,34 +315,32 @@ class PluginClientMixin:
         plugin: str | None = None,
         dry_run: bool = False,
     ) -> list[PluginRelease]:
-        """Delete old releases from the agent's cache: the whole list is read first, then each is deleted by its id.
+        """Delete old releases from the agent's cache: reads the whole list, then deletes releases by id.
 
-        A release is deleted where all that was given says so. What an agent sends without a `created` that has a
-        date, a time and an offset (RFC 3339) stays, and does not count among those that `keep` keeps.
+        Deletes releases that match all criteria. Releases without a valid `created` (RFC 3339 with an offset) are
+        never deleted and do not count towards `keep`.
 
         Args:
             older_than: An age (`90min`, `12h`, `30d`, `2w` or a timedelta), or a date (ISO 8601 or a datetime). A
-                date without a timezone is local time, and one without a time of day starts that day.
-            keep: How many of the newest releases of each plugin stay, however old; 1 or more.
-            plugin: Code of the one plugin whose releases may go. It is no reason to delete: it needs one of the others.
-            dry_run: Whether to delete nothing, and only say what would be.
+                date without a timezone is local time; without a time of day it is midnight.
+            keep: Number of newest releases of each plugin to keep, regardless of age; at least 1.
+            plugin: Prune only releases of this plugin. Requires `older_than` or `keep`.
+            dry_run: Whether to return the releases without deleting them.
 
         Returns:
-            The releases that were deleted, or with `dry_run` would be, oldest first. One that somebody else deleted
-            meanwhile is not among them.
+            The releases that were deleted, or with `dry_run` would be, oldest first. Releases deleted by others in the
+            meantime are not included.
 
         Raises:
-            TypeError: If `older_than` is of a wrong type. Nothing has been sent then.
-            ValueError: If there is neither `older_than` nor `keep`, or one of them cannot be used: a date that does
-                not lie in the past, say. Nothing has been sent then.
-            ClientError: If reading the list or deleting a release fails for good; `results` is what was deleted by
-                then, which is nothing where the list failed.
+            TypeError: If `older_than` has the wrong type.
+            ValueError: If both `older_than` and `keep` are missing, or an argument is invalid.
+            ClientError: If reading the list or deleting a release fails; `results` has the releases deleted so far.
 
         Example:
             >>> [release["version"] for release in client.prune_plugin_releases(older_than="30d", keep=2)]
             []
         """
-        from synapse_agent_sdk.pruning import prune  # few programs prune, and it brings dateutil
+        from synapse_agent_sdk.pruning import prune  # rarely used, and imports dateutil
 
         return self._http.run(prune(self._http, older_than=older_than, keep=keep, plugin=plugin, dry_run=dry_run))
 

@@ -1,4 +1,4 @@
-"""Pruning: which releases are old enough to go, and the exchange that deletes them. Shared by sync and async."""
+"""Pruning: selects old releases and deletes them. Shared by sync and async."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 Age: TypeAlias = timedelta | datetime | str
-"""How old, or since when: `30d`, `12h`, an ISO 8601 date, a `timedelta` or a `datetime`."""
+"""An age or a date: `30d`, `12h`, an ISO 8601 date, a `timedelta` or a `datetime`."""
 
 AGE = re.compile(r"([0-9]{1,9}) ?(min|h|d|w)", re.IGNORECASE)
 UNITS = {
@@ -33,16 +33,16 @@ DATE = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}")
 def choose(
     releases: Iterable[PluginRelease], *, before: datetime | None, keep: int | None, plugin: str | None
 ) -> list[PluginRelease]:
-    """The releases to delete, oldest first.
+    """Choose the releases to delete, oldest first.
 
-    What an agent sent may be wrong in any way, and it may have ignored every filter. A release whose id, plugin or
-    age cannot be read is never chosen; neither does it take the place of one that is kept.
+    The agent's data may be invalid, and the agent may ignore filters. A release whose id, plugin or age is invalid is
+    never chosen, and does not count towards `keep`.
 
     Args:
-        releases: What the agent listed; a release may come twice.
-        before: Only those that were cached before this are chosen.
-        keep: The newest so many of each plugin are not chosen.
-        plugin: Only those of this plugin are chosen.
+        releases: The listed releases; may contain duplicates.
+        before: Choose only releases cached before this time.
+        keep: Number of newest releases of each plugin to keep.
+        plugin: Choose only releases of this plugin.
 
     Example:
         >>> old, new = [
@@ -70,12 +70,12 @@ def choose(
 
 
 def _age(dated: tuple[datetime, int, PluginRelease]) -> tuple[datetime, int]:
-    """What releases are sorted by: of two that were cached at once, the one with the higher id is newer."""
+    """Sort key: of two releases cached at the same time, the one with the higher id is newer."""
     return dated[:2]
 
 
 def _created(release: Any) -> datetime | None:
-    """When a release was cached, or None where it cannot be known, or the release cannot be named."""
+    """When a release was cached, or None if its time, id or plugin is invalid."""
     if not isinstance(release, dict) or not isinstance(release.get("plugin"), str):
         return None
     number, created = release.get("id"), release.get("created")
@@ -83,25 +83,25 @@ def _created(release: Any) -> datetime | None:
         return None
     try:
         when = datetime.fromisoformat(created.upper())
-        # Without an offset it is not RFC 3339, and may be half a day off.
+        # Without an offset it is not RFC 3339, and could be half a day off.
         return None if when.tzinfo is None else when.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
 
 def parse_cutoff(older_than: Age, now: datetime) -> datetime:
-    """The time before which everything is older than was asked for.
+    """The cutoff time: releases cached before it are old enough.
 
     Args:
-        older_than: An age or a date. A date without a timezone is local time, and one without a time starts that day.
-        now: The current time, with its timezone.
+        older_than: An age or a date. A date without a timezone is local time; without a time of day it is midnight.
+        now: The current time, with a timezone.
 
     Returns:
         The time, in UTC.
 
     Raises:
-        TypeError: If it is not a string, a timedelta or a datetime.
-        ValueError: If it cannot be read, or is not in the past.
+        TypeError: If `older_than` is not a string, a timedelta or a datetime.
+        ValueError: If it is invalid or not in the past.
 
     Example:
         >>> from datetime import UTC, datetime
@@ -114,7 +114,7 @@ def parse_cutoff(older_than: Age, now: datetime) -> datetime:
     except (OverflowError, ValueError):
         raise ValueError(_out_of_range(older_than)) from None
     if then >= now:
-        msg = f"older_than must be in the past, or everything would be older: {older_than!r:.100}"
+        msg = f"older_than must be in the past, not {older_than!r:.100}"
         raise ValueError(msg)
     return then
 
@@ -133,10 +133,10 @@ def _time(older_than: Age, now: datetime) -> datetime:
     from dateutil.parser import isoparse  # type: ignore[import-untyped]  # it has no types
 
     try:
-        if not DATE.match(text):  # a year alone would be the first of January
-            raise ValueError  # noqa: TRY301 - it ends like a date that cannot be read
+        if not DATE.match(text):  # isoparse would read a year alone as January 1
+            raise ValueError  # noqa: TRY301 - handled like any invalid date
         then: datetime = isoparse(text)
-        then.utcoffset()  # which may be out of range
+        then.utcoffset()  # may be out of range
     except ValueError:
         msg = (
             f"older_than must be an age (90min, 12h, 30d, 2w) or an ISO 8601 date (2026-01-31), not {older_than!r:.100}"
@@ -157,21 +157,21 @@ def _out_of_range(older_than: Age) -> str:
 
 
 def check(older_than: Age | None, keep: int | None, plugin: str | None, now: datetime) -> datetime | None:
-    """Check the criteria, and give the time before which releases are old enough.
+    """Validate the criteria, and return the cutoff time if there is one.
 
     Raises:
-        TypeError: If one is of a wrong type.
-        ValueError: If there is none, or one cannot be used.
+        TypeError: If `older_than` has the wrong type.
+        ValueError: If there are no criteria, or one is invalid.
     """
     if plugin is not None and (not isinstance(plugin, str) or not plugin.strip()):
-        msg = f"plugin must be a plugin's code, not {plugin!r:.100}"
+        msg = f"plugin must be a plugin code, not {plugin!r:.100}"
         raise ValueError(msg)
     if keep is not None and (not isinstance(keep, int) or isinstance(keep, bool) or keep < 1):
-        msg = f"keep must be a whole number, 1 or more, not {keep!r:.100}"
+        msg = f"keep must be an integer of at least 1, not {keep!r:.100}"
         raise ValueError(msg)
     if older_than is None and keep is None:
-        msg = "pruning needs older_than, keep or both, and would delete everything"
-        msg = f"{msg} of {plugin!r:.100} without" if plugin is not None else f"{msg} without"
+        msg = "pruning needs older_than, keep or both: without them it would delete every release"
+        msg = f"{msg} of {plugin!r:.100}" if plugin is not None else msg
         raise ValueError(msg)
     return None if older_than is None else parse_cutoff(older_than, now)
 
@@ -179,38 +179,38 @@ def check(older_than: Age | None, keep: int | None, plugin: str | None, now: dat
 def prune(
     http: BaseHttpClient, *, older_than: Age | None, keep: int | None, plugin: str | None, dry_run: bool
 ) -> Exchange[list[PluginRelease]]:
-    """Read the whole list, and delete what is chosen of it, by id, oldest first.
+    """Read the whole list, then delete the chosen releases by id, oldest first.
 
     Args:
-        http: What sends.
-        older_than: As the clients take it, as are the others.
-        keep: How many of each plugin stay.
-        plugin: Whose releases.
-        dry_run: Whether to delete nothing.
+        http: The HTTP client.
+        older_than: An age or a date.
+        keep: Number of newest releases of each plugin to keep.
+        plugin: Code of the plugin to prune.
+        dry_run: Whether to skip the deletions.
 
     Returns:
-        An exchange whose value is what it deleted, or would delete.
+        An exchange whose value is the releases that it deleted or would delete.
 
     Raises:
-        ClientError: If a page or a deletion fails for good; `results` is what was deleted by then.
+        ClientError: If a page or a deletion fails; `results` has the releases deleted so far.
     """
     before = check(older_than, keep, plugin, datetime.now(UTC))
     deleted: list[PluginRelease] = []
-    what = "nothing was deleted"
+    progress = "nothing was deleted"
     try:
         releases, _ = yield from collect(http.cursor(*endpoints.release_pages({"plugin": plugin})))
         chosen = choose(releases, before=before, keep=keep, plugin=plugin)
         if dry_run:
             return chosen
         for release in chosen:
-            what = f"{len(deleted)} of {len(chosen)} releases were deleted"
+            progress = f"{len(deleted)} of {len(chosen)} releases were deleted, then"
             try:
                 yield from http.result(endpoints.delete_plugin_release(release["id"]))
             except exceptions.NotFoundError:
-                continue  # somebody else deleted it meanwhile
+                continue  # already deleted by another client
             deleted.append(release)
     except exceptions.ClientError as error:
         error.results = deleted
-        error.args = (f"{what}, then: {error}",)
+        error.args = (f"{progress}: {error}",)
         raise
     return deleted

@@ -1,7 +1,7 @@
-"""A response behind its value: status, headers, time and attempts.
+"""Raw responses: status, headers, elapsed time and attempts.
 
-`with_raw_response` has one line an operation: the line wraps the function of `endpoints` that makes the request, so
-that its parameters, and the type of its result, are those of the operation.
+`with_raw_response` has one line per operation, which wraps the function of `endpoints` that makes the request, so
+that its parameters and result type are those of the operation.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ R = TypeVar("R")
 
 
 class RawResponse(Generic[R]):
-    """An answer to a call that succeeded, behind its value; `with_raw_response` of a client gives it.
+    """A successful response, returned by a client's `with_raw_response`.
 
     Args:
-        request: What was asked for.
+        request: The request.
         response: The response.
-        elapsed: How long the call took.
+        elapsed: Duration of the call.
 
     Attributes:
-        status_code: Status of the answer. A deletion that was sent again, and found the release gone, is a 204.
-        headers: Its headers, by their names in any case, without the secrets that were sent.
-        content: Its body as the agent sent it, decompressed.
-        elapsed: Time from the call to the end of the answer: all attempts, waits and redirects of it.
-        attempts: How many attempts were made, as errors count them; redirects are none.
+        status_code: The HTTP status. A retried deletion that finds the release gone is a 204.
+        headers: The headers, case-insensitive, with secrets redacted.
+        content: The body as the agent sent it, decompressed.
+        elapsed: Duration of the call, with all attempts, waits and redirects.
+        attempts: Number of attempts, as in errors; redirects do not count.
 
     Example:
         >>> response = client.with_raw_response.get_plugin_release("text_stats@1.0.0")
@@ -61,17 +61,17 @@ class RawResponse(Generic[R]):
 
     @property
     def request_id(self) -> str | None:
-        """The answer's `X-Request-ID`, where it had one."""
+        """The response's `X-Request-ID`, or None."""
         return self.headers.get("x-request-id")
 
     def parse(self) -> R:
-        """Read the value, which the method itself would have returned; each time anew.
+        """Parse the value that the method itself would return; each call returns a new object.
 
         Returns:
             The value.
 
         Raises:
-            InvalidResponseError: If the body is not what the contract promises.
+            InvalidResponseError: If the body does not match the contract.
 
         Example:
             >>> client.with_raw_response.health_check().parse()["status"]
@@ -80,12 +80,12 @@ class RawResponse(Generic[R]):
         return parse(self._request, self._response)
 
     def __repr__(self) -> str:
-        what = describe(self._request, self._response.url)
-        return f"<{type(self).__name__} {what} -> {self.status_code}, attempts={self.attempts}>"
+        target = describe(self._request, self._response.url)
+        return f"<{type(self).__name__} {target} -> {self.status_code}, attempts={self.attempts}>"
 
 
 class WithRawResponse:
-    """The operations of `AgentClient`, each with its raw response; errors are raised as ever."""
+    """The operations of `AgentClient`, returning raw responses; errors are raised as usual."""
 
     def __init__(self, http: HttpClient) -> None:
         def raw(operation: Callable[P, Request[R]]) -> Callable[P, RawResponse[R]]:
@@ -105,7 +105,7 @@ class WithRawResponse:
 
 
 class AsyncWithRawResponse:
-    """The operations of `AsyncAgentClient`, each with its raw response; errors are raised as ever."""
+    """The operations of `AsyncAgentClient`, returning raw responses; errors are raised as usual."""
 
     def __init__(self, http: AsyncHttpClient) -> None:
         def raw(operation: Callable[P, Request[R]]) -> Callable[P, Coroutine[Any, Any, RawResponse[R]]]:
@@ -133,8 +133,8 @@ def _respond(http: BaseHttpClient, request: Request[R]) -> Exchange[RawResponse[
 def _one_page(
     params: Mapping[str, Any] | None = None, *, list_all: Literal[False] = False
 ) -> Request[PluginReleasePage]:
-    """The call of one page: a whole list has as many answers as it has pages."""
+    """The request for one page: a whole list has a response per page."""
     if list_all:
-        msg = "a raw response is that of one page: ask for each with params={'page': ...}, or for the list without it"
+        msg = "with_raw_response cannot list all pages: request each page with params={'page': ...}"
         raise TypeError(msg)
     return endpoints.list_plugin_releases(params)

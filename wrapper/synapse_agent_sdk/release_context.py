@@ -1,4 +1,4 @@
-"""A release for the length of a block: cached on entry, and deleted on exit where that was asked for."""
+"""Releases as context managers: cached on entry, optionally deleted on exit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ R = TypeVar("R")
 
 
 class BaseReleaseContext:
-    """What both flavours share: which release it is, and what becomes of an error on the way out."""
+    """State and error handling, shared by sync and async."""
 
     def __init__(self, plugin: str, version: str | None, *, delete: bool) -> None:
         self._code, self._version = _parts(plugin, version)
@@ -34,9 +34,9 @@ class BaseReleaseContext:
 
     @property
     def info(self) -> PluginRelease:
-        """The release as the agent sent it, once the block was entered."""
+        """The release as the agent sent it; available inside the block."""
         if self._info is None:
-            msg = f"{self!r} is cached when its block is entered: use it in `with` or `async with`"
+            msg = f"{self!r} is not cached yet: enter it using `with` or `async with`"
             raise RuntimeError(msg)
         return self._info
 
@@ -46,19 +46,19 @@ class BaseReleaseContext:
     def _run_of(
         self, endpoint: Callable[Concatenate[Lookup, P], Request[Any]], call: Callable[[Request[Any]], R]
     ) -> Callable[P, R]:
-        """Runs an action of this release: the signature is the endpoint's without its first parameter."""
+        """A function that runs an action of this release, with the endpoint's signature minus its first parameter."""
 
         @functools.wraps(endpoint)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             return call(endpoint(self.info, *args, **kwargs))
 
-        shown = inspect.signature(endpoint)  # by help() and notebooks
+        shown = inspect.signature(endpoint)  # for help() and notebooks
         run.__dict__["__signature__"] = shown.replace(parameters=list(shown.parameters.values())[1:])
         return run
 
     @contextlib.contextmanager
     def _deleting(self, error: BaseException | None) -> Iterator[None]:
-        """Around the deletion: it must not hide the error that ended the block, and what is gone need not go."""
+        """Wraps the deletion: it must not mask the block's error, and a missing release is not an error."""
         try:
             yield
         except exceptions.NotFoundError:
@@ -70,7 +70,7 @@ class BaseReleaseContext:
 
 
 class ReleaseContext(BaseReleaseContext):
-    """A release of `AgentClient.plugin_release`: `run` its actions, and read its data from `info`."""
+    """A release from `AgentClient.plugin_release`: `run` runs its actions, `info` has its data."""
 
     def __init__(self, http: HttpClient, plugin: str, version: str | None, *, delete: bool) -> None:
         super().__init__(plugin, version, delete=delete)
@@ -90,7 +90,7 @@ class ReleaseContext(BaseReleaseContext):
 
 
 class AsyncReleaseContext(BaseReleaseContext):
-    """A release of `AsyncAgentClient.plugin_release`: `run` its actions, and read its data from `info`."""
+    """A release from `AsyncAgentClient.plugin_release`: `run` runs its actions, `info` has its data."""
 
     def __init__(self, http: AsyncHttpClient, plugin: str, version: str | None, *, delete: bool) -> None:
         super().__init__(plugin, version, delete=delete)
@@ -108,7 +108,7 @@ class AsyncReleaseContext(BaseReleaseContext):
         if self._delete:
             import anyio
 
-            # A block that was cancelled still cleans up; the time of a call bounds how long that takes.
+            # Clean up even after cancellation; the request's timeout limits how long that takes.
             with self._deleting(error), anyio.CancelScope(shield=True):
                 await self._http.call(endpoints.delete_plugin_release(self.info))
 
@@ -123,7 +123,7 @@ def _parts(plugin: str, version: str | None) -> tuple[str, str]:
         lookup = str(ReleaseLookup.parse(plugin))
         plugin, at, version = lookup.rpartition("@")
         if not at:
-            msg = f"{lookup!r:.100} names no release that can be cached: give code@version, or code and version"
+            msg = f"{lookup!r:.100} needs a version: pass code@version, or code and version"
             raise ValueError(msg)
-    endpoints.create_plugin_release(plugin, version)  # what it refuses is refused here, and not on entry
+    endpoints.create_plugin_release(plugin, version)  # validates now, not on entry
     return plugin, version

@@ -1,6 +1,6 @@
-"""The import paths of the published `synapse-sdk`, where that is not installed: everything is of `synapse_agent_sdk`.
+"""Import paths of the published `synapse-sdk` if that is not installed; re-exports `synapse_agent_sdk`.
 
-This folder is at the end of `sys.path`, so that the published package always comes first. docs/decisions/0007 says how.
+This folder is at the end of `sys.path`, so that the published package takes precedence; see docs/decisions/0007.
 """
 
 from __future__ import annotations

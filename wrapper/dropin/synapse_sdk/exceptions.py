@@ -1,5 +1,5 @@
-"""The errors of `synapse_agent_sdk`, the same classes."""
+"""Re-exports the errors of `synapse_agent_sdk`."""
 
 from __future__ import annotations
 
-from synapse_agent_sdk.exceptions import *  # noqa: F403 - all of them, and nothing else
+from synapse_agent_sdk.exceptions import *  # noqa: F403 - re-exports `__all__`

@@ -1,7 +1,7 @@
-"""HTTP: exchanges, retries, deadlines, pages and connections. It knows no plugin and no generated code.
+"""HTTP: exchanges, retries, deadlines, pagination and connections, independent of plugins and generated code.
 
-The rooms above import what stands here. `runtime.transport` is imported when a client is made: it brings httpcore, for
-which an import of the SDK must not pay.
+Other packages import only the names below. `runtime.transport` is imported when a client is created, since it imports
+httpcore, which would slow down the import of the SDK.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Content codings: a body as it was before it was compressed (RFC 9110, section 8.4.1). Pure.
+"""Decompresses response bodies (content codings, RFC 9110, section 8.4.1). Pure.
 
-httpx would inflate a whole chunk before anybody can count it, and takes a body that was cut for a whole one.
+httpx would inflate a whole chunk before its size is known, and accepts truncated bodies.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ import zlib
 GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 RAW = -zlib.MAX_WBITS
 ACCEPTED = "gzip, deflate"
-"""The codings that are asked for."""
+"""The codings to request."""
 
 
 class DecodingError(Exception):
-    """A body is not what its coding says."""
+    """A body does not match its content coding."""
 
 
 class TooLargeError(Exception):
-    """A body is larger than the limit, once it is decompressed."""
+    """A decompressed body exceeds the limit."""
 
 
 def decode(content: bytes, coding: str, limit: int) -> bytes:
-    """Undo the coding of a body.
+    """Decompress a body.
 
     Args:
-        content: The body as it arrived.
+        content: The body as received.
         coding: Its `Content-Encoding`.
-        limit: How many bytes it may have afterwards.
+        limit: Maximum size of the result in bytes.
 
     Raises:
-        DecodingError: If it was cut, or is not of its coding, or of one that was not asked for.
-        TooLargeError: If it is larger than the limit; no more than that was inflated.
+        DecodingError: If the body is truncated or invalid, or the coding was not requested.
+        TooLargeError: If the result exceeds the limit; inflation stops there.
 
     Example:
         >>> decode(zlib.compress(b"hello"), "deflate", 10)
@@ -41,7 +41,7 @@ def decode(content: bytes, coding: str, limit: int) -> bytes:
     if coding in {"", "identity"}:
         return content
     if coding not in {"gzip", "x-gzip", "deflate"}:
-        msg = f"its Content-Encoding is {coding!r:.100}, which was not asked for"
+        msg = f"unsupported Content-Encoding {coding!r:.100}"
         raise DecodingError(msg)
     try:
         return _inflate(content, GZIP_OR_ZLIB, limit)
@@ -49,7 +49,7 @@ def decode(content: bytes, coding: str, limit: int) -> bytes:
         if coding != "deflate":
             raise DecodingError(str(error)) from None
     try:
-        return _inflate(content, RAW, limit)  # what some servers mean by deflate
+        return _inflate(content, RAW, limit)  # some servers send raw deflate
     except zlib.error as error:
         raise DecodingError(str(error)) from None
 
@@ -60,6 +60,6 @@ def _inflate(content: bytes, window: int, limit: int) -> bytes:
     if len(inflated) > limit:
         raise TooLargeError
     if not inflater.eof:
-        msg = "it was cut"
+        msg = "the body is truncated"
         raise DecodingError(msg)
     return inflated

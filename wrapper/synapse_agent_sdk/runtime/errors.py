@@ -1,4 +1,4 @@
-"""A failed response becomes an error. Pure, and shared by sync and async."""
+"""Converts failed responses to errors. Pure, and shared by sync and async."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from synapse_agent_sdk.runtime.request import Request
 
 SECRETS = "synapse_secrets"
-"""The extension of a response that has the secrets of its request, which no error shows."""
+"""Response extension with the secrets of its request, to redact from errors."""
 ATTEMPTS = "synapse_attempts"
-"""The extension of a success that says how many attempts were made."""
+"""Response extension with the number of attempts."""
 MASK = "(secret)"
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""What would move a terminal's cursor, or forge lines of a log."""
+"""Characters that could move a terminal's cursor or forge log lines."""
 MESSAGE_CHARACTERS = 2000
-"""How much of a detail an error's message shows; the `detail` attribute has all of it."""
+"""Maximum length of a detail in an error's message; the `detail` attribute has all of it."""
 
 ERRORS: Mapping[int, type[exceptions.HTTPError]] = {
     400: exceptions.ValidationError,
@@ -34,12 +34,12 @@ ERRORS: Mapping[int, type[exceptions.HTTPError]] = {
     422: exceptions.ValidationError,
     429: exceptions.RateLimitError,
 }
-"""The one table from status to error; every other 5xx is a ServerError, the rest an HTTPError."""
+"""Maps statuses to errors; any other 5xx is a ServerError, and the rest are HTTPErrors."""
 GPU_STATUS = 503
 
 
 def error_from(request: Request[Any], response: httpx.Response) -> exceptions.HTTPError:
-    """The error that an answer other than success stands for."""
+    """The error for an unsuccessful response."""
     status = response.status_code
     body = _body(response)
     detail, error_type = body, None
@@ -47,7 +47,7 @@ def error_from(request: Request[Any], response: httpx.Response) -> exceptions.HT
         detail = body.get("detail", body)
         error_type = body.get("error_type")
         if error_type is None and isinstance(detail, dict):
-            error_type = detail.get("error_type")  # where some agents of the field put it
+            error_type = detail.get("error_type")  # some agents put it here
     error_type = error_type if isinstance(error_type, str) else None
     kind = ERRORS.get(status, exceptions.ServerError if response.is_server_error else exceptions.HTTPError)
     if error_type is not None and error_type.startswith("action_"):
@@ -63,17 +63,17 @@ def error_from(request: Request[Any], response: httpx.Response) -> exceptions.HT
 
 
 def redacted_headers(response: httpx.Response) -> httpx.Headers:
-    """The headers of a response, without the secrets that were sent."""
+    """The headers of a response, with secrets redacted."""
     return httpx.Headers([(name, _mask(value, response)) for name, value in response.headers.multi_items()])
 
 
 def describe(request: Request[Any], url: httpx.URL) -> str:
-    """A call for a person: the method and the URL, without the query, which may hold secrets."""
+    """A request for messages: its method and URL, without the query, which may contain secrets."""
     return f"{request.method} {url.copy_with(query=None)!s:.500}{'?...' if url.query else ''}"
 
 
 def summary(detail: Any) -> str:
-    """A detail of any shape as a text of bounded length.
+    """Format a detail of any shape as a string of bounded length.
 
     Example:
         >>> summary([{"loc": ["body", "action"], "msg": "Field required", "type": "missing"}])
@@ -103,11 +103,11 @@ def _text(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, default=str)
     except RecursionError:
-        return "(nested too deep to show)"
+        return "(nested too deeply to show)"
 
 
 def _body(response: httpx.Response) -> Any:
-    """The body of an error: its JSON, or its text where it is none."""
+    """The body of an error: its JSON, or else its text."""
     try:
         return json.loads(redact(response))
     except (ValueError, RecursionError):
@@ -115,7 +115,7 @@ def _body(response: httpx.Response) -> Any:
 
 
 def _decoded(response: httpx.Response, content: bytes) -> str:
-    """Content of a response as text, whatever its charset says: `hex` and `idna` are encodings too."""
+    """Decode content with the response's charset, or as UTF-8 if that fails: `hex` and `idna` are encodings too."""
     try:
         return content.decode(response.charset_encoding or "utf-8", "replace")
     except (LookupError, ValueError):
@@ -123,7 +123,7 @@ def _decoded(response: httpx.Response, content: bytes) -> str:
 
 
 def redact(response: httpx.Response) -> bytes:
-    """The body, without the secrets that were sent: an agent's page may repeat its request."""
+    """The body, with secrets redacted: an error page may echo its request."""
     content = response.content
     for secret in response.extensions.get(SECRETS, ()):
         content = content.replace(secret.encode(), MASK.encode())
@@ -137,15 +137,15 @@ def _mask(text: str, response: httpx.Response) -> str:
 
 
 def attempts_of(response: httpx.Response) -> int:
-    """How many attempts were made until this success."""
+    """The number of attempts that led to this response."""
     return int(response.extensions.get(ATTEMPTS, 1))
 
 
-def invalid_response(request: Request[Any], response: httpx.Response, what: str) -> exceptions.InvalidResponseError:
-    """The error for a success whose body is not what the contract says."""
+def invalid_response(request: Request[Any], response: httpx.Response, problem: str) -> exceptions.InvalidResponseError:
+    """The error for a successful response with an invalid body."""
     start = _decoded(response, redact(response)[: 4 * MESSAGE_CHARACTERS])[:MESSAGE_CHARACTERS]
     message = (
-        f"{describe(request, response.url)} -> {response.status_code}: the agent answered with {what}: {start[:200]!r}"
+        f"{describe(request, response.url)} -> {response.status_code}: invalid response: {problem}: {start[:200]!r}"
     )
     failure = exceptions.InvalidResponseError(response.status_code, start, message=message)
     failure.headers, failure.attempts = redacted_headers(response), attempts_of(response)

@@ -1,7 +1,7 @@
-"""What happens for one request: what to send, how long to wait, and what to make of the response.
+"""The exchange for one request: sending, retries, redirects and errors.
 
-An exchange is a generator. It yields an httpx request and is given the response, or yields a number and is resumed
-after that many seconds. Sync and async share it, and differ only in how they send and wait.
+An exchange is a generator. It yields an httpx request to receive its response, or a number of seconds to sleep. Sync
+and async share it; they differ only in how they send and sleep.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ NOT_FOUND = 404
 def exchange(
     request: Request[Any], http_request: httpx.Request, policy: RetryPolicy, total: float | None
 ) -> Exchange[httpx.Response]:
-    """Send a request as often as the policy allows, and follow redirects within its origin.
+    """Send a request, with retries, and follow redirects within its origin.
 
     Args:
-        request: What is asked for.
-        http_request: What to send for it.
-        policy: What may be sent again, and when.
-        total: Seconds that all of it may take, or None.
+        request: The request.
+        http_request: The HTTP request to send.
+        policy: The retry policy.
+        total: Total timeout in seconds, or None.
 
     Returns:
-        An exchange whose value is a success, with its body read.
+        An exchange whose value is a successful response, with its body read.
 
     Raises:
-        ClientError: If there is no success.
+        ClientError: If the request fails.
     """
     started = time.monotonic()
     deadline = None if total is None else started + total
@@ -80,7 +80,7 @@ def exchange(
                 _log(http_request, status, begun, state)
             if status in REDIRECTS and redirects < MAX_REDIRECTS and _is_followed(http_request, response):
                 redirects += 1
-                state.tries -= 1  # it was answered, and goes on
+                state.tries -= 1  # a redirect does not count as an attempt
                 http_request = _redirected(http_request, response)
                 continue
             if state.is_unknown and request.method == "DELETE" and status == NOT_FOUND:
@@ -91,27 +91,27 @@ def exchange(
             error = error_from(request, response)
             delivery = delivery_of_status(status, error.error_type)
         if delivery is Delivery.NOT_SENT and attempt.reused:
-            continue  # an idle connection was found closed: the next one takes its place, whatever the policy
+            continue  # an idle connection was closed: use another one, regardless of the policy
         wait = state.wait(policy, delivery, error, begun, deadline, replayable=request.replayable)
         if wait is None:
             raise _final(error, request, state)
         why = error.status_code or type(error.__cause__).__name__
-        log.info("%s %s: %s, trying again in %.2f s", http_request.method, _path(http_request), why, wait)
+        log.info("%s %s: %s, retrying in %.2f s", http_request.method, _path(http_request), why, wait)
         yield wait
 
 
 @dataclass(slots=True)
 class RetryState:
-    """What became of the attempts to send one request so far."""
+    """The outcome of all attempts at one request so far."""
 
     tries: int = 0
-    """How many attempts there were."""
+    """Number of attempts."""
     attempts: int = 0
-    """How many of them left this machine."""
+    """Number of attempts that were sent."""
     unreached_since: float | None = None
-    """Since when the agent cannot be reached."""
+    """When the agent became unreachable."""
     is_unknown: bool = False
-    """Whether one of them may have run."""
+    """Whether the outcome of any attempt is unknown."""
 
     def wait(
         self,
@@ -123,7 +123,7 @@ class RetryState:
         *,
         replayable: bool,
     ) -> float | None:
-        """How long to wait after another attempt, or None where it was the last."""
+        """Record an attempt, and return the seconds to wait before the next one, or None to give up."""
         now = time.monotonic()
         if delivery is Delivery.NOT_SENT:
             self.unreached_since = begun if self.unreached_since is None else self.unreached_since
@@ -145,7 +145,7 @@ class RetryState:
 
 
 def drive(steps: Exchange[R], send: Callable[[httpx.Request], httpx.Response], sleep: Callable[[float], object]) -> R:
-    """Carry out an exchange, and return its value."""
+    """Run an exchange and return its value."""
     try:
         step = next(steps)
         while True:
@@ -170,7 +170,7 @@ async def drive_async(
     send: Callable[[httpx.Request], Awaitable[httpx.Response]],
     sleep: Callable[[float], Awaitable[object]],
 ) -> R:
-    """Carry out an exchange, and return its value."""
+    """Run an exchange and return its value."""
     try:
         step = next(steps)
         while True:
@@ -191,7 +191,7 @@ async def drive_async(
 
 
 def _is_followed(http_request: httpx.Request, response: httpx.Response) -> bool:
-    """Whether to follow a redirect: never one that would turn a POST into a GET."""
+    """Whether to follow a redirect; never if that would turn a POST into a GET."""
     statuses = REDIRECTS_WITH_BODY if http_request.method == "POST" else REDIRECTS
     return response.status_code in statuses and "location" in response.headers
 
@@ -210,7 +210,7 @@ def _redirected(http_request: httpx.Request, response: httpx.Response) -> httpx.
 def _failed(
     request: Request[Any], http_request: httpx.Request, failure: Exception, attempt: Attempt
 ) -> tuple[exceptions.ClientError, Delivery]:
-    """The error for a request without a response, and what became of the request."""
+    """The error for a request without a response, and its delivery."""
     delivery = delivery_of_failure(failure, attempt)
     error = _error(request, http_request, failure, delivery)
     error.__cause__ = failure
@@ -220,39 +220,39 @@ def _failed(
 def _error(
     request: Request[Any], http_request: httpx.Request, failure: Exception, delivery: Delivery
 ) -> exceptions.ClientError:
-    what = describe(request, http_request.url)
+    target = describe(request, http_request.url)
     cause = str(failure) or type(failure).__name__
     if isinstance(failure, ResponseTooLarge):
-        return exceptions.ResponseTooLargeError(detail=cause, message=f"{what}: {cause}")
+        return exceptions.ResponseTooLargeError(detail=cause, message=f"{target}: {cause}")
     if isinstance(failure, httpx.DecodingError):
-        return exceptions.InvalidResponseError(detail=cause, message=f"{what}: the answer does not decode: {cause}")
+        return exceptions.InvalidResponseError(detail=cause, message=f"{target}: cannot decode the response: {cause}")
     timed_out = isinstance(failure, httpx.TimeoutException)
     if delivery is Delivery.UNKNOWN and request.method != "GET":
         incomplete = exceptions.ClientResponseTimeoutError if timed_out else exceptions.ClientResponseIncompleteError
-        return incomplete(detail=cause, message=f"{what}: no answer ({cause})")
+        return incomplete(detail=cause, message=f"{target}: no response ({cause})")
     kind = exceptions.ClientTimeoutError if timed_out else exceptions.ClientConnectionError
-    why = "no answer" if delivery is Delivery.UNKNOWN else "nothing was sent, the agent could not be reached"
-    return kind(detail=cause, message=f"{what}: {why} ({cause})")
+    why = "no response" if delivery is Delivery.UNKNOWN else "could not reach the agent, nothing was sent"
+    return kind(detail=cause, message=f"{target}: {why} ({cause})")
 
 
 def _final(error: exceptions.ClientError, request: Request[Any], state: RetryState) -> exceptions.ClientError:
-    """The error to raise, with what all attempts came to."""
+    """The error to raise, with the outcome of all attempts."""
     error.attempts = state.tries
     if state.is_unknown and request.method != "GET":
-        error.args = (f"{error}, but {_consequence(request)}",)
+        error.args = (f"{error}; {_consequence(request)}",)
     return error
 
 
 def _consequence(request: Request[Any]) -> str:
-    """What to tell the caller when nobody knows whether a request was carried out."""
+    """A warning that a request may have been processed."""
     if not request.replayable:
         job_id = summary(request.job_id) if request.job_id is not None else None
         return f"the action may be running. Job id: {job_id!s:.200}, idempotency key: {request.idempotency_key}"
-    return "it may have been carried out"
+    return "the request may have been processed: check before retrying"
 
 
 def _path(http_request: httpx.Request) -> str:
-    """The path, percent-encoded, so that it cannot forge a line of a log."""
+    """The path, percent-encoded so that it cannot forge log lines."""
     return http_request.url.raw_path.partition(b"?")[0].decode("ascii")
 
 

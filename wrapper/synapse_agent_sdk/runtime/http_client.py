@@ -1,7 +1,7 @@
-"""httpx's clients, with every request sent as an exchange: deadlines, retries, redirects and errors are the SDK's.
+"""httpx clients that send every request as an exchange, with the SDK's deadlines, retries, redirects and errors.
 
-Rooms above use `call`, `call_raw`, `cursor` and `run`. The generated functions, given `client.api`, come through `send`
-and get the same; only what they send by GET, HEAD or DELETE is safe to send again.
+The SDK uses `call`, `cursor` and `run`. The generated functions, with `client.api`, use `send` and get the same
+behaviour, except that only their GET, HEAD and DELETE requests are safe to retry.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "DELETE"})
-"""What the generated functions may send again without the contract's word for it."""
-CLOSED = "This client is closed: make a new one"
+"""Methods of the generated functions that are safe to retry."""
+CLOSED = "the client is closed: create a new one"
 
 
 class HttpOptions(NamedTuple):
-    """How to send, beside what the client was configured with."""
+    """Options for sending, besides the client's settings."""
 
     policy: RetryPolicy
     max_response_bytes: int
@@ -39,7 +39,7 @@ class HttpOptions(NamedTuple):
 
 
 class BaseHttpClient:
-    """What sync and async share: how a request becomes an exchange, and how large a response may be."""
+    """Converts requests to exchanges; shared by sync and async."""
 
     def __init__(self, options: Options, http: HttpOptions, transport: Any) -> None:
         of_httpx: dict[str, Any] = {
@@ -50,8 +50,8 @@ class BaseHttpClient:
         }
         super().__init__(**of_httpx)
         if "Connection" not in http.headers:
-            # httpx asks to keep connections, as HTTP/1.1 does anyway, and h11 keeps none of HTTP/1.0.
-            self.headers.pop("Connection", None)  # type: ignore[attr-defined]  # both of httpx's clients have it
+            # httpx adds keep-alive, which is the default in HTTP/1.1 and unsupported by h11 for HTTP/1.0.
+            self.headers.pop("Connection", None)  # type: ignore[attr-defined]  # both httpx clients have it
         self._options = options
         self._policy = http.policy
         self._max_response_bytes = http.max_response_bytes
@@ -61,14 +61,14 @@ class BaseHttpClient:
         self._sending = transport
 
     def exchange(self, request: Request[Any]) -> Exchange[httpx.Response]:
-        """The exchange of a request, whose value is a success.
+        """The exchange of a request; its value is a successful response.
 
         Raises:
             RuntimeError: If the client is closed.
             TypeError: If the body is not JSON.
-            ValueError: If the body is not JSON, or the arguments make no URL.
+            ValueError: If the body is not JSON, or the URL is invalid.
         """
-        if self.is_closed:  # type: ignore[attr-defined]  # both of httpx's clients have it
+        if self.is_closed:  # type: ignore[attr-defined]  # both httpx clients have it
             raise RuntimeError(CLOSED)
         options = self._options
         timeout, total = (options.timeout, self._total) if request.replayable else (options.run_timeout, None)
@@ -80,12 +80,12 @@ class BaseHttpClient:
         return exchange(request, self._prepare(request, timeout), self._policy, total)
 
     def result(self, request: Request[R]) -> Exchange[R]:
-        """The exchange of a request, whose value is its result."""
+        """The exchange of a request; its value is the result."""
         return parse(request, (yield from self.exchange(request)))
 
     def exchange_for_generated(self, request: httpx.Request, base_url: httpx.URL) -> Exchange[httpx.Response]:
-        """The exchange of a request that a generated function made."""
-        if self.is_closed:  # type: ignore[attr-defined]  # both of httpx's clients have it
+        """The exchange of a request from a generated function."""
+        if self.is_closed:  # type: ignore[attr-defined]  # both httpx clients have it
             raise RuntimeError(CLOSED)
         check_origin(request.url, base_url)
         replayable = request.method in SAFE_METHODS
@@ -95,11 +95,11 @@ class BaseHttpClient:
         return exchange(asked, request, self._policy, total)
 
     def cursor(self, first: Request[Any], fallback: Request[Any]) -> PageCursor[Any]:
-        """A cursor over the pages of a list; `fallback` is the request for agents that refuse the first one."""
+        """A cursor over the pages of a list; `fallback` replaces `first` if that is refused."""
         return PageCursor(first, fallback, self.result, self._options.base_url)
 
     def _prepare(self, request: Request[Any], timeout: httpx.Timeout) -> httpx.Request:
-        """The request as httpx sends it: what `build_request` makes, without merging the same headers for each call."""
+        """The HTTP request. Like `build_request`, but merges the fixed headers only once."""
         content = b""
         own = dict(request.headers or {})
         if request.json is not None:
@@ -113,7 +113,7 @@ class BaseHttpClient:
                 f"{self._options.base_url}{request.url}", **({"params": request.params} if request.params else {})
             )
         except (httpx.InvalidURL, UnicodeError) as error:
-            msg = f"These arguments make no URL: {error!s:.200}"
+            msg = f"the arguments do not form a valid URL: {error!s:.200}"
             raise ValueError(msg) from None
         headers = self._fixed_headers.copy()
         for name, value in own.items():
@@ -121,7 +121,7 @@ class BaseHttpClient:
         extensions = {"timeout": timeout.as_dict()}
         stream = httpx.ByteStream(content)
         made = httpx.Request(request.method, url, headers=list(headers.values()), stream=stream, extensions=extensions)
-        made.read()  # so that it has its content, for instrumentation
+        made.read()  # sets its content, for instrumentation
         return made
 
 
@@ -131,23 +131,23 @@ class HttpClient(BaseHttpClient, httpx.Client):
     sleep = staticmethod(time.sleep)
 
     def call(self, request: Request[R]) -> R:
-        """Send a request, and return its result."""
+        """Send a request and return its result."""
         return parse(request, drive(self.exchange(request), self.send_once, self.sleep))
 
     def run(self, exchange: Exchange[R]) -> R:
-        """Carry out an exchange, and return its value."""
+        """Run an exchange and return its value."""
         return drive(exchange, self.send_once, self.sleep)
 
     def send(self, request: httpx.Request, **_: Any) -> httpx.Response:
-        """Send what a generated function made."""
+        """Send a request from a generated function."""
         return self.run(self.exchange_for_generated(request, self.base_url))
 
     def send_once(self, request: httpx.Request) -> httpx.Response:
-        """Send a request once, and read the response."""
+        """Send a request once and read the response."""
         response: httpx.Response = self._sending.handle_request(request)
         reader = BodyReader(response, request, self._secrets, self._max_response_bytes)
         if response.is_stream_consumed:
-            return response  # a transport of the caller's own has read it
+            return response  # a custom transport has read it
         try:
             if reader.failure is None:
                 for chunk in cast("httpx.SyncByteStream", response.stream):
@@ -164,29 +164,29 @@ class AsyncHttpClient(BaseHttpClient, httpx.AsyncClient):
 
     @staticmethod
     async def sleep(seconds: float) -> None:
-        """Wait, on whichever event loop runs."""
+        """Sleep, on any event loop."""
         import anyio
 
         await anyio.sleep(seconds)
 
     async def call(self, request: Request[R]) -> R:
-        """Send a request, and return its result."""
+        """Send a request and return its result."""
         return parse(request, await drive_async(self.exchange(request), self.send_once, self.sleep))
 
     async def run(self, exchange: Exchange[R]) -> R:
-        """Carry out an exchange, and return its value."""
+        """Run an exchange and return its value."""
         return await drive_async(exchange, self.send_once, self.sleep)
 
     async def send(self, request: httpx.Request, **_: Any) -> httpx.Response:
-        """Send what a generated function made."""
+        """Send a request from a generated function."""
         return await self.run(self.exchange_for_generated(request, self.base_url))
 
     async def send_once(self, request: httpx.Request) -> httpx.Response:
-        """Send a request once, and read the response."""
+        """Send a request once and read the response."""
         response: httpx.Response = await self._sending.handle_async_request(request)
         reader = BodyReader(response, request, self._secrets, self._max_response_bytes)
         if response.is_stream_consumed:
-            return response  # a transport of the caller's own has read it
+            return response  # a custom transport has read it
         try:
             if reader.failure is None:
                 async for chunk in cast("httpx.AsyncByteStream", response.stream):
@@ -199,7 +199,7 @@ class AsyncHttpClient(BaseHttpClient, httpx.AsyncClient):
 
 
 class ClientTransport(httpx.BaseTransport):
-    """Sends through an httpx client of the caller's, which stays open when this is closed."""
+    """Sends through a user's httpx client, and leaves it open when closed."""
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
@@ -210,7 +210,7 @@ class ClientTransport(httpx.BaseTransport):
 
 
 class AsyncClientTransport(httpx.AsyncBaseTransport):
-    """Sends through an httpx client of the caller's, which stays open when this is closed."""
+    """Sends through a user's httpx client, and leaves it open when closed."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client

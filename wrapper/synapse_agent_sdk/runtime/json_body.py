@@ -1,4 +1,4 @@
-"""Request bodies: Python values as JSON, or an error that names the value that is not."""
+"""Encodes request bodies as JSON; errors name the invalid value."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ if TYPE_CHECKING:
 
 
 def json_error(body: Any, error: Exception) -> TypeError | ValueError:
-    """Why a body could not be encoded as JSON, with the path of the value.
+    """The error for a body that is not JSON, with the path of the invalid value.
 
     Args:
         body: The body.
-        error: What `ENCODER` raised.
+        error: The exception of `ENCODER`.
 
     Example:
         >>> json_error({"params": {"items": [1, {2}]}}, TypeError("a set"))
         TypeError('params.items[1] is not JSON: a set (use a list)')
     """
     if isinstance(error, RecursionError):
-        return ValueError("the body is nested too deep for JSON")
+        return ValueError("the body is nested too deeply for JSON")
     path, culprit, error = _find(body, error)
     kind = ValueError if isinstance(error, ValueError) else TypeError
     return kind(f"{path or 'the body'} is not JSON: {_error_message(culprit, error)}")
 
 
 def _plain(value: Any) -> Any:
-    """What `json.dumps` is to encode in place of a value that it does not know."""
+    """Convert a value that the encoder does not support."""
     if isinstance(value, Mapping):
         return dict(value)
     msg = f"a {type(value).__name__}"
@@ -37,13 +37,13 @@ def _plain(value: Any) -> Any:
 
 
 ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_plain)
-"""Takes what `json.dumps` takes, and any mapping, but no NaN or infinity. `json.dumps` would make one for each call."""
+"""Encodes like `json.dumps`, plus any mapping, minus NaN and infinity. `json.dumps` would create one per call."""
 
 
 def _find(value: Any, error: Exception) -> tuple[str, Any, Exception]:
-    """The path, value and error of the innermost part of `value` that cannot be encoded; `value` itself cannot.
+    """The path, value and error of the innermost invalid part of an invalid `value`.
 
-    It goes down one part at a time, so that a value that holds itself ends where it comes back to itself.
+    Descends one level at a time, and stops where a value contains itself.
     """
     path = ""
     above: list[int] = []
@@ -74,13 +74,13 @@ _HINTS = {"set": "use a list", "frozenset": "use a list", "bytes": "decode it, o
 
 def _error_message(culprit: Any, error: Exception) -> str:
     if isinstance(error, UnicodeError):
-        return "a text with lone surrogates, which UTF-8 cannot carry"
+        return "a string with lone surrogates, which UTF-8 cannot encode"
     if isinstance(culprit, float):
         return f"{culprit!r}"
     if isinstance(culprit, int):
-        return "an int of more digits than Python turns into text"
+        return "an int with more digits than Python converts to a string"
     if isinstance(culprit, Mapping | list | tuple):
-        return str(error)  # a key of a wrong type, or a reference to itself: json says so well
+        return str(error)  # a key of the wrong type or a circular reference: json's message is clear
     name = type(culprit).__name__
     article = "an" if name[:1].lower() in "aeiou" else "a"
-    return f"{article} {name} ({_HINTS.get(name, 'make it text, a number, a list or a dict')})"
+    return f"{article} {name} ({_HINTS.get(name, 'use a string, number, list or dict')})"

@@ -1,4 +1,4 @@
-"""`SYNAPSE_LOG=debug` or `info`: the log on stderr, without code."""
+"""Logging to stderr with `SYNAPSE_LOG=debug` or `info`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ LOG = logging.getLogger("synapse_agent_sdk")
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO}
 
 
-class StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic for type checkers alone
-    """Writes to what stderr is at the time, and only where the program itself has set up no handler, now or later."""
+class StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic only for type checkers
+    """Writes to the current stderr, unless the program has its own handler."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line, unless a handler of the program's gets it too."""
+        """Write a record, unless another handler receives it too."""
         handlers = [*LOG.handlers, *(logging.getLogger().handlers if LOG.propagate else ())]
         if all(handler is self or isinstance(handler, logging.NullHandler) for handler in handlers):
-            self.stream = sys.stderr  # another than before, where it was redirected
+            self.stream = sys.stderr  # it may have been redirected
             super().emit(record)
 
 
@@ -26,15 +26,15 @@ HANDLER.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(me
 
 
 def enable_logging(level: str) -> None:
-    """Do as `SYNAPSE_LOG` says; a second time it changes nothing, so that the program may.
+    """Log to stderr at a level; repeated calls do nothing, so that the program can change the level.
 
     Args:
-        level: `debug` or `info`, in any case. Anything else is warned of.
+        level: `debug` or `info`, case-insensitive. Other values cause a warning.
     """
     if HANDLER in LOG.handlers:
         return
     if level.strip().lower() not in LEVELS:
-        msg = f"SYNAPSE_LOG is {level!r:.100}, which switches nothing on: it takes debug or info"
+        msg = f"invalid SYNAPSE_LOG {level!r:.100}: use debug or info"
         warnings.warn(msg, RuntimeWarning, stacklevel=3)
         return
     LOG.setLevel(LEVELS[level.strip().lower()])

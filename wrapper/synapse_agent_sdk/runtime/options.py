@@ -1,4 +1,4 @@
-"""What a client is configured with: arguments and environment in, checked settings out."""
+"""Client settings: read from arguments and environment, and validated."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ import httpx
 T = TypeVar("T")
 
 Timeout: TypeAlias = float | Mapping[str, float | None] | tuple[float | None, float | None] | httpx.Timeout
-"""Seconds for everything, `{"connect": 3, "read": 10}`, `(connect, read)`, or an `httpx.Timeout`."""
+"""Seconds for each phase, `{"connect": 3, "read": 10}`, `(connect, read)`, or an `httpx.Timeout`."""
 
 Verify: TypeAlias = bool | str | os.PathLike[str] | ssl.SSLContext
-"""Whom to trust: True for the usual certificate authorities, a file of others, or an `SSLContext`."""
+"""Certificates to trust: True for the default authorities, a CA file, or an `SSLContext`."""
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 10.0
 LONGEST_SECONDS = 2_147_483
-"""The longest wait that a socket takes: poll counts milliseconds in 31 bits."""
+"""Longest timeout of a socket: poll counts milliseconds in 31 bits."""
 DEFAULT_TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
-# An action may take hours, so nothing but the caller bounds the wait for its result.
+# An action may take hours, so runs have no read timeout unless the caller sets one.
 DEFAULT_RUN_TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, read=None)
 
 
 MAX_PORT = 65535
 SECRET_CHARACTERS = 6
 NAME = re.compile(r"(?=.{1,254}$)([\w-]{1,63}\.)*[\w-]{1,63}\.?", re.ASCII)
-"""A name of labels (RFC 1123; those of containers have underscores)."""
+"""A host name (RFC 1123, plus the underscores of container names)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The checked settings of a client; secrets do not show in its repr."""
+    """The validated settings of a client; its repr hides secrets."""
 
     base_url: str
     agent_token: str | None = field(repr=False)
@@ -49,7 +49,7 @@ class Options:
     headers: Mapping[str, str] = field(repr=False)
 
     def secrets(self) -> tuple[str, ...]:
-        """What no error shows, even where an agent repeats it; shorter ones could be part of any word."""
+        """Secrets to redact from errors. Short ones are left: they could be part of any word."""
         given = (self.agent_token, self.user_token, self.tenant)
         return tuple(secret for secret in given if secret and len(secret) >= SECRET_CHARACTERS)
 
@@ -65,23 +65,23 @@ def load_options(
     timeout: Timeout | None,
     headers: Mapping[str, str] | None,
 ) -> Options:
-    """Settle every setting: an argument wins over its environment variable, and everything is checked.
+    """Load and validate every setting; an argument overrides its environment variable.
 
     Args:
         environment: Usually `os.environ`.
-        base_url: As `AgentClient` takes it, as are the others.
-        agent_token: The agent token, raw.
-        access_token: Another name of `agent_token`.
+        base_url: The agent's URL.
+        agent_token: The agent token.
+        access_token: Alias of `agent_token`.
         user_token: The user's token.
         tenant: The tenant's code.
-        timeout: In any of the forms of `Timeout`.
-        headers: Further headers of every request.
+        timeout: Any form of `Timeout`.
+        headers: Additional headers for every request.
 
     Raises:
-        ValueError: If a setting is missing or wrong. Tokens are never shown.
+        ValueError: If a setting is missing or invalid. Messages never contain tokens.
     """
     if agent_token is not None and access_token is not None and agent_token != access_token:
-        msg = "agent_token and access_token are one setting under two names, and differ here: give one of them"
+        msg = "agent_token and access_token are aliases but have different values: pass one of them"
         raise ValueError(msg)
     token = agent_token if agent_token is not None else access_token
     return Options(
@@ -102,61 +102,61 @@ FRAMING = frozenset({"content-length", "transfer-encoding"})
 
 def _check_headers(headers: Mapping[str, str]) -> dict[str, str]:
     if not isinstance(headers, Mapping):
-        msg = f"headers must be a dict of names and values, not a {type(headers).__name__}"
-        raise ValueError(msg)  # noqa: TRY004 - every wrong setting is a ValueError
+        msg = f"headers must be a dict, not {type(headers).__name__}"
+        raise ValueError(msg)  # noqa: TRY004 - every invalid setting is a ValueError
     for name, value in headers.items():
         if not isinstance(name, str) or not HEADER_NAME.fullmatch(name) or name.lower() in FRAMING:
-            msg = f"headers: {name!r:.100} is no name of a header that can be set"
+            msg = f"headers: {name!r:.100} is not a valid header name, or is set by the client"
             raise ValueError(msg)
         if not isinstance(value, str) or not value.isascii() or not value.isprintable() or value != value.strip():
-            msg = f"headers: the value of {name!r} must be printable ASCII without spaces around it (it is not shown)"
+            msg = f"headers: the value of {name!r} must be printable ASCII without spaces around it (value hidden)"
             raise ValueError(msg)
     return dict(headers)
 
 
 def check_base_url(base_url: str | None) -> str:
-    """Check an agent's URL, and give it without a slash at its end.
+    """Validate an agent's URL, and return it without a trailing slash.
 
     Raises:
-        ValueError: If it is missing, or no http(s) URL, or has a user, a password, a query or a fragment.
+        ValueError: If it is missing, is not an HTTP(S) URL, or has a user, password, query or fragment.
 
     Example:
         >>> check_base_url("https://agents.example.com/team-a/")
         'https://agents.example.com/team-a'
     """
     if base_url is None or base_url == "" or (isinstance(base_url, str) and base_url.isspace()):
-        msg = "base_url is missing: give the agent's URL, such as http://127.0.0.1:8600, or set SYNAPSE_AGENT_URL"
+        msg = "base_url is missing: pass the agent's URL, such as http://127.0.0.1:8600, or set SYNAPSE_AGENT_URL"
         raise ValueError(msg)
     if not isinstance(base_url, str):
-        msg = f"base_url must be a text, not a {type(base_url).__name__}"
-        raise ValueError(msg)  # noqa: TRY004 - every wrong setting is a ValueError
+        msg = f"base_url must be a string, not {type(base_url).__name__}"
+        raise ValueError(msg)  # noqa: TRY004 - every invalid setting is a ValueError
     text = base_url.strip()
-    shown = "it is not shown, since it may hold a password" if "@" in text else f"{text!r:.200}"
+    shown = "(hidden, it may contain a password)" if "@" in text else f"{text!r:.200}"
     try:
         url = httpx.URL(text)
         if url.host and not NAME.fullmatch(url.raw_host.decode("ascii")):
-            ipaddress.ip_address(url.host.partition("%")[0])  # a ValueError where it is no address either
+            ipaddress.ip_address(url.host.partition("%")[0])  # ValueError if it is not an address either
     except (httpx.InvalidURL, ValueError):
-        msg = f"base_url is not a URL: {shown}"
+        msg = f"base_url is not a valid URL: {shown}"
         raise ValueError(msg) from None
     if url.userinfo or "?" in text or "#" in text:
-        # The URL is not shown: what stands in these parts may be secret.
-        msg = "base_url must not hold a user, a password, a query or a fragment: give tokens as agent_token"
+        # The URL is not shown: these parts may be secret.
+        msg = "base_url must not contain a user, password, query or fragment: give tokens as agent_token"
         raise ValueError(msg)
     if url.scheme not in {"http", "https"} or not url.host:
-        msg = f"base_url needs a scheme and a host, such as http://127.0.0.1:8600; this has not: {shown}"
+        msg = f"base_url must start with http:// or https:// and a host, such as http://127.0.0.1:8600: {shown}"
         raise ValueError(msg)
     if url.port is not None and not 0 < url.port <= MAX_PORT:
-        msg = f"base_url has a port that is none, they go from 1 to {MAX_PORT}: {shown}"
+        msg = f"base_url port out of range (1-{MAX_PORT}): {shown}"
         raise ValueError(msg)
     return str(url).rstrip("/")
 
 
 def proxy_for(base_url: str) -> str | None:
-    """The proxy that the environment names for an agent (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`).
+    """The proxy for an agent, from `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
 
     Raises:
-        ValueError: If what it names is no proxy's URL, which is not shown.
+        ValueError: If the proxy's URL is invalid. The message does not contain it.
     """
     url = httpx.URL(base_url)
     proxies = urllib.request.getproxies()
@@ -167,7 +167,7 @@ def proxy_for(base_url: str) -> str | None:
     try:
         httpx.Proxy(proxy)
     except (httpx.InvalidURL, ValueError):
-        msg = f"The proxy that the environment names for {url.scheme} is no URL (it is not shown here)"
+        msg = f"the {url.scheme} proxy set in the environment is not a valid URL (value hidden)"
         raise ValueError(msg) from None
     return proxy
 
@@ -176,14 +176,13 @@ def ssl_context(verify: Verify, base_url: str, *, trust_env: bool) -> ssl.SSLCon
     """The TLS settings for an agent.
 
     Args:
-        verify: True for the usual certificate authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` in their place, where
-            they are set and `trust_env` is), a file of others, or settings of the caller's own. False trusts
-            anybody.
-        base_url: The agent's URL. Without TLS the certificates are not read, which takes 20 ms.
-        trust_env: Whether the environment has a say.
+        verify: True for the default authorities (or `SSL_CERT_FILE` and `SSL_CERT_DIR`, with `trust_env`), a CA
+            file, or an `SSLContext`. False disables verification.
+        base_url: The agent's URL. Without TLS the certificates are not loaded, which saves 20 ms.
+        trust_env: Whether to use the environment.
 
     Raises:
-        ValueError: If `verify` is a path at which there are no certificates, or none of these.
+        ValueError: If `verify` is a file without certificates, or of another type.
     """
     if isinstance(verify, ssl.SSLContext):
         return verify
@@ -192,42 +191,41 @@ def ssl_context(verify: Verify, base_url: str, *, trust_env: bool) -> ssl.SSLCon
         try:
             return ssl.create_default_context(cafile=path)
         except OSError as error:  # ssl.SSLError is one too
-            msg = f"verify names no file of certificates: {path!r} ({error})"
+            msg = f"verify: cannot load certificates from {path!r} ({error})"
             raise ValueError(msg) from None
-    if not isinstance(verify, bool):  # None, say, must not pass for "trust anybody"
-        msg = f"verify takes True, False, a file of certificates or an ssl.SSLContext, not {verify!r:.100}"
-        raise ValueError(msg)  # noqa: TRY004 - every wrong setting is a ValueError
+    if not isinstance(verify, bool):  # None must not disable verification
+        msg = f"verify must be True, False, a certificate file or an ssl.SSLContext, not {verify!r:.100}"
+        raise ValueError(msg)  # noqa: TRY004 - every invalid setting is a ValueError
     if verify and not base_url.startswith("https:"):
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it trusts nobody, and is never used
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts no certificate, and is never used
     return httpx.create_ssl_context(verify=verify, trust_env=trust_env)
 
 
 def _secret(name: str, argument: str | None, variable: str | None) -> str | None:
-    """The secret to use, checked to be a header value; where it is wrong, it is not shown."""
+    """The secret to use, validated as a header value. Errors do not contain it."""
     secret = argument if argument is not None else variable
     if secret is None or secret == "":
         return None
     if not isinstance(secret, str):
-        msg = f"{name} must be a text, not a {type(secret).__name__} (it is not shown here)"
-        raise ValueError(msg)  # noqa: TRY004 - every wrong setting is a ValueError
-    secret = secret.removesuffix("\n").removesuffix("\r")  # files of tokens end with a line break
+        msg = f"{name} must be a string, not {type(secret).__name__} (value hidden)"
+        raise ValueError(msg)  # noqa: TRY004 - every invalid setting is a ValueError
+    secret = secret.removesuffix("\n").removesuffix("\r")  # token files end with a line break
     if not secret.isascii() or not secret.isprintable() or " " in secret or not secret:
-        msg = f"{name} must be visible ASCII characters without spaces (it is not shown here)"
+        msg = f"{name} must be visible ASCII characters without spaces (value hidden)"
         raise ValueError(msg)
     return secret
 
 
 def parse_timeout(timeout: Timeout | None, default: httpx.Timeout) -> httpx.Timeout:
-    """Read a timeout in any of its forms.
+    """Convert a timeout of any form to an `httpx.Timeout`.
 
     Args:
-        timeout: Seconds for connecting, reading and writing each; a dict with any of `connect`, `read`, `write` and
-            `pool`; a pair `(connect, read)`; an `httpx.Timeout`; or None for `default`. In a dict or a pair, None is
-            no limit.
-        default: What fills the parts that a dict leaves out.
+        timeout: Seconds for each phase; a dict with any of `connect`, `read`, `write` and `pool`; a pair
+            `(connect, read)`; an `httpx.Timeout`; or None for `default`. In a dict or a pair, None means no limit.
+        default: Defaults for the parts that a dict omits.
 
     Raises:
-        ValueError: If it is none of these, or a number is not positive or too large for a socket.
+        ValueError: If it has another form, or a number is not positive or too large for a socket.
 
     Example:
         >>> parse_timeout({"read": 60}, DEFAULT_TIMEOUT)
@@ -250,16 +248,16 @@ def parse_timeout(timeout: Timeout | None, default: httpx.Timeout) -> httpx.Time
     elif isinstance(timeout, int | float) and _is_seconds(timeout):
         return httpx.Timeout(timeout)
     msg = (
-        f"timeout takes seconds (more than 0, at most {LONGEST_SECONDS}), {{'connect': 3, 'read': 10}}, "
+        f"timeout must be seconds (more than 0, at most {LONGEST_SECONDS}), {{'connect': 3, 'read': 10}}, "
         f"(connect, read) or an httpx.Timeout, not {timeout!r:.200}"
     )
     raise ValueError(msg)
 
 
 def total_of(given: Timeout | None, timeout: httpx.Timeout) -> float | None:
-    """Seconds that a call may take in all by the timeout given for it, or None where it gives no bound.
+    """Total seconds that a call's own timeout allows, or None for no limit.
 
-    Seconds are a bound on all of the call; of the other forms it is the time to connect and the time to read.
+    A number limits the whole call; the other forms allow the connect timeout plus the read timeout.
     """
     if given is None or timeout.connect is None or timeout.read is None:
         return None
@@ -273,10 +271,10 @@ def _is_seconds(value: object) -> bool:
 
 
 def check_type(name: str, value: T, kind: type) -> T:
-    """`value`, if it is an instance of `kind`.
+    """Return `value` if it is an instance of `kind`.
 
     Raises:
-        TypeError: If it is not; the message has the argument's name.
+        TypeError: If it is not; the message names the argument.
     """
     if not isinstance(value, kind):
         msg = f"{name} must be an instance of {kind.__module__.partition('.')[0]}.{kind.__name__}, not {value!r:.100}"

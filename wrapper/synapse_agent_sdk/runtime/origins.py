@@ -1,4 +1,4 @@
-"""Origins: where a link leads, and whether the token may go there."""
+"""Resolves links, and checks that they stay within the agent's origin."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ PORTS = {"http": 80, "https": 443}
 
 
 def resolve_link(link: str, current: httpx.URL) -> httpx.URL:
-    """The URL that a link in the answer from `current` leads to.
+    """The URL of a link in the response from `current`.
 
     Raises:
-        UntrustedOriginError: If it leads to another origin, or nowhere.
+        UntrustedOriginError: If it leads to another origin or is not a valid URL.
 
     Example:
         >>> resolve_link("?page=2", httpx.URL("http://agent:8600/plugin_releases/?page=1"))
@@ -21,23 +21,23 @@ def resolve_link(link: str, current: httpx.URL) -> httpx.URL:
     """
     try:
         url = httpx.URL(link)
-        url = url if url.is_absolute_url else current.join(url)  # each step of joining parses a URL anew
-        _origin(url)  # some hosts turn out to be none only when they are read
+        url = url if url.is_absolute_url else current.join(url)  # joining parses URLs again, which is slow
+        _origin(url)  # some invalid hosts raise only here
     except (httpx.InvalidURL, ValueError, TypeError):
-        msg = f"A link in an answer of {_shown(current)} is no URL: {link!r:.200}"
+        msg = f"invalid link in a response from {_shown(current)}: {link!r:.200}"
         raise UntrustedOriginError(detail=msg) from None
     check_origin(url, current)
     return url.copy_with(fragment=None) if "#" in link else url
 
 
 def check_origin(url: httpx.URL, base: httpx.URL) -> None:
-    """Make sure that `url` is of the origin of `base` (RFC 6454), since the token is sent along.
+    """Check that `url` has the origin of `base` (RFC 6454), since the token is sent to it.
 
     Raises:
-        UntrustedOriginError: If it is not.
+        UntrustedOriginError: If it has another origin.
     """
     if _origin(url) != _origin(base) or url.userinfo:
-        msg = f"A link leads from {_shown(base)} to {_shown(url)}, which is another origin: nothing was sent there"
+        msg = f"refused to follow a link from {_shown(base)} to another origin, {_shown(url)}"
         raise UntrustedOriginError(detail=msg)
 
 

@@ -1,7 +1,7 @@
-"""Lists: from one page to the next, within the agent's origin, and never in a circle.
+"""Pagination: follows links within the agent's origin and detects loops.
 
-`PageCursor` decides, and is shared by sync and async. The iterators are classes and not generators: a generator that
-was cancelled or interrupted is at its end, so that the list would seem to be, and trio warns of an abandoned one.
+`PageCursor` has the logic, shared by sync and async. The iterators are classes, not generators: a generator that was
+cancelled or interrupted is exhausted, so the list would seem to end, and trio warns about abandoned ones.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ P = TypeVar("P", bound=Mapping[str, Any])
 T = TypeVar("T")
 
 PAGE_SIZE_REFUSED = frozenset({400, 413, 422})
-"""How agents with smaller pages respond."""
+"""Statuses of agents whose pages are smaller."""
 MARGIN = 100
-"""How many items and pages may be added while a list is read, beyond what it counted."""
+"""Items and pages beyond the count that may be added while a list is read."""
 MAX_PAGES_WITHOUT_COUNT = 10_000
-"""After how many pages a list that does not say how long it is counts as endless."""
+"""Page limit for a list without a count."""
 
 
 class PageCursor(Generic[P]):
-    """Reads the pages of a list, one after the other.
+    """Reads the pages of a list in order.
 
     Args:
         first: The request for the first page.
-        fallback: The request for the first page if the agent refuses that one, or takes too long for it.
-        fetch: Gives the exchange of a request.
-        base_url: The agent's URL, whose origin the links must not leave.
+        fallback: The request for the first page if `first` is refused or times out.
+        fetch: Returns the exchange for a request.
+        base_url: The agent's URL; links must stay within its origin.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class PageCursor(Generic[P]):
         base_url: str,
     ) -> None:
         self.request: Request[P] | None = first
-        """The next page's request, or None after the last one."""
+        """The request for the next page, or None after the last one."""
         self.count = 0
-        """How many items there are, as far as the agent said."""
+        """Number of items, as reported by the agent."""
         self._first = first
         self._fallback = fallback
         self._fetch = fetch
@@ -71,11 +71,11 @@ class PageCursor(Generic[P]):
             An exchange whose value is the page.
 
         Raises:
-            ClientError: If the page fails for good or is invalid; `page` is its number.
-            RuntimeError: If another step is under way.
+            ClientError: If the page cannot be fetched or is invalid; `page` is its number.
+            RuntimeError: If another step is in progress.
         """
         if self._is_busy:
-            msg = "This list is being read already: give each thread or task an iterator of its own"
+            msg = "this iterator is already in use: create one for each thread or task"
             raise RuntimeError(msg)
         self._is_busy = True
         try:
@@ -95,9 +95,9 @@ class PageCursor(Generic[P]):
         return page
 
     def _page(self) -> Exchange[P]:
-        """Fetch the page of `request`, the first one with the fallback."""
+        """Fetch the page of `request`; the first page has a fallback."""
         if self.request is None:
-            raise exceptions.PaginationError(detail="there is no further page")
+            raise exceptions.PaginationError(detail="no more pages")
         try:
             return (yield from self._fetch(self.request))
         except exceptions.ClientError as error:
@@ -111,7 +111,7 @@ class PageCursor(Generic[P]):
         """The request for the page after this one, or None if it is the last."""
         results: Any = page.get("results")
         if not isinstance(results, list):
-            raise exceptions.PaginationError(detail=f"its results must be a list, not {results!r:.100}")
+            raise exceptions.PaginationError(detail=f"results must be a list, not {results!r:.100}")
         read = self._read + len(results)
         count: Any = page.get("count")
         knows_count = isinstance(count, int) and not isinstance(count, bool) and count >= 0
@@ -121,30 +121,30 @@ class PageCursor(Generic[P]):
         link: Any = page.get("next")
         if link is None or link == "":
             if self._is_whole and read < self.count:
-                msg = f"it is the last, but only {read} of {self.count} releases came: the list changed meanwhile"
-                raise exceptions.PaginationError(detail=f"{msg}, or the agent cut it. Call again")
+                msg = f"the list ended after only {read} of {self.count} releases: it changed while being read, "
+                raise exceptions.PaginationError(detail=f"{msg}or the agent truncated it; try again")
             return None
-        # Pages may be empty, and releases may come while the list is read, but not without end.
+        # Pages may be empty, and releases may be added while the list is read, but not forever.
         most_pages = self.count + MARGIN if knows_count else MAX_PAGES_WITHOUT_COUNT
         if self._steps >= most_pages or read > 2 * self.count + MARGIN:
-            raise exceptions.PaginationError(detail=f"the list does not end: {read} releases came already")
+            raise exceptions.PaginationError(detail=f"the list does not end: received {read} releases so far")
         return self._linked(link)
 
     def _linked(self, link: Any) -> Request[P]:
-        """The request for a link: the list's own path, with the link's query, and the filters it lacks."""
+        """The request for a link: the list's path, with the link's query and the filters it lacks."""
         if not isinstance(link, str):
-            raise exceptions.PaginationError(detail=f"its link to the next page must be a string, not {link!r:.100}")
+            raise exceptions.PaginationError(detail=f"the next link must be a string, not {link!r:.100}")
         url = self._url_of(link)
         if hash(url) in self._seen:
-            raise exceptions.PaginationError(detail="its link to the next page leads back to a page already read")
+            raise exceptions.PaginationError(detail="the next link leads back to a page already read")
         return self._first._replace(url=url, params=None)
 
     def _url_of(self, link: str) -> str:
-        """The URL that a link leads to."""
+        """The URL of a link."""
         raw = resolve_link(link, self._base_url).query.decode("ascii")
         given = httpx.QueryParams(raw)
         kept = urlencode([part for part in httpx.QueryParams(self._filters()).multi_items() if part[0] not in given])
-        # The link's own query stays as it is: a cursor is opaque.
+        # The link's query stays unchanged: cursors are opaque.
         query = "&".join(part for part in (kept, raw) if part)
         return f"{self._first.url}?{query}"
 
@@ -159,7 +159,7 @@ def collect(cursor: PageCursor[P]) -> Exchange[tuple[list[Any], int]]:
         An exchange whose value is the list of all items in order, and their count.
 
     Raises:
-        ClientError: If a page fails for good; `page` is its number, and `results` what was read before it.
+        ClientError: If a page cannot be fetched; `page` is its number, `results` the items before it.
     """
     items: list[Any] = []
     while cursor.request is not None:
@@ -173,7 +173,7 @@ def collect(cursor: PageCursor[P]) -> Exchange[tuple[list[Any], int]]:
 
 
 class Pages(Iterator[P]):
-    """The pages of a list, in order. After an error, the page that failed is requested again."""
+    """The pages of a list, in order. After an error, the next step requests the failed page again."""
 
     def __init__(self, cursor: PageCursor[P], run: Callable[[Exchange[P]], P]) -> None:
         self._cursor = cursor
@@ -186,7 +186,7 @@ class Pages(Iterator[P]):
 
 
 class Items(Iterator[T], Generic[P, T]):
-    """The items of a list, in order, each of them once; `pages()` gives the pages."""
+    """The items of a list, in order; `pages()` iterates over the pages."""
 
     def __init__(self, open_cursor: Callable[[], PageCursor[P]], run: Callable[[Exchange[P]], P]) -> None:
         self._open_cursor = open_cursor
@@ -195,7 +195,7 @@ class Items(Iterator[T], Generic[P, T]):
         self._page: Iterator[T] = iter(())
 
     def pages(self) -> Pages[P]:
-        """The pages as the agent sends them, from the first one on."""
+        """The pages as the agent sends them, starting with the first."""
         return Pages(self._open_cursor(), self._run)
 
     def __next__(self) -> T:
@@ -206,7 +206,7 @@ class Items(Iterator[T], Generic[P, T]):
 
 
 class AsyncPages(AsyncIterator[P]):
-    """The pages of a list, in order. After an error, the page that failed is requested again."""
+    """The pages of a list, in order. After an error, the next step requests the failed page again."""
 
     def __init__(self, cursor: PageCursor[P], run: Callable[[Exchange[P]], Awaitable[P]]) -> None:
         self._cursor = cursor
@@ -219,7 +219,7 @@ class AsyncPages(AsyncIterator[P]):
 
 
 class AsyncItems(AsyncIterator[T], Generic[P, T]):
-    """The items of a list, in order, each of them once; `pages()` gives the pages."""
+    """The items of a list, in order; `pages()` iterates over the pages."""
 
     def __init__(self, open_cursor: Callable[[], PageCursor[P]], run: Callable[[Exchange[P]], Awaitable[P]]) -> None:
         self._open_cursor = open_cursor
@@ -228,7 +228,7 @@ class AsyncItems(AsyncIterator[T], Generic[P, T]):
         self._page: Iterator[T] = iter(())
 
     def pages(self) -> AsyncPages[P]:
-        """The pages as the agent sends them, from the first one on."""
+        """The pages as the agent sends them, starting with the first."""
         return AsyncPages(self._open_cursor(), self._run)
 
     async def __anext__(self) -> T:

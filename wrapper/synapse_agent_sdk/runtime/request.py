@@ -1,4 +1,4 @@
-"""A request as the rooms above the runtime make it: what to send, and what a success carries."""
+"""Requests: what to send, and the type of the result."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ R = TypeVar("R")
 
 
 class Request(NamedTuple, Generic[R]):
-    """One call that has an R as its result, ready to be sent any number of times."""
+    """A request with a result of type R; it can be sent any number of times."""
 
     method: str
     url: str
-    """Path below the agent's URL, percent-encoded, or a whole URL."""
+    """Path relative to the agent's URL, percent-encoded, or an absolute URL."""
     result_type: type | None
-    """The kind of JSON that a success carries; None where it carries nothing, `object` where anything."""
+    """Expected JSON type of the result; `object` for any, None for no result."""
     params: Mapping[str, Any] | None = None
     headers: Mapping[str, str] | None = None
     json: Any = None
-    """The body, unless it is None."""
+    """The body; None for no body."""
     replayable: bool = False
-    """Whether it is safe to send again when it may have been carried out. What is not may take hours."""
+    """Whether it is safe to retry even if it may have been processed. Other requests may take hours."""
     timeout: Timeout | None = None
     job_id: str | None = None
     idempotency_key: str | None = None

@@ -1,4 +1,4 @@
-"""A response becomes the value that was asked for: read, decoded and parsed. Pure, and shared by sync and async."""
+"""Reads, decodes and parses responses. Pure, and shared by sync and async."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class ResponseTooLarge(Exception):  # noqa: N818 - a signal to the exchange, which makes the error
-    """A response was larger than the limit."""
+class ResponseTooLarge(Exception):  # noqa: N818 - internal; the exchange converts it to an error
+    """A response exceeded the size limit."""
 
 
 FAILURES = (httpx.TransportError, httpx.DecodingError, ResponseTooLarge)
-"""What a client throws into an exchange; any other exception passes through."""
+"""Exceptions that a client throws into an exchange; others propagate."""
 
 
 def parse(request: Request[R], response: httpx.Response) -> R:
-    """The value that a response carries.
+    """Parse the value of a response.
 
     Returns:
-        The body's JSON, untouched; None if the request has no result.
+        The body's JSON, unchanged; None if the request has no result.
 
     Raises:
         HTTPError: If the agent responded with an error.
-        InvalidResponseError: If the body is not the JSON that the contract says.
+        InvalidResponseError: If the body is not JSON of the expected type.
     """
     if not response.is_success:
         raise error_from(request, response)
     if request.result_type is None:
         return cast("R", None)
     try:
-        # As `json.loads` reads it: UTF-8, UTF-16 or UTF-32.
+        # Like `json.loads`: UTF-8, UTF-16 or UTF-32.
         text = response.content.decode(json.detect_encoding(response.content), "surrogatepass")
         value = JSON.decode(text)
     except (ValueError, RecursionError) as failure:
         raise invalid_response(
-            request, response, f"a body that is not JSON ({str(failure) or 'nested too deep'})"
+            request, response, f"the body is not JSON ({str(failure) or 'nested too deeply'})"
         ) from None
     if not isinstance(value, request.result_type):
         raise invalid_response(
-            request, response, f"{type(value).__name__} where {request.result_type.__name__} belongs"
+            request, response, f"expected {request.result_type.__name__}, got {type(value).__name__}"
         )
     return cast("R", value)
 
 
 def _refuse_constant(name: str) -> None:
-    msg = f"{name} is no JSON value"
+    msg = f"{name} is not a JSON value"
     raise ValueError(msg)
 
 
@@ -63,13 +63,13 @@ JSON = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 class BodyReader:
-    """Reads the body of a response, as it arrives.
+    """Reads the body of a response as it arrives.
 
     Args:
         response: The response.
-        request: The request that it answers.
-        secrets: What its errors must not show.
-        limit: How many bytes it may have, as it arrives and once it is decoded.
+        request: Its request.
+        secrets: Secrets to redact from errors.
+        limit: Maximum size in bytes, both as received and decoded.
     """
 
     __slots__ = ("_chunks", "_left", "_limit", "_response", "failure")
@@ -81,16 +81,16 @@ class BodyReader:
         self._limit = self._left = limit
         self._chunks: list[bytes] = []
         self.failure: Exception | None = None
-        """Why there is no more to read."""
+        """Why reading stopped."""
         length = response.headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length[:20]) > limit:
             self.failure = self._too_large()
 
     def add(self, chunk: bytes) -> None:
-        """Take what arrived.
+        """Add a received chunk.
 
         Raises:
-            ResponseTooLarge: If it is more than the limit by now.
+            ResponseTooLarge: If the body exceeds the limit.
         """
         self._chunks.append(chunk)
         self._left -= len(chunk)
@@ -98,12 +98,12 @@ class BodyReader:
             raise self._too_large()
 
     def end(self) -> httpx.Response:
-        """The response with what arrived. An error is one whatever became of its body: what there is of it is kept.
+        """The response with the received body. An unsuccessful response keeps whatever arrived of it.
 
         Raises:
-            Exception: `failure`, if the response is a success.
-            DecodingError: If a success is not of its coding.
-            ResponseTooLarge: If a success is larger than the limit.
+            Exception: `failure`, if the response is successful.
+            DecodingError: If a successful response cannot be decoded.
+            ResponseTooLarge: If a successful response exceeds the limit.
         """
         content = b"".join(self._chunks)
         coding = self._response.headers.get("content-encoding", "")
@@ -125,4 +125,4 @@ class BodyReader:
         return self._response
 
     def _too_large(self) -> ResponseTooLarge:
-        return ResponseTooLarge(f"the answer is larger than max_response_bytes={self._limit}")
+        return ResponseTooLarge(f"the response exceeds max_response_bytes={self._limit}")

@@ -1,11 +1,11 @@
-"""What may be sent again, and when. Pure: a reader can check the whole policy here.
+"""The retry policy: what is retried, and when. Pure.
 
-| what became of the request           | `GET`, `DELETE`, create | run, debug run                        |
-| ------------------------------------ | ----------------------- | ------------------------------------- |
-| not sent: no byte of it left         | again, for a time       | again, for a time                     |
-| rejected: 429                        | again                   | again                                 |
-| unknown: broken, late, 502, 503, 504 | again                   | never, unless the policy replays runs |
-| final: any other response            | never                   | never                                 |
+| delivery of the request                            | `GET`, `DELETE`, create | run, debug run              |
+| -------------------------------------------------- | ----------------------- | --------------------------- |
+| not sent: no byte was sent                         | retry for `reconnect` s | retry for `reconnect` s     |
+| rejected: 429                                      | retry                   | retry                       |
+| unknown: broken connection, timeout, 502, 503, 504 | retry                   | retry only if `replay_runs` |
+| final: any other response                          | never                   | never                       |
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ UNKNOWN = frozenset({502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often, and for how long, a call is sent again.
+    """How often and for how long a request is retried.
 
     Args:
-        attempts: How often a request is sent at the most, not counting attempts of which no byte left.
-        total: Seconds for the whole call with all its attempts and waits. Where left out: `attempts` times connect
-            and read timeout, at most 30 s, but never less than `reconnect` and one attempt need. Runs have none,
-            but for the timeout given at the call.
-        reconnect: Seconds for which an agent that cannot be reached is tried again.
-        backoff: Seconds before the second attempt, which double with each further one; half of it is random.
-        max_backoff: Seconds at which they stop to double.
-        max_retry_after: Seconds at which a `Retry-After` is cut.
-        replay_runs: Whether the agent honours `Idempotency-Key`, so that runs are sent again as other calls are.
+        attempts: Maximum number of attempts, not counting those of which no byte was sent.
+        total: Seconds for the whole call, with all attempts and waits. Defaults to `attempts` times the connect plus
+            read timeout, at most 30 s, but at least `reconnect` plus one attempt. Runs have no total timeout, unless
+            the call sets one.
+        reconnect: Seconds to keep trying an unreachable agent.
+        backoff: Seconds before the second attempt; doubles with each attempt, with 50% jitter.
+        max_backoff: Maximum backoff in seconds.
+        max_retry_after: Maximum seconds to wait for a `Retry-After`.
+        replay_runs: Whether to retry runs like other requests; set it if the agent honours `Idempotency-Key`.
 
     Raises:
         ValueError: If a number is out of range.
@@ -61,7 +61,7 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         if not isinstance(self.attempts, int) or isinstance(self.attempts, bool) or self.attempts < 1:
-            msg = f"attempts must be a whole number, 1 or more, not {self.attempts!r:.100}"
+            msg = f"attempts must be an integer of at least 1, not {self.attempts!r:.100}"
             raise ValueError(msg)
         for name in ("total", "reconnect", "backoff", "max_backoff", "max_retry_after"):
             value = getattr(self, name)
@@ -72,11 +72,11 @@ class RetryPolicy:
 
 
 NEVER = RetryPolicy(attempts=1, reconnect=0)
-"""What `retry=None` stands for."""
+"""The policy for `retry=None`."""
 
 
 class Delivery(Enum):
-    """What became of a request, as far as the client can know."""
+    """The outcome of a request, as far as the client knows."""
 
     NOT_SENT = "not sent"
     REJECTED = "rejected"
@@ -85,9 +85,9 @@ class Delivery(Enum):
 
 
 def delivery_of_failure(failure: Exception, attempt: Attempt) -> Delivery:
-    """What became of a request that ended in an exception of httpx."""
+    """The delivery of a request that raised an httpx exception."""
     if isinstance(failure, httpx.PoolTimeout | httpx.LocalProtocolError | httpx.UnsupportedProtocol):
-        return Delivery.FINAL  # it waited long enough, or it would fail in the same way again
+        return Delivery.FINAL  # a retry would fail in the same way
     if not isinstance(failure, httpx.TransportError) or _is_untrusted_certificate(failure):
         return Delivery.FINAL
     if isinstance(failure, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
@@ -96,7 +96,7 @@ def delivery_of_failure(failure: Exception, attempt: Attempt) -> Delivery:
 
 
 def delivery_of_status(status: int, error_type: str | None) -> Delivery:
-    """What became of a request that was answered with an error; an `error_type` says what became of an action."""
+    """The delivery of a request with an error response; some values of `error_type` make it final."""
     if status in REJECTED:
         return Delivery.REJECTED
     tells = error_type is not None and (error_type.startswith("action_") or error_type == "gpu_unavailable")
@@ -115,21 +115,21 @@ def wait_before_next(
     retry_after: float | None,
     random: float,
 ) -> float | None:
-    """How long to wait before the next attempt, or None where there must be none.
+    """Seconds to wait before the next attempt, or None to give up.
 
     Args:
         policy: The client's policy.
-        delivery: What became of the last attempt.
-        replayable: Whether the call may be carried out twice.
-        tries: How many attempts there were, the last one included.
-        attempts: How many of them left this machine.
-        unreached: For how many seconds the agent could not be reached.
-        left: Seconds of the call's total time that are left, or None where it has no bound.
-        retry_after: What the answer asked for, in seconds.
+        delivery: Delivery of the last attempt.
+        replayable: Whether the request is safe to retry.
+        tries: Number of attempts so far.
+        attempts: Number of attempts that were sent.
+        unreached: Seconds since the agent became unreachable.
+        left: Seconds until the deadline, or None without one.
+        retry_after: The response's `Retry-After`, in seconds.
         random: A random number from 0 to 1.
 
     Returns:
-        Seconds. A wait that does not fit into what is left is not begun.
+        Seconds, or None. A wait past the deadline is not started.
     """
     backoff = min(policy.backoff * 2.0 ** min(tries - 1, 60), policy.max_backoff) * (0.5 + random / 2)
     if delivery is Delivery.NOT_SENT:
@@ -148,18 +148,18 @@ def wait_before_next(
 
 
 def total_seconds(policy: RetryPolicy, timeout: httpx.Timeout) -> float | None:
-    """How long a replayable call may take with all its attempts and waits, or None if there is no bound."""
+    """Total timeout of a replayable request, with all attempts and waits, or None."""
     if policy.total is not None:
         return policy.total
     if timeout.connect is None or timeout.read is None:
         return None
     once = timeout.connect + timeout.read
-    # One attempt always fits, after an agent that restarts was waited for.
+    # One attempt always fits after waiting for an agent that restarts.
     return max(min(policy.attempts * once, MAX_DEFAULT_TOTAL), policy.reconnect + once)
 
 
 def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """A `Retry-After` header in seconds from now (RFC 9110, section 10.2.3), or None where it is none.
+    """Seconds from now of a `Retry-After` header (RFC 9110, section 10.2.3), or None if it is invalid.
 
     Example:
         >>> parse_retry_after("120"), parse_retry_after("-1"), parse_retry_after("soon")
@@ -169,7 +169,7 @@ def parse_retry_after(value: str | None, now: datetime | None = None) -> float |
         return None
     value = value.strip()
     if value.isascii() and value.isdigit():
-        return float(value.lstrip("0")[:12] or 0)  # a thousand years do as well as more
+        return float(value.lstrip("0")[:12] or 0)  # caps absurdly long waits
     try:
         when = parsedate_to_datetime(value)
         when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
@@ -179,7 +179,7 @@ def parse_retry_after(value: str | None, now: datetime | None = None) -> float |
 
 
 def _is_untrusted_certificate(failure: BaseException) -> bool:
-    """Whether a connection failed on the agent's certificate, which no further attempt changes."""
+    """Whether the agent's certificate is not trusted; a retry would not help."""
     seen: BaseException | None = failure
     while seen is not None:
         if type(seen).__name__ == "SSLCertVerificationError":

@@ -1,1 +1,1 @@
-"""Connections below httpx: deadlines, pools, and all that is private of httpx and httpcore (`_private`)."""
+"""Connections: deadlines, pools, and uses of httpx and httpcore internals (`_private`)."""

@@ -1,7 +1,7 @@
-"""All that this SDK uses of httpx, httpcore and asyncio beyond what they document.
+"""Every use of httpx, httpcore and asyncio internals.
 
-Everything private stands here, so that a new release of theirs is checked in one place: `tests/unit/test_internals.py`
-fails where one of these names is gone or means something else.
+They are all here, so that new releases need checking in one place: `tests/unit/test_internals.py` fails if one of
+these names is gone or behaves differently.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
 
 def pool_of(transport: httpx.HTTPTransport | httpx.AsyncHTTPTransport) -> Any:
-    """Httpcore's pool, which httpx configured with proxies and TLS, and which makes connections."""
+    """The httpcore pool, configured by httpx with proxies and TLS; it creates connections."""
     return transport._pool
 
 
 def set_pool(transport: httpx.HTTPTransport | httpx.AsyncHTTPTransport, pool: Any) -> None:
-    """Have a transport send through another pool, which has the same few methods."""
+    """Replace the pool of a transport."""
     transport._pool = pool
 
 
 def backend_of(pool: Any) -> Any:
-    """The network backend that a pool of httpcore gives to its connections."""
+    """The network backend of an httpcore pool."""
     return pool._network_backend
 
 
 def create_connection(pool: Any, origin: Any, backend: Any) -> Any:
-    """A connection as a pool of httpcore makes it, with a network backend of its own."""
+    """Create a connection of an httpcore pool, with its own network backend."""
     pool._network_backend = backend
     return pool.create_connection(origin)
 
 
 class _NoLock:
-    """What is locked by one task alone."""
+    """A lock for a single task."""
 
     async def __aenter__(self) -> None: ...
 
@@ -46,7 +46,7 @@ _NO_LOCK = _NoLock()
 
 
 def unlock(connection: Any) -> None:
-    """Take the locks off an async connection that one task at a time uses: each costs a turn of the event loop."""
+    """Remove the locks of an async connection used by one task at a time; each costs an event loop iteration."""
     while connection is not None:
         for name in ("_request_lock", "_state_lock"):
             if hasattr(connection, name):
@@ -55,7 +55,7 @@ def unlock(connection: Any) -> None:
 
 
 def has_surplus(connection: Any) -> bool:
-    """Whether more bytes arrived than the answer had, which would be taken for the start of the next one."""
+    """Whether bytes arrived after the response, which would be parsed as the next response."""
     while (inner := getattr(connection, "_connection", None)) is not None:
         connection = inner
     state = getattr(connection, "_h11_state", None)
@@ -63,11 +63,11 @@ def has_surplus(connection: Any) -> bool:
 
 
 def abandon(connection: Any, *, forked: bool = False) -> None:
-    """Close the socket of an async connection that nobody can await the closing of.
+    """Close the socket of an async connection without awaiting.
 
     Args:
-        connection: A connection of httpcore.
-        forked: Whether it was made by the parent process, whose event loop must not be touched: its selector is
+        connection: An httpcore connection.
+        forked: Whether the parent process opened it. The parent's event loop must not be touched: its selector is
             shared with this process.
     """
     while (inner := getattr(connection, "_connection", None)) is not None:
@@ -77,15 +77,15 @@ def abandon(connection: Any, *, forked: bool = False) -> None:
         stream = getattr(stream, "_stream", None) or getattr(stream, "transport_stream", None)
     transport = getattr(stream, "_transport", None)
     loop = getattr(transport, "_loop", None)
-    with contextlib.suppress(Exception):  # its loop may be in any state, and there is nobody to tell
+    with contextlib.suppress(Exception):  # its loop may be in any state, and no caller handles errors
         if transport is not None and loop is not None and (forked or loop.is_closed()):
-            transport._call_connection_lost(None)  # what asyncio's loop would have called
+            transport._call_connection_lost(None)  # asyncio's loop would call this
         elif transport is not None and not forked:
-            transport.abort()  # uvloop's tell no loop
+            transport.abort()  # uvloop transports do not expose their loop
         elif outer is not None:
-            outer.get_extra_info("socket").close()  # trio's have no transport
+            outer.get_extra_info("socket").close()  # trio streams have no transport
 
 
 def set_content(response: httpx.Response, content: bytes) -> None:
-    """Give a response its decoded body, as its own `read` would."""
+    """Set the decoded body of a response, as its `read` would."""
     response._content = content

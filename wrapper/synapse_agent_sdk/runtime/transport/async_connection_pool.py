@@ -1,4 +1,4 @@
-"""Connections of the async client; `connection_pool` says how they are kept, and why."""
+"""Connection pool of the async client; see `connection_pool` for the design."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 
 class AsyncConnectionPool:
-    """Lends connections to the tasks of one event loop, in place of a pool of httpcore."""
+    """Connection pool for the tasks of one event loop; replaces httpcore's."""
 
     def __init__(self, factory: httpcore.AsyncConnectionPool, limits: httpx.Limits) -> None:
         self._factory = factory
-        # Not httpcore's own, which settles on asyncio or trio at its first use.
+        # Not httpcore's default, which commits to asyncio or trio on first use.
         self._backend: Any = httpcore.AnyIOBackend()
         self._idle = IdleConnections(limits)
         self._closed = False
-        self._loop: asyncio.AbstractEventLoop | None = None  # nothing was sent yet, or trio runs it
+        self._loop: asyncio.AbstractEventLoop | None = None  # unused so far, or trio
         self._pid = os.getpid()
         self._entering = threading.Lock()
         self._busy = 0
         self._waiting: deque[anyio.Event] = deque()
 
     def _enter_loop(self) -> None:
-        """Begin anew in another event loop, or in a process that was forked.
+        """Reset the pool in another event loop or a forked process.
 
         Raises:
-            RuntimeError: If the loop used before is in use still: connections cannot be shared between loops.
+            RuntimeError: If the previous loop is still in use: loops cannot share connections.
         """
         try:
             loop = asyncio.get_running_loop()
@@ -54,7 +54,7 @@ class AsyncConnectionPool:
     def _change_loop(self, loop: asyncio.AbstractEventLoop | None) -> None:
         before = self._loop if self._pid == os.getpid() else None
         if before is not None and not before.is_closed() and (self._busy or before.is_running()):
-            msg = "This client is in use in another event loop: make one client for each loop"
+            msg = "the client is in use in another event loop: create one client per loop"
             raise RuntimeError(msg)
         for connection in self._idle.take_all():
             abandon(connection.inner, forked=self._pid != os.getpid())
@@ -64,7 +64,7 @@ class AsyncConnectionPool:
         self._waiting.clear()
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send a request on the connection that came back last, or on a new one."""
+        """Send a request on the most recently used idle connection, or a new one."""
         self._enter_loop()
         attempt = request.extensions.get(ATTEMPT) or Attempt()
         attempt.watched = True
@@ -93,7 +93,7 @@ class AsyncConnectionPool:
                     await turn.wait()
             except BaseException as error:
                 if turn.is_set():
-                    self._leave()  # the place that was kept for this task goes to the next
+                    self._leave()  # pass this task's slot to the next one
                 else:
                     self._waiting.remove(turn)
                 if not isinstance(error, TimeoutError):
@@ -104,7 +104,7 @@ class AsyncConnectionPool:
             self._busy += 1
 
     def _leave(self) -> None:
-        """Give the place to whoever has waited longest, or free it."""
+        """Pass the slot to the longest-waiting task, or free it."""
         if self._waiting:
             self._waiting.popleft().set()
         else:
@@ -125,7 +125,7 @@ class AsyncConnectionPool:
         return connection
 
     async def give_back(self, connection: Connection) -> None:
-        """Take back a connection whose response was read, or given up; one of an earlier loop is of no use here."""
+        """Return a connection after its response was read or abandoned; drop it if it belongs to an earlier loop."""
         if connection.owner is not self._loop:
             abandon(connection.inner)
             return
@@ -142,7 +142,7 @@ class AsyncConnectionPool:
                 await connection.inner.aclose()
 
     async def aclose(self) -> None:
-        """Close the idle connections; those in use are closed when they come back."""
+        """Close the idle connections; those in use are closed when they are returned."""
         self._closed = True
         self._enter_loop()
         await self._close(self._idle.take_all())
@@ -154,16 +154,16 @@ class AsyncConnectionPool:
         await self.aclose()
 
     def __del__(self) -> None:
-        # Nobody closed the client: its sockets close with it, without a warning at exit.
+        # If the client was not closed, close its sockets without a warning at exit.
         try:
             for connection in self._idle.take_all():
                 abandon(connection.inner, forked=self._pid != os.getpid())
-        except Exception:  # noqa: BLE001, S110 - at exit anything may be gone already, and there is nobody to tell
+        except Exception:  # noqa: BLE001, S110 - at exit anything may be gone, and no caller handles errors
             pass
 
 
 class AsyncPooledStream:
-    """The body of a response, which gives its connection back when it is closed."""
+    """A response body that returns its connection to the pool when closed."""
 
     def __init__(self, stream: Any, connection: Connection, pool: AsyncConnectionPool) -> None:
         self._stream = stream
@@ -171,10 +171,10 @@ class AsyncPooledStream:
         self._pool = pool
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._stream.__aiter__()  # type: ignore[no-any-return]  # httpcore's stream is not typed as one
+        return self._stream.__aiter__()  # type: ignore[no-any-return]  # httpcore's stream is untyped
 
     async def aclose(self) -> None:
-        """Give the connection back; twice is harmless."""
+        """Return the connection; safe to call twice."""
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
@@ -184,7 +184,7 @@ class AsyncPooledStream:
 
 
 class AsyncTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport on this pool; it takes the same arguments."""
+    """httpx's transport with this pool and the same arguments."""
 
     def __init__(self, *, limits: httpx.Limits, **options: Any) -> None:
         super().__init__(limits=limits, **options)

@@ -1,24 +1,24 @@
-"""One attempt to send a request, as the exchange above and the network below know it."""
+"""One attempt to send a request, shared by the exchange and the network layer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 ATTEMPT = "synapse_attempt"
-"""The extension of a request that carries its attempt down to the network."""
+"""Request extension that passes the attempt to the network layer."""
 
 
 @dataclass(slots=True)
 class Attempt:
-    """One attempt to send a request: until when, and what became of it on the network."""
+    """One attempt to send a request: its deadline and its progress on the network."""
 
     deadline: float | None = None
-    """When the call's total time is up, by `time.monotonic()`."""
+    """The call's deadline, in terms of `time.monotonic()`."""
     connect: float | None = None
-    """Seconds for connecting, which bound the talk with a proxy too."""
+    """Connect timeout in seconds; also limits the exchange with a proxy."""
     watched: bool = False
-    """Whether a transport of this SDK carries it, so that `sent` is known."""
+    """Whether the SDK's own transport sends it, so that `sent` is reliable."""
     reused: bool = False
-    """Whether it went over a connection that had been idle."""
+    """Whether it reused an idle connection."""
     sent: bool = False
-    """Whether a byte of the request itself, and not of a proxy's CONNECT, may have reached the agent."""
+    """Whether any byte of the request, other than a proxy's CONNECT, may have reached the agent."""

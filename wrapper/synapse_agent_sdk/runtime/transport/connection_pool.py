@@ -1,8 +1,8 @@
-"""Connections: httpx's transports, with a list of idle connections in place of httpcore's pool.
+"""httpx transports with a connection pool that replaces httpcore's.
 
-The last connection that came back is the first to be used again, so each request looks at one connection, where
-httpcore's pool asks every idle one whether it is still alive. httpx's own classes stay in place around it: its proxies
-and TLS options work, and so does what patches `HTTPTransport.handle_request`, as OpenTelemetry does.
+The most recently used connection is reused first, so each request checks one connection, while httpcore's pool checks
+every idle one. httpx's own classes wrap the pool, so its proxy and TLS options still work, as do patches of
+`HTTPTransport.handle_request`, such as OpenTelemetry's.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class IdleConnections(deque[Connection]):
-    """The idle connections of one agent, the one that came back last at the end. It neither waits nor locks."""
+    """The idle connections to one agent, most recently used last. Not thread-safe; never blocks."""
 
     def __init__(self, limits: httpx.Limits) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class IdleConnections(deque[Connection]):
         self._expiry = limits.keepalive_expiry
 
     def put(self, connection: Connection) -> list[Connection]:
-        """Take a connection back, and give those to close: it, if it cannot be used again, and one that expired."""
+        """Add a connection, and return those to close: itself if it cannot be reused, and an expired one."""
         if not connection.inner.is_idle() or has_surplus(connection.inner):
             return [connection]
         connection.idle_since = time.monotonic()
@@ -55,14 +55,14 @@ class IdleConnections(deque[Connection]):
         return closing
 
     def take_all(self) -> list[Connection]:
-        """All connections, which are removed."""
+        """Remove and return all connections."""
         connections = list(self)
         self.clear()
         return connections
 
 
 class ConnectionPool:
-    """Lends connections to threads, in place of a pool of httpcore."""
+    """Thread-safe connection pool; replaces httpcore's."""
 
     def __init__(self, factory: httpcore.ConnectionPool, limits: httpx.Limits) -> None:
         self._factory = factory
@@ -72,15 +72,15 @@ class ConnectionPool:
         self._reset()
 
     def _reset(self) -> None:
-        """Begin anew, as a process that was forked must: locks may be held by threads that are not there."""
+        """Initialize the pool, again after a fork: locks may be held by threads that no longer exist."""
         self._lock = threading.Lock()
         self._room = threading.Semaphore(sys.maxsize if self._idle.capacity is None else self._idle.capacity)
         for connection in self._idle.take_all():
             connection.inner.close()
-        self._pid = os.getpid()  # last, so that no other thread takes the lock of before
+        self._pid = os.getpid()  # last, so that no other thread takes the old lock
 
     def handle_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send a request on the connection that came back last, or on a new one."""
+        """Send a request on the most recently used idle connection, or a new one."""
         if self._pid != os.getpid():
             self._reset()
         attempt = request.extensions.get(ATTEMPT) or Attempt()
@@ -122,7 +122,7 @@ class ConnectionPool:
             connection.inner.close()
 
     def give_back(self, connection: Connection) -> None:
-        """Take back a connection whose response was read, or given up."""
+        """Return a connection after its response was read or abandoned."""
         with self._lock:
             closing = self._idle.put(connection)
             if self._closed:
@@ -132,7 +132,7 @@ class ConnectionPool:
         self._room.release()
 
     def close(self) -> None:
-        """Close the idle connections; those in use are closed when they come back."""
+        """Close the idle connections; those in use are closed when they are returned."""
         with self._lock:
             self._closed = True
             connections = self._idle.take_all()
@@ -146,16 +146,16 @@ class ConnectionPool:
         self.close()
 
     def __del__(self) -> None:
-        # Nobody closed the client: its sockets close with it, without a warning at exit.
+        # If the client was not closed, close its sockets without a warning at exit.
         try:
             for connection in self._idle.take_all():
                 connection.inner.close()
-        except Exception:  # noqa: BLE001, S110 - at exit anything may be gone already, and there is nobody to tell
+        except Exception:  # noqa: BLE001, S110 - at exit anything may be gone, and no caller handles errors
             pass
 
 
 class PooledStream:
-    """The body of a response, which gives its connection back when it is closed."""
+    """A response body that returns its connection to the pool when closed."""
 
     def __init__(self, stream: Any, connection: Connection, pool: ConnectionPool) -> None:
         self._stream = stream
@@ -166,7 +166,7 @@ class PooledStream:
         return iter(self._stream)
 
     def close(self) -> None:
-        """Give the connection back; twice is harmless."""
+        """Return the connection; safe to call twice."""
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
@@ -176,7 +176,7 @@ class PooledStream:
 
 
 class Transport(httpx.HTTPTransport):
-    """httpx's transport on this pool; it takes the same arguments."""
+    """httpx's transport with this pool and the same arguments."""
 
     def __init__(self, *, limits: httpx.Limits, **options: Any) -> None:
         super().__init__(limits=limits, **options)

@@ -1,7 +1,7 @@
-"""The network below httpx: a deadline on every read, write and handshake, and whether a byte of a request has left.
+"""Network layer: applies a deadline to every read, write and handshake, and tracks whether a request was sent.
 
-httpx's own timeouts bound each read by itself, so a server that sends a byte at a time never exceeds them. Here every
-wait is cut to what is left of the call's total time, in headers and bodies alike. Not covered: resolving names.
+httpx's timeouts apply to each read, so a server that sends one byte at a time never exceeds them. Here every wait is
+limited to the time until the call's deadline, for headers and bodies alike. DNS lookup is not covered.
 """
 
 from __future__ import annotations
@@ -21,16 +21,15 @@ if TYPE_CHECKING:
 
 TUNNEL = b"CONNECT "
 SLICE_BYTES = 128 * 2**10
-"""How much is sent under one look at the clock."""
+"""Bytes to send per deadline check."""
 WHOLE_BYTES = 16 * 2**10
-"""How much the kernel takes whole or not at all, when a connection has nothing else to send."""
+"""Bytes that the kernel accepts entirely or not at all when its send buffer is empty."""
 
 
 def _keep_alive() -> list[tuple[int, int, int]]:
-    """Options that notice a peer that vanished within two minutes: 45 s of silence, then 4 probes, 15 s apart."""
+    """Socket options to detect a dead peer within two minutes: 45 s of silence, then 4 probes, 15 s apart."""
     options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-    # The names differ between systems: macOS calls TCP_KEEPIDLE TCP_KEEPALIVE, and lacks TCP_USER_TIMEOUT, which
-    # bounds the wait for data that was sent and never acknowledged.
+    # macOS calls TCP_KEEPIDLE TCP_KEEPALIVE, and lacks TCP_USER_TIMEOUT, which limits the wait for acknowledgements.
     wanted = {
         "TCP_KEEPIDLE": 45,
         "TCP_KEEPALIVE": 45,
@@ -46,27 +45,28 @@ KEEP_ALIVE = _keep_alive()
 
 
 class Connection:
-    """A connection, and the attempt that it carries at the moment."""
+    """A connection and its current attempt."""
 
     __slots__ = ("attempt", "idle_since", "inner", "owner")
 
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
         self.inner: Any = None
-        """The connection of httpcore."""
+        """The httpcore connection."""
         self.idle_since = 0.0
         self.owner: Any = None
-        """The event loop that it belongs to."""
+        """The event loop it belongs to."""
 
 
 def clamp(attempt: Attempt, timeout: float | None, error: type[Exception], *, is_read: bool = False) -> float | None:
-    """`timeout`, or what is left of an attempt's total time if that is less.
+    """`timeout`, or the time until the attempt's deadline if that is shorter.
 
     Args:
         attempt: The attempt.
         timeout: Seconds.
-        error: What to raise if nothing is left.
-        is_read: Whether a response is waited for. Before the request was sent it is a proxy's, as if connecting.
+        error: The exception to raise after the deadline.
+        is_read: Whether this waits for a response. Before the request is sent that is a proxy's, and uses the connect
+            timeout.
     """
     if is_read and not attempt.sent and attempt.connect is not None:
         timeout = attempt.connect if timeout is None else min(timeout, attempt.connect)
@@ -74,26 +74,26 @@ def clamp(attempt: Attempt, timeout: float | None, error: type[Exception], *, is
         return timeout
     left = attempt.deadline - time.monotonic()
     if left <= 0:
-        msg = "the call's total time is up"
+        msg = "the call exceeded its total timeout"
         raise error(msg)
     return left if timeout is None or left < timeout else timeout
 
 
 def _parts(data: bytes, attempt: Attempt) -> Iterator[bytes]:
-    """What to write one after the other; it goes on where a write succeeded, and so knows what may have left."""
+    """Slices of `data` to write in order; resumes after each successful write, to track what may have been sent."""
     for start in range(0, len(data), SLICE_BYTES):
         part = data[start : start + SLICE_BYTES]
-        # Where a small first part fails, none of it left, and no agent has a request to carry out.
+        # If a small first part fails, none of it was sent, and the agent has no request to process.
         attempt.sent = attempt.sent or len(part) > WHOLE_BYTES
         yield part
         attempt.sent = attempt.sent or not data.startswith(TUNNEL)
 
 
 class Stream(httpcore.NetworkStream):
-    """A stream of a connection; its waits are cut to the connection's attempt.
+    """A network stream whose waits are limited by the connection's attempt.
 
-    httpcore writes the headers of a request, then its body, and then nothing. All of it leaves as one, so that a server
-    which reads once has seen it whole.
+    httpcore writes a request's headers, then its body, then an empty buffer. They are sent together, so that a server
+    that reads once sees the whole request.
     """
 
     def __init__(self, stream: httpcore.NetworkStream, connection: Connection) -> None:
@@ -135,7 +135,7 @@ class Stream(httpcore.NetworkStream):
 
 
 class Backend(httpcore.NetworkBackend):
-    """Connects one connection."""
+    """Network backend of one connection."""
 
     def __init__(self, backend: httpcore.NetworkBackend, connection: Connection) -> None:
         self._backend = backend
@@ -150,9 +150,9 @@ class Backend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         options = [*KEEP_ALIVE, *(socket_options or ())]
-        # All addresses of a name share the time: the standard library would give it to each of them.
+        # All addresses of a host share the timeout; the standard library would apply it to each.
         until = Attempt(None if timeout is None else time.monotonic() + timeout)
-        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        failure: Exception = httpcore.ConnectError(f"no address found for {host}")
         for address in _addresses(host, port):
             try:
                 left = clamp(
@@ -167,7 +167,7 @@ class Backend(httpcore.NetworkBackend):
 
 
 def _addresses(host: str, port: int) -> list[str]:
-    """The addresses of a name, in the order in which to try them."""
+    """The addresses of a host, in the order to try them."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
@@ -176,10 +176,10 @@ def _addresses(host: str, port: int) -> list[str]:
 
 
 class AsyncStream(httpcore.AsyncNetworkStream):
-    """A stream of a connection; its waits are cut to the connection's attempt.
+    """A network stream whose waits are limited by the connection's attempt.
 
-    httpcore writes the headers of a request, then its body, and then nothing. All of it leaves as one, so that a server
-    which reads once has seen it whole.
+    httpcore writes a request's headers, then its body, then an empty buffer. They are sent together, so that a server
+    that reads once sees the whole request.
     """
 
     def __init__(self, stream: httpcore.AsyncNetworkStream, connection: Connection) -> None:
@@ -221,7 +221,7 @@ class AsyncStream(httpcore.AsyncNetworkStream):
 
 
 class AsyncBackend(httpcore.AsyncNetworkBackend):
-    """Connects one connection."""
+    """Network backend of one connection."""
 
     def __init__(self, backend: httpcore.AsyncNetworkBackend, connection: Connection) -> None:
         self._backend = backend

@@ -1,4 +1,4 @@
-"""The clients of `synapse_agent_sdk`, the same classes."""
+"""Re-exports the clients of `synapse_agent_sdk`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mixins of `synapse_agent_sdk`, the same classes."""
+"""Re-exports the mixins of `synapse_agent_sdk`."""
 
 from __future__ import annotations
 
