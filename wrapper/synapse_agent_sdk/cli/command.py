@@ -98,9 +98,9 @@ def failing(session: Session) -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001 - our own bugs must be one line too
         kind = "" if isinstance(error, OSError) else f"synapse-agent failed, {type(error).__name__}: "
-        failure = CliError(one_line(f"{kind}{error}"), "Use --debug to see the traceback.", FAILED)
-        failure.__cause__ = error
-        report(failure, is_debug=session.options.debug, secrets=_secrets(session))
+        internal = CliError(one_line(f"{kind}{error}"), "Use --debug to see the traceback.", FAILED)
+        internal.__cause__ = error
+        report(internal, is_debug=session.options.debug, secrets=_secrets(session))
         raise typer.Exit(FAILED) from None
 
 

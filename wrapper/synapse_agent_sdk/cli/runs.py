@@ -104,7 +104,7 @@ def debug(
     language: Language = None,
     idempotency_key: IdempotencyKey = None,
 ) -> None:
-    """Run an action from source, without a release, and print its result."""
+    """Run an action from source and print its result."""
     modules = _modules(session, module or [])
     folder = plugin_path if plugin_path is not None or modules else Path()
     params = _params(session, param, params_file)
