@@ -78,14 +78,14 @@ def test_run_sends_what_is_given_once(call: Run, open_server: OpenServer) -> Non
     key = str(uuid.uuid4())
     options = ["--requirement", "pillow>=9", "--requirement", "numpy", "--job-id", "j1", "--language", "ko"]
     assert result_of(call("run", "7", "train", *options, "--idempotency-key", key, at=server)) == {"done": True}
-    said = failure_of(call("run", "7", "train", "--job-id", "j1", at=server), 5)
-    assert "train of 7 may still be running on the agent (job id j1)" in said
+    stderr = failure_of(call("run", "7", "train", "--job-id", "j1", at=server), 5)
+    assert "train of 7 may still be running on the agent (job id j1)" in stderr
     request, broken = server.requests
     sent = (request.method, request.path, request.headers["idempotency-key"])
     assert sent == ("POST", "/plugin_releases/7/run/", key)
     requirements = ["pillow>=9", "numpy"]
     assert request.json == {"action": "train", "requirements": requirements, "job_id": "j1", "language": "ko"}
-    assert f"--idempotency-key {broken.headers['idempotency-key']}" in said
+    assert f"--idempotency-key {broken.headers['idempotency-key']}" in stderr
 
 
 def test_debug_runs_a_folder_and_modules(
@@ -129,9 +129,9 @@ FAILURES = {
 def test_failure(call: Run) -> None:
     """A failure is one error line on stderr, at most one hint, and an exit code."""
     for command, (code, expected) in FAILURES.items():
-        said = failure_of(call(*command.split(), stdin="x"), code)
-        assert expected in said, command
-        assert "secret-1" not in said
+        stderr = failure_of(call(*command.split(), stdin="x"), code)
+        assert expected in stderr, command
+        assert "secret-1" not in stderr
     assert "--token-stdin: stdin is empty" in failure_of(call("list", "--token-stdin"), 2)
 
 
@@ -139,8 +139,8 @@ def test_debug_option_shows_the_traceback_without_secrets(call: Run, open_server
     """--debug shows the traceback without tokens, even if the agent repeats them."""
     secrets = {"SYNAPSE_USER_TOKEN": "user-secret-1", "SYNAPSE_TENANT": "tenant-secret-1"}
     secrets["SYNAPSE_AGENT_TOKEN"] = "agent-secret-1"
-    said = " ".join(secrets.values())
-    server = open_server(reply({"detail": f"ValueError: {said}\n\n{said}", "error_type": "action_failed"}, 500))
+    detail = " ".join(secrets.values())
+    server = open_server(reply({"detail": f"ValueError: {detail}\n\n{detail}", "error_type": "action_failed"}, 500))
     ended = call("--debug", "run", "7", "train", at=server, **secrets)
     assert (ended.returncode, "Traceback (most recent call last):" in ended.stderr) == (1, True)
     assert "ActionFailedError" in ended.stderr
@@ -193,13 +193,13 @@ def test_tokens(call: Run, agent: ThreadedAgent, open_server: OpenServer, tmp_pa
     for arguments in (["list", "--profile", "here"], ["--profile", "here", "list"], ["list", "--token-file", file]):
         assert len(result_of(call(*arguments, SYNAPSE_AGENT_TOKEN="secret-1"))) == 2
     result_of(call("list", "--token-stdin", stdin=agent.token + "\n", SYNAPSE_AGENT_TOKEN="secret-1"))
-    for given, said in (
+    for given, expected in (
         ({}, "The token came from profile away"),
         ({"SYNAPSE_AGENT_TOKEN": "secret-1-mine"}, "The token came from SYNAPSE_AGENT_TOKEN"),
         ({"SYNAPSE_AGENT_URL": other.url}, "The token of profile away is only sent to its own URL"),
     ):
         shown = failure_of(call("list", **{**NO_VARIABLES, **given}), 4)
-        assert (said in shown, "secret-1" in shown) == (True, False)
+        assert (expected in shown, "secret-1" in shown) == (True, False)
     assert [request.headers["authorization"] for request in away.requests] == ["secret-1-away", "secret-1-mine"]
     assert {"authorization", "synapse-user"}.isdisjoint(other.requests[0].headers)
     file.chmod(0o644)

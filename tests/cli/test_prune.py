@@ -81,13 +81,13 @@ def test_answer_yes(show: Show, open_server: OpenServer) -> None:
 
 def test_answer_no(show: Show, open_server: OpenServer) -> None:
     """Any other answer deletes nothing; without matching releases it does not ask."""
-    for keys, code, said in (
+    for keys, code, expected in (
         ("\r", 0, "Nothing was deleted."),
         ("n\r", 0, "Nothing was deleted."),
         ("\x04", 130, "Interrupted."),
     ):
         server = open_server(LIST, GONE)
         screen = show("prune", "--keep", "1", at=server, when={QUESTION: lambda screen, keys=keys: screen.type(keys)})
-        assert (screen.code, said in screen.text, "Traceback" in screen.text) == (code, True, False)
+        assert (screen.code, expected in screen.text, "Traceback" in screen.text) == (code, True, False)
         assert deleted(server) == []
     assert show("prune", "--keep", "3", at=open_server(LIST)).text == "0 releases deleted."

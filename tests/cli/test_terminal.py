@@ -178,10 +178,10 @@ def test_interrupted_run(environment: Environment, waiting: list[str], tmp_path:
         while not (tmp_path / "started").exists():
             time.sleep(0.01)
         assert (screen.interrupt(), has_cursor(screen)) == (130, True)
-    said = " ".join(screen.text.split())
-    assert "Interrupted. wait of tool@1.0.0 may still be running on the agent (job id j1)." in said
-    assert "Traceback" not in said
-    (key,) = re.findall(r"--idempotency-key [0-9a-f-]{36}", said)
+    shown = " ".join(screen.text.split())
+    assert "Interrupted. wait of tool@1.0.0 may still be running on the agent (job id j1)." in shown
+    assert "Traceback" not in shown
+    (key,) = re.findall(r"--idempotency-key [0-9a-f-]{36}", shown)
     command += key.split()
     with Terminal(command, environment()) as screen:
         screen.until("Running wait of tool@1.0.0")

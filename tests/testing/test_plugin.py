@@ -194,13 +194,13 @@ def test_what_the_fixtures_promise(run: Run, pytester: pytest.Pytester, monkeypa
     modules = {"test_state": STATE, "test_faults": FAULTS, "test_async": ASYNC}
     result = run("-v", "-rEf", *files, **modules)
     result.assert_outcomes(passed=12, failed=1, errors=3)
-    said = result.stdout.str()
+    stdout = result.stdout.str()
     unmet = "next(garbage(), times=3, operation='get_plugin_release'), always(reset(), "
-    assert f"Faults that no call has met: {unmet}" in said
+    assert f"Faults that no call has met: {unmet}" in stdout
     result.stdout.fnmatch_lines(["agent_registry is */others here, but the session's local_agent serves */plugins*"])
-    assert "plugin.py" not in said  # a message without our traceback
+    assert "plugin.py" not in stdout  # a message without our traceback
     for name in ("test_creates", "TestOthers::test_marked", "TestOthers::test_closest", "test_after"):
-        assert f"test_state.py::{name} PASSED" in said  # the marker does not change the names
+        assert f"test_state.py::{name} PASSED" in stdout  # the marker does not change the names
 
 
 def test_what_cannot_be_used_is_a_clear_error(run: Run, pytester: pytest.Pytester) -> None:
