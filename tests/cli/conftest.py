@@ -1,4 +1,4 @@
-"""What the tests of the command line share: a real agent, and the program in a pipe or in a terminal."""
+"""Shared fixtures of the command-line tests: a real agent, and the program in a pipe or a terminal."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 Environment = Callable[..., dict[str, str]]
 Ended = subprocess.CompletedProcess[str]
 Run = Callable[..., Ended]
-"""Runs the program with arguments, `stdin`, and variables (None removes one); `at` is a server in the agent's place."""
+"""Runs the program with arguments, `stdin` and variables (None unsets one); `at` is a server in place of the agent."""
 Show = Callable[..., Screen]
-"""Runs the program in this process and in a terminal of some `columns`; the rest as `Run` and `Screen.attached`."""
+"""Runs the program in this process, in a terminal with `columns`; for the rest see `Run` and `Screen.attached`."""
 OpenServer = Callable[..., FaultServer]
 
 PROGRAM = str(Path(sys.executable).with_name("synapse-agent"))
@@ -57,7 +57,7 @@ FOREIGN = ("SYNAPSE_", "PYTHON", "XDG_", "NO_COLOR", "COLUMNS", "LINES", "FORCE_
 
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedAgent]:
-    """A local agent with the releases tool@1.0.0 and tool@1.1.0 cached; tests that share it leave them there."""
+    """A shared local agent with tool@1.0.0 and tool@1.1.0 cached; tests must not delete them."""
     registry = tmp_path_factory.mktemp("registry")
     write_plugin(registry, "other", {"plugin.py": PLUGIN}, ACTIONS)
     for version in ("1.0.0", "1.1.0"):
@@ -71,7 +71,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedAgent]:
 
 @pytest.fixture
 def environment(agent: ThreadedAgent, tmp_path: Path) -> Environment:
-    """The environment of someone whose variables lead to the agent, with further ones laid over it."""
+    """Return a function that builds an environment for the agent, with overrides."""
 
     def environment(*, at: FaultServer | None = None, **given: str | None) -> dict[str, str]:
         merged: dict[str, str | None] = {
@@ -90,7 +90,7 @@ def environment(agent: ThreadedAgent, tmp_path: Path) -> Environment:
 
 @pytest.fixture
 def run(environment: Environment, tmp_path: Path) -> Run:
-    """Runs the program in a process of its own, in pipes and in a folder of its own; `stdout` may be a file."""
+    """Run the program in a separate process and folder, with pipes; `stdout` may be a file."""
 
     def run(*arguments: str, stdin: str = "", stdout: int = subprocess.PIPE, **given: Any) -> Ended:
         return subprocess.run(  # noqa: S603 - our own program
@@ -110,7 +110,7 @@ def run(environment: Environment, tmp_path: Path) -> Run:
 
 @pytest.fixture
 def main(environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Runs the program in this process, which takes a tenth of the time, and returns its exit code."""
+    """Run the program in this process, which is ten times as fast, and return its exit code."""
     monkeypatch.setattr(completion, "SECONDS", SECONDS)
     monkeypatch.setattr(status, "SECONDS", SECONDS)
 
@@ -122,7 +122,7 @@ def main(environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPat
             handler = signal.getsignal(signal.SIGTERM)
             try:
                 return app.main()
-            except SystemExit as ended:  # that of the shell's completion
+            except SystemExit as ended:  # raised by shell completion
                 return int(ended.code or 0)
             finally:
                 signal.signal(signal.SIGTERM, handler)
@@ -132,7 +132,7 @@ def main(environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def call(main: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """The same as `run` in this process."""
+    """Like `run`, but in this process."""
 
     def call(*arguments: str | Path, stdin: str = "", **given: Any) -> Ended:
         with monkeypatch.context() as patch:
@@ -145,7 +145,7 @@ def call(main: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capfd: pytes
 
 @pytest.fixture
 def show(main: Callable[..., int]) -> Show:
-    """Runs the program in this process, in a terminal."""
+    """Run the program in this process, in a terminal."""
 
     def show(*arguments: str, columns: int = 100, stdout: int | None = None, when: Any = None, **given: Any) -> Screen:
         screen = Screen(columns)
@@ -158,6 +158,6 @@ def show(main: Callable[..., int]) -> Show:
 
 @pytest.fixture
 def open_server() -> Iterator[OpenServer]:
-    """Starts servers that give some answers, the last one for ever, and stops them after the test."""
+    """Start servers that give some answers and repeat the last one; stop them after the test."""
     with contextlib.ExitStack() as stack:
         yield lambda *answers: stack.enter_context(FaultServer(list(answers)))

@@ -1,4 +1,4 @@
-"""A pseudo-terminal in which a program runs, and what its screen shows."""
+"""Run a program in a pseudo-terminal and read its screen."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ import pyte
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-# The program gets the terminal as its own, so that Ctrl-C reaches it.
+# Make the terminal the controlling one, so that Ctrl-C reaches the program.
 START = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 SECONDS = 120
-"""A safety net: nothing takes that long."""
+"""A safety limit: nothing takes this long."""
 
 
 class Screen:
-    """A terminal of some columns and 40 lines, and what a program writes to it."""
+    """A terminal with 40 lines, and the output of a program in it."""
 
     def __init__(self, columns: int = 100) -> None:
         self.screen = pyte.Screen(columns, 40)
         self.raw = b""
-        self.code = -1  # of what ran in `attached`
+        self.code = -1  # set by the code that ran in `attached`
         self._stream = pyte.ByteStream(self.screen)
         self._master, self._slave = pty.openpty()
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
 
     @property
     def text(self) -> str:
-        """What the screen shows, without the empty lines at its end."""
+        """The text on the screen, without trailing empty lines."""
         return "\n".join(line.rstrip() for line in self.screen.display).rstrip()
 
     def type(self, keys: str) -> None:
@@ -48,13 +48,13 @@ class Screen:
         os.write(self._master, keys.encode())
 
     def _read(self, end: float) -> bool:
-        """Read what came; False at the end of the program or of the time."""
+        """Read available output; False at end of file or on timeout."""
         ready, _, _ = select.select([self._master], [], [], max(0.0, end - time.monotonic()))
         if not ready:
             return False
         try:
             data = os.read(self._master, 65536)
-        except OSError:  # what Linux says once the other side is closed
+        except OSError:  # on Linux, once the other side is closed
             return False
         self.raw += data
         self._stream.feed(data)
@@ -64,7 +64,7 @@ class Screen:
     def attached(
         self, stdout: int | None = None, when: Mapping[str, Callable[[Self], object]] | None = None
     ) -> Iterator[None]:
-        """Connect this process to the terminal for a block; `when` maps a text to what is done once it is shown."""
+        """Connect this process to the terminal for a block; `when` maps text to a callback for when it is shown."""
         waiting = dict(when or {})
 
         def watch() -> None:
@@ -77,7 +77,7 @@ class Screen:
         before, streams = (os.dup(1), os.dup(2)), (sys.stdin, sys.stdout, sys.stderr)
         os.dup2(self._slave if stdout is None else stdout, 1)
         os.dup2(self._slave, 2)
-        sys.stdin = os.fdopen(self._slave, encoding="utf-8")  # not as file 0, which the C library would buffer
+        sys.stdin = os.fdopen(self._slave, encoding="utf-8")  # not as fd 0, which the C library would buffer
         sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
         try:
             yield
@@ -93,7 +93,7 @@ class Screen:
 
 
 class Terminal(Screen):
-    """A program in a terminal of its own; a context manager that leaves nothing running."""
+    """A program in its own terminal; a context manager that leaves nothing running."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], *, columns: int = 100) -> None:
         super().__init__(columns)
@@ -108,28 +108,28 @@ class Terminal(Screen):
         os.close(self._slave)
 
     def until(self, shown: str) -> None:
-        """Wait until the screen shows a text."""
+        """Wait until the screen shows a string."""
         end = time.monotonic() + SECONDS
         while shown not in self.text:
             assert self._read(end), f"never shown: {shown!r}\n{self.text}"
 
     def wait(self) -> int:
-        """Wait for the program's end, and return its exit code."""
+        """Wait for the program to exit, and return its exit code."""
         self._drain(SECONDS)
         return self.process.wait(timeout=SECONDS)
 
     def _drain(self, seconds: float) -> bool:
-        """Read to the program's end; False where it does not end in time."""
+        """Read until the program exits; False on timeout."""
         end = time.monotonic() + seconds
         while self._read(end):
             pass
         return time.monotonic() < end
 
     def interrupt(self) -> int:
-        """Press Ctrl-C, wait for the program's end, and return its exit code.
+        """Press Ctrl-C, wait for the program to exit, and return its exit code.
 
-        It is pressed again after a while: a signal that comes between Python's last look for one and the system call
-        that waits does not end that call.
+        Press it again after a while: a signal between Python's last check for signals and a blocking system call does
+        not interrupt that call.
         """
         self.type("\x03")
         while not self._drain(SECONDS / 6):

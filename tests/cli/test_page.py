@@ -1,4 +1,4 @@
-"""The page on the command line: its tables are what the program does."""
+"""The tables in docs/command-line.md match the program."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PAGE = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encodi
 
 
 def test_the_page_tells_of_codes_settings_and_commands() -> None:
-    """The page has each exit code and no other, each variable and key of a profile, and every command but `serve`."""
+    """The page lists exactly the exit codes, and all variables, profile keys and commands except `serve`."""
     codes = {value for name, value in vars(failures).items() if name.isupper() and type(value) is int}
-    told = {int(code) for code in re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)}
-    assert told == {0, *codes} - {failures.LINE_CHARACTERS}
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)}
+    assert documented == {0, *codes} - {failures.LINE_CHARACTERS}
     table = PAGE.partition("| flag | variable | in a profile |")[2].partition("\n\n")[0]
     assert [name for name in (*profiles.VARIABLES.values(), *profiles.KEYS) if f"`{name}`" not in table] == []
     names = {command.name for command in app.registered_commands if command.name is not None}

@@ -1,4 +1,4 @@
-"""The commands in pipes: JSON on stdout, everything else on stderr, and an exit code; and what the shell completes."""
+"""The commands in pipes: JSON on stdout, everything else on stderr, exit codes, and shell completion."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ REFUSED = reply({"detail": "The token is missing."}, 401)
 
 
 def result_of(ended: Ended) -> Any:
-    """The result of a command that succeeded, and said nothing beside it."""
+    """Return the result of a command, and assert that it succeeded without messages."""
     assert (ended.returncode, ended.stderr) == (0, "")
     return json.loads(ended.stdout)
 
 
 def failure_of(ended: Ended, code: int) -> str:
-    """What a command said that failed with a code: a line, and at most one more with a hint; nothing on stdout."""
+    """Return the stderr of a failed command: one error line, at most one hint, and no stdout."""
     assert (ended.returncode, ended.stdout) == (code, ""), ended.stderr
     first, *more = ended.stderr.splitlines()
     assert [first[:7], *(line[:6] for line in more)] in (["Error: "], ["Error: ", "Hint: "])
@@ -37,7 +37,7 @@ def failure_of(ended: Ended, code: int) -> str:
 
 
 def write_config(folder: Path, text: str) -> Path:
-    """Write the profiles of the user, for them alone, and return the file."""
+    """Write the user's config file with mode 0600, and return its path."""
     file = folder / "home" / ".config" / "synapse-agent" / "config.toml"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
@@ -46,7 +46,7 @@ def write_config(folder: Path, text: str) -> Path:
 
 
 def test_releases_from_creation_to_deletion(call: Run) -> None:
-    """Releases are created, shown, listed and deleted, each with its JSON alone on stdout."""
+    """Releases are created, shown, listed and deleted, with only JSON on stdout."""
     assert result_of(call("health"))["status"] == "ok"
     assert [release["version"] for release in result_of(call("list"))] == ["1.1.0", "1.0.0"]
     assert [release["version"] for release in result_of(call("list", "--limit", "1"))] == ["1.1.0"]
@@ -55,14 +55,14 @@ def test_releases_from_creation_to_deletion(call: Run) -> None:
     assert (created["plugin"], created["version"]) == ("other", "1.0.0")
     assert result_of(call("get", "other@1.0.0")) == result_of(call("get", str(created["id"]))) == created
     assert result_of(call("list", "--filter", "plugin=other")) == [created]
-    ended = call("delete", "nosuch@1", "other@1.0.0", "nosuch@2")  # each is tried
+    ended = call("delete", "nosuch@1", "other@1.0.0", "nosuch@2")  # tries each
     assert (ended.returncode, json.loads(ended.stdout)) == (3, {"deleted": ["other@1.0.0"]})
     assert [f"There is no release nosuch@{number}." in ended.stderr for number in (1, 2)] == [True, True]
     assert result_of(call("list", "--plugin", "other")) == []
 
 
 def test_run_with_parameters(run: Run, call: Run, tmp_path: Path) -> None:
-    """An action gets its parameters from -p, from files and from standard input, and its result is on stdout."""
+    """An action gets its parameters from -p, files and stdin, and its result is on stdout."""
     (tmp_path / "p.json").write_text('{"top": 3, "options": {"lang": "ko"}}')
     (tmp_path / "note.txt").write_text("two\nlines\n")
     parameters = ["-p", "top=5", "--param", "options.fast=true", "-p", "note=@note.txt", "-p", "in=-"]
@@ -73,32 +73,32 @@ def test_run_with_parameters(run: Run, call: Run, tmp_path: Path) -> None:
 
 
 def test_run_sends_what_is_given_once(call: Run, open_server: OpenServer) -> None:
-    """What is given arrives, and nothing else; where the connection breaks it is not sent again, but its key told."""
+    """A run sends exactly the given options; if the connection is lost it is not retried, but its key is shown."""
     server = open_server(reply({"done": True}), hang_up)
     key = str(uuid.uuid4())
     options = ["--requirement", "pillow>=9", "--requirement", "numpy", "--job-id", "j1", "--language", "ko"]
     assert result_of(call("run", "7", "train", *options, "--idempotency-key", key, at=server)) == {"done": True}
-    said = failure_of(call("run", "7", "train", "--job-id", "j1", at=server), 5)
-    assert "train of 7 may go on on the agent (job id j1)" in said
+    stderr = failure_of(call("run", "7", "train", "--job-id", "j1", at=server), 5)
+    assert "train of 7 may still be running on the agent (job id j1)" in stderr
     request, broken = server.requests
     sent = (request.method, request.path, request.headers["idempotency-key"])
     assert sent == ("POST", "/plugin_releases/7/run/", key)
     requirements = ["pillow>=9", "numpy"]
     assert request.json == {"action": "train", "requirements": requirements, "job_id": "j1", "language": "ko"}
-    assert f"--idempotency-key {broken.headers['idempotency-key']}" in said
+    assert f"--idempotency-key {broken.headers['idempotency-key']}" in stderr
 
 
 def test_debug_runs_a_folder_and_modules(
     agent: ThreadedAgent, call: Run, open_server: OpenServer, tmp_path: Path
 ) -> None:
-    """An action runs from a folder of sources, the current one by default, or from modules, with settings laid over."""
+    """An action runs from a source folder (default: the current one) or from modules, with overridden settings."""
     folder = agent._options["registry"] / "tool-1.0.0"
     renamed = ["--set", "actions.again.entrypoint=plugin:echo"]
     assert result_of(call("debug", "again", "--plugin-path", folder, *renamed, "-p", "a=2")) == {"a": 2}
     (tmp_path / "m.py").write_text("def double(number): return 2 * number")
     module = ["--module", "numbers_plugin=m.py", "--set", "actions.double.entrypoint=numbers_plugin:double"]
     assert result_of(call("debug", "double", *module, "-p", "number=21")) == 42
-    ended = call("debug", "fail", "--plugin-path", folder)  # who runs from source sees where it failed
+    ended = call("debug", "fail", "--plugin-path", folder)  # debug runs show where they failed
     assert (ended.returncode, ended.stdout) == (1, "")
     assert 'raise ValueError("the disk is gone")' in ended.stderr
     assert ended.stderr.splitlines()[-1] == "Error: The action failed: ValueError: the disk is gone (500)"
@@ -111,46 +111,46 @@ def test_debug_runs_a_folder_and_modules(
 FAILURES = {
     "run tool@1.0.0 fail": (1, "The action failed: ValueError: the disk is gone"),
     "run tool@1.0.0 echo -p top": (2, "-p 'top' has no value"),
-    "run tool@1.0.0 echo -p a=@nosuch": (2, "The file 'nosuch' cannot be read: No such file"),
-    "run tool@1.0.0 echo -p a=- --token-stdin": (2, "both read standard input"),
+    "run tool@1.0.0 echo -p a=@nosuch": (2, "Cannot read file 'nosuch': No such file"),
+    "run tool@1.0.0 echo -p a=- --token-stdin": (2, "both read stdin"),
     "run tool@1.0.0 echo --idempotency-key 1": (2, "--idempotency-key must be a UUID"),
-    "run tool@1.0.0 echo a=1": (2, "A parameter has -p before it"),
-    "create tool": (2, "'tool' is no CODE@VERSION"),
-    "list --filter plugin": (2, "'plugin' is no filter"),
-    "list --token secret-1": (2, "--token-file"),  # every user of the machine could read it there
-    "list --url http://u:secret-1@127.0.0.1": (2, "give tokens by --token-file"),
-    "list --token-file token --token-stdin": (2, "both give the token"),
+    "run tool@1.0.0 echo a=1": (2, "Pass parameters with -p"),
+    "create tool": (2, "'tool' is not CODE@VERSION"),
+    "list --filter plugin": (2, "Invalid --filter 'plugin'"),
+    "list --token secret-1": (2, "--token-file"),  # every user of the machine could see it in `ps`
+    "list --url http://u:secret-1@127.0.0.1": (2, "tokens with --token-file"),
+    "list --token-file token --token-stdin": (2, "cannot be combined"),
     "get tool@9.9.9": (3, "There is no release tool@9.9.9"),
     "create nosuch@1.0.0": (3, "nosuch"),
-    "debug train": (4, "--plugin-path FOLDER names others"),
+    "debug train": (4, "use --plugin-path FOLDER"),
 }
 
 
 def test_failure(call: Run) -> None:
-    """What fails is one line on stderr that says what, at most one more that says what to do, and an exit code."""
+    """A failure is one error line on stderr, at most one hint, and an exit code."""
     for command, (code, expected) in FAILURES.items():
-        said = failure_of(call(*command.split(), stdin="x"), code)
-        assert expected in said, command
-        assert "secret-1" not in said
-    assert "nothing came on standard input" in failure_of(call("list", "--token-stdin"), 2)
+        stderr = failure_of(call(*command.split(), stdin="x"), code)
+        assert expected in stderr, command
+        assert "secret-1" not in stderr
+    assert "--token-stdin: stdin is empty" in failure_of(call("list", "--token-stdin"), 2)
 
 
 def test_debug_option_shows_the_traceback_without_secrets(call: Run, open_server: OpenServer) -> None:
-    """--debug shows where it failed, and no token of anyone, even where the agent repeats it."""
+    """--debug shows the traceback without tokens, even if the agent repeats them."""
     secrets = {"SYNAPSE_USER_TOKEN": "user-secret-1", "SYNAPSE_TENANT": "tenant-secret-1"}
     secrets["SYNAPSE_AGENT_TOKEN"] = "agent-secret-1"
-    said = " ".join(secrets.values())
-    server = open_server(reply({"detail": f"ValueError: {said}\n\n{said}", "error_type": "action_failed"}, 500))
+    detail = " ".join(secrets.values())
+    server = open_server(reply({"detail": f"ValueError: {detail}\n\n{detail}", "error_type": "action_failed"}, 500))
     ended = call("--debug", "run", "7", "train", at=server, **secrets)
     assert (ended.returncode, "Traceback (most recent call last):" in ended.stderr) == (1, True)
     assert "ActionFailedError" in ended.stderr
     assert "secret-1" not in ended.stderr.replace("(secret)", "")
-    assert server.requests[0].headers["authorization"] == "agent-secret-1"  # it was really sent
+    assert server.requests[0].headers["authorization"] == "agent-secret-1"  # it was sent
     assert "Traceback" not in call("run", "7", "train", at=server).stderr
 
 
 def test_lists_of_odd_agents(call: Run, open_server: OpenServer) -> None:
-    """A list that breaks off is no JSON and has its exit code; an agent may ignore --plugin and --limit."""
+    """A truncated list is invalid JSON and has an error exit code; an agent may ignore --plugin and --limit."""
     ended = call("list", at=open_server(reply(page([RELEASE], 2, following="?page=2")), reply({"detail": "gone"}, 404)))
     assert (ended.returncode, ended.stdout[:10]) == (3, '[\n{"id": 7')
     with pytest.raises(json.JSONDecodeError):
@@ -163,7 +163,7 @@ def test_lists_of_odd_agents(call: Run, open_server: OpenServer) -> None:
 
 
 def test_where_the_output_goes(run: Run, open_server: OpenServer) -> None:
-    """A reader that goes away ends a command without a word; a full disk is one line; any encoding shows a result."""
+    """A closed pipe ends a command silently; a full disk is one error line; results print in any encoding."""
     releases = [{**RELEASE, "version": f"1.0.{number}+{'b' * 200}"} for number in range(100)]
     server = open_server(reply(page(releases, 100)))  # more than a buffer holds
     for command, at in {"list": server, "get tool@1.0.0": None, "doctor": None}.items():
@@ -174,14 +174,14 @@ def test_where_the_output_goes(run: Run, open_server: OpenServer) -> None:
         assert (ended.returncode, ended.stderr) == (141, ""), command
     with Path("/dev/full").open("w") as full:
         ended = run("list", stdout=full.fileno())
-    assert (ended.returncode, ended.stderr) == (1, "Error: The result cannot be written: No space left on device\n")
+    assert (ended.returncode, ended.stderr) == (1, "Error: Cannot write the result: No space left on device\n")
     for encoding in ("ascii", "utf-8"):
         ended = run("run", "tool@1.0.0", "echo", "-p", f"text={LETTERS}", PYTHONIOENCODING=encoding)
         assert (result_of(ended), LETTERS in ended.stdout) == ({"text": LETTERS}, encoding == "utf-8")
 
 
 def test_tokens(call: Run, agent: ThreadedAgent, open_server: OpenServer, tmp_path: Path) -> None:
-    """Tokens come from profiles, files, stdin and variables; a profile's go to its URL alone; a refusal says whose."""
+    """Tokens come from profiles, files, stdin and variables; a profile's go only to its URL; a rejection says whose."""
     away, other = open_server(REFUSED), open_server(REFUSED)
     file = write_config(
         tmp_path,
@@ -193,13 +193,13 @@ def test_tokens(call: Run, agent: ThreadedAgent, open_server: OpenServer, tmp_pa
     for arguments in (["list", "--profile", "here"], ["--profile", "here", "list"], ["list", "--token-file", file]):
         assert len(result_of(call(*arguments, SYNAPSE_AGENT_TOKEN="secret-1"))) == 2
     result_of(call("list", "--token-stdin", stdin=agent.token + "\n", SYNAPSE_AGENT_TOKEN="secret-1"))
-    for given, said in (
+    for given, expected in (
         ({}, "The token came from profile away"),
         ({"SYNAPSE_AGENT_TOKEN": "secret-1-mine"}, "The token came from SYNAPSE_AGENT_TOKEN"),
-        ({"SYNAPSE_AGENT_URL": other.url}, "The token of profile away is sent to the URL of that profile alone"),
+        ({"SYNAPSE_AGENT_URL": other.url}, "The token of profile away is only sent to its own URL"),
     ):
         shown = failure_of(call("list", **{**NO_VARIABLES, **given}), 4)
-        assert (said in shown, "secret-1" in shown) == (True, False)
+        assert (expected in shown, "secret-1" in shown) == (True, False)
     assert [request.headers["authorization"] for request in away.requests] == ["secret-1-away", "secret-1-mine"]
     assert {"authorization", "synapse-user"}.isdisjoint(other.requests[0].headers)
     file.chmod(0o644)
@@ -209,7 +209,7 @@ def test_tokens(call: Run, agent: ThreadedAgent, open_server: OpenServer, tmp_pa
 
 
 def test_version_and_help(call: Run) -> None:
-    """The version, and the help of every command, are on stdout; without arguments the help is, too."""
+    """The version and the help of every command are printed on stdout; without arguments, the help is."""
     assert call("--version").stdout.startswith("synapse-agent 0.")
     commands = ["list", "get", "create", "run", "debug", "delete", "prune", "health", "doctor", "serve"]
     helps = [call(), call("-h"), *(call(name, "--help", COLUMNS="60") for name in commands)]
@@ -220,7 +220,7 @@ def test_version_and_help(call: Run) -> None:
 
 
 def completed(call: Run, line: str, **variables: Any) -> list[str]:
-    """What bash is offered at the end of a line."""
+    """The completions that bash gets at the end of a line."""
     words = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
     ended = call(_SYNAPSE_AGENT_COMPLETE="complete_bash", **words, **variables)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -228,7 +228,7 @@ def completed(call: Run, line: str, **variables: Any) -> list[str]:
 
 
 def test_bash_completes(call: Run, open_server: OpenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands, options, cached releases and profiles are completed; what cannot be had completes nothing."""
+    """Commands, options, cached releases and profiles are completed; on errors there are no completions."""
     write_config(tmp_path, "[profiles.staging]\n[profiles.stable]\n[profiles.local]\n")
     for line, expected in {
         "synapse-agent pr": ["prune"],

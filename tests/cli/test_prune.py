@@ -1,4 +1,4 @@
-"""Pruning from the command line: it asks, and what it showed is all that it deletes."""
+"""Pruning from the command line: it asks, and deletes only what it showed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ QUESTION = "Delete 2 releases? [y/N]:"
 
 
 def deleted(server: FaultServer) -> list[str]:
-    """The paths of the deletions that arrived."""
+    """The paths of the received DELETE requests."""
     return [request.path for request in server.requests if request.method == "DELETE"]
 
 
 def test_without_asking(call: Run, open_server: OpenServer) -> None:
-    """A release goes only where all criteria say so, by id and oldest first; a failure says how far it came."""
+    """Only releases that meet all criteria are deleted, by id, oldest first; an error reports how many were."""
     gone_already = reply({"detail": "There is no release 1."}, 404)
     for arguments, answer, releases, ids in (
         ("--keep 1 --yes", GONE, [OLD, MIDDLE], [1, 2]),
@@ -47,11 +47,11 @@ def test_without_asking(call: Run, open_server: OpenServer) -> None:
 
 
 def test_refused(call: Run, open_server: OpenServer) -> None:
-    """Without a criterion, with one that cannot be used, or where it cannot ask, nothing is sent at all."""
+    """Without a valid criterion, or if it cannot ask, nothing is sent."""
     server = open_server(LIST)
     for arguments, expected in {
-        "--keep 1": "no terminal to ask on",
-        "--plugin ocr --yes": "prune would delete everything",
+        "--keep 1": "without a terminal",
+        "--plugin ocr --yes": "prune needs a criterion",
         "--keep 0 --yes": "--keep",
         "--older-than tomorrow --yes": "--older-than",
         "--older-than= --yes": "--older-than",
@@ -63,7 +63,7 @@ def test_refused(call: Run, open_server: OpenServer) -> None:
 
 
 def test_answer_yes(show: Show, open_server: OpenServer) -> None:
-    """On a terminal it shows what would go, asks, and after a yes deletes exactly that."""
+    """On a terminal it shows the releases, asks, and deletes exactly those on yes."""
     server = open_server(LIST, GONE)
     arrived: list[str] = []
 
@@ -80,14 +80,14 @@ def test_answer_yes(show: Show, open_server: OpenServer) -> None:
 
 
 def test_answer_no(show: Show, open_server: OpenServer) -> None:
-    """Any other answer deletes nothing; where nothing is old it does not ask."""
-    for keys, code, said in (
+    """Any other answer deletes nothing; without matching releases it does not ask."""
+    for keys, code, expected in (
         ("\r", 0, "Nothing was deleted."),
         ("n\r", 0, "Nothing was deleted."),
         ("\x04", 130, "Interrupted."),
     ):
         server = open_server(LIST, GONE)
         screen = show("prune", "--keep", "1", at=server, when={QUESTION: lambda screen, keys=keys: screen.type(keys)})
-        assert (screen.code, said in screen.text, "Traceback" in screen.text) == (code, True, False)
+        assert (screen.code, expected in screen.text, "Traceback" in screen.text) == (code, True, False)
         assert deleted(server) == []
     assert show("prune", "--keep", "3", at=open_server(LIST)).text == "0 releases deleted."

@@ -1,4 +1,4 @@
-"""The commands in a real terminal: what its screen shows, at 60 and at 100 columns."""
+"""The commands in a real terminal, with 60 and 100 columns."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ MANY: list[dict[str, Any]] = [
 
 
 def lines_of(screen: Screen) -> list[str]:
-    """The lines that were written, without their colours; none is wider than the terminal."""
+    """The written lines without colours; asserts that all fit the terminal."""
     lines = ESCAPES.sub(b"", screen.raw).decode().splitlines()
     assert [line for line in lines if len(line) > screen.screen.columns] == []
     return lines
 
 
 def has_cursor(screen: Screen) -> bool:
-    """Whether the cursor, which was hidden meanwhile, is shown at the end."""
+    """Whether the cursor was hidden and is visible again at the end."""
     return screen.raw.rfind(b"\x1b[?25h") > screen.raw.rfind(b"\x1b[?25l") >= 0
 
 
 def piped(show: Show, *arguments: str, **given: Any) -> tuple[str, Screen]:
-    """What a command writes into a pipe, and its terminal."""
+    """The output of a command into a pipe, and its terminal."""
     reading, writing = os.pipe()
     screen = show(*arguments, stdout=writing, **given)
     os.close(writing)
@@ -52,7 +52,7 @@ def piped(show: Show, *arguments: str, **given: Any) -> tuple[str, Screen]:
 
 
 def test_results_fit_the_terminal(show: Show) -> None:
-    """Releases are a table, with their actions where there is room; the rest is folded, an error at its words."""
+    """Releases are a table, with actions if they fit; other output is folded, and errors wrap at words."""
     for columns in (60, 100):
         header, *rows = lines_of(show("list", columns=columns))
         assert header.split() == ["ID", "PLUGIN", "VERSION", "CREATED", "SIZE"] + ["ACTIONS"] * (columns == 100)
@@ -64,7 +64,7 @@ def test_results_fit_the_terminal(show: Show) -> None:
     assert (screen.code, names) == (0, ["id", "plugin", "version", "created", "size", "actions", "config"])
     assert '"entrypoint": "plugin:echo"' in re.sub(r"\s+", " ", screen.text)
     screen = show("get", "tool@9.9.9", columns=60)
-    hint = "Hint: `synapse-agent list` shows what is cached, `synapse-agent create` caches more."
+    hint = "Hint: `synapse-agent list` shows the cached releases, `synapse-agent create` caches one."
     assert (screen.code, " ".join(lines_of(screen)).endswith(hint)) == (3, True)
     screen = show("doctor", columns=60)
     marks = [line.split()[:2] for line in lines_of(screen) if not line.startswith(" ")]
@@ -73,7 +73,7 @@ def test_results_fit_the_terminal(show: Show) -> None:
 
 
 def test_results_on_a_terminal(show: Show, open_server: OpenServer) -> None:
-    """A creation is shown field by field, a deletion in a line, an empty list on stderr, and JSON as in a pipe."""
+    """A created release is shown field by field, a deletion on one line, an empty list on stderr, JSON as in a pipe."""
     assert re.search(r"^plugin +other$", show("create", "other@1.0.0").text, re.MULTILINE)
     assert show("delete", "other@1.0.0").text == "Deleted other@1.0.0."
     assert "status" in show("health").text
@@ -84,7 +84,7 @@ def test_results_on_a_terminal(show: Show, open_server: OpenServer) -> None:
 
 
 def test_colour(show: Show) -> None:
-    """With NO_COLOR there is no colour, a dumb terminal gets plain text alone, and any other one has colours."""
+    """NO_COLOR disables colours, a dumb terminal gets plain text, and any other gets colours."""
     commands = {"list": 0, "get tool@9.9.9": 3, "run tool@1.0.0 echo -p a=1": 0, "doctor": 0}
     for setting in ({"NO_COLOR": "1"}, {"TERM": "dumb"}, {}):
         screens = {command: show(*command.split(), **setting) for command in commands}
@@ -95,7 +95,7 @@ def test_colour(show: Show) -> None:
 
 
 def test_what_an_agent_sends_does_nothing_to_the_terminal(show: Show, open_server: OpenServer) -> None:
-    """Control characters, colours and markup in what an agent sends are shown, and not acted on."""
+    """Control characters, colours and markup from an agent are escaped."""
     evil = reply(page([EVIL], 1))
     run = reply("\x1b[2Jcleared\x1b]0;title\x07")
     for arguments, answer, expected in (
@@ -114,13 +114,13 @@ def test_what_an_agent_sends_does_nothing_to_the_terminal(show: Show, open_serve
 
 
 def many(open_server: OpenServer) -> FaultServer:
-    """An agent that lists `MANY`, each on a page of its own."""
+    """An agent that lists `MANY`, one per page."""
     links = [*(f"?cursor={number}" for number in range(11)), None]
     return open_server(*(reply(page([one], 12, following=link)) for one, link in zip(MANY, links, strict=True)))
 
 
 def test_bar_while_listing_many(show: Show, open_server: OpenServer, tmp_path: Path) -> None:
-    """While many pages are read a bar shows how many of how many, and the rate; then the table alone stays."""
+    """While reading many pages, a bar shows count, total and rate; then only the table remains."""
     for limit in (3, 12):
         screen = show("list", "--limit", str(limit), columns=60, at=many(open_server))
         assert re.search(r"\d+/12 releases [1-9][\d,]*/s", "\n".join(lines_of(screen)))
@@ -137,7 +137,7 @@ def test_bar_while_listing_many(show: Show, open_server: OpenServer, tmp_path: P
 
 
 def test_no_bar_where_it_would_be_in_the_way(show: Show, open_server: OpenServer) -> None:
-    """A pipe gets the whole list and the terminal nothing; JSON is on a terminal what it is in a pipe."""
+    """A pipe gets the whole list and the terminal nothing; JSON is the same on a terminal and in a pipe."""
     listed, screen = piped(show, "list", "-q", at=many(open_server))
     assert listed.split() == [f"ocr@1.0.{number}" for number in range(12)]
     assert (screen.code, screen.raw) == (0, b"")
@@ -147,13 +147,13 @@ def test_no_bar_where_it_would_be_in_the_way(show: Show, open_server: OpenServer
 
 @pytest.fixture
 def waiting(tmp_path: Path) -> list[str]:
-    """The arguments that run an action which says that it has started, and waits until it may end."""
+    """Arguments that run an action which signals its start and waits for permission to end."""
     parameters = ["-p", f"started={tmp_path / 'started'}", "-p", f"go={tmp_path / 'go'}"]
     return ["run", "tool@1.0.0", "wait", *parameters]
 
 
 def test_spinner_during_a_run(show: Show, waiting: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While an action runs a spinner shows what and for how long; then the result alone stays."""
+    """While an action runs, a spinner shows its name and elapsed time; then only the result remains."""
     monkeypatch.setattr(output, "SPINNER_SECONDS", 0)
     shown: list[str] = []
 
@@ -171,17 +171,17 @@ def test_spinner_during_a_run(show: Show, waiting: list[str], tmp_path: Path, mo
 
 
 def test_interrupted_run(environment: Environment, waiting: list[str], tmp_path: Path) -> None:
-    """Ctrl-C and SIGTERM end a run and restore the cursor; Ctrl-C says how to wait for the action, which may go on."""
+    """Ctrl-C and SIGTERM restore the cursor; Ctrl-C shows how to wait for the action, which may still be running."""
     command = [PROGRAM, *waiting, "--job-id", "j1"]
     with Terminal(command, environment()) as screen:
         screen.until("Running wait of tool@1.0.0")
         while not (tmp_path / "started").exists():
             time.sleep(0.01)
         assert (screen.interrupt(), has_cursor(screen)) == (130, True)
-    said = " ".join(screen.text.split())
-    assert "Interrupted. wait of tool@1.0.0 may go on on the agent (job id j1)." in said
-    assert "Traceback" not in said
-    (key,) = re.findall(r"--idempotency-key [0-9a-f-]{36}", said)
+    shown = " ".join(screen.text.split())
+    assert "Interrupted. wait of tool@1.0.0 may still be running on the agent (job id j1)." in shown
+    assert "Traceback" not in shown
+    (key,) = re.findall(r"--idempotency-key [0-9a-f-]{36}", shown)
     command += key.split()
     with Terminal(command, environment()) as screen:
         screen.until("Running wait of tool@1.0.0")

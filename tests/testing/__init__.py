@@ -1,1 +1,1 @@
-"""What is given to those who test code that calls agents: the proxy with its faults, the fixtures, the example."""
+"""Tests of the testing package: the fault proxy, the fixtures and the example."""

@@ -1,4 +1,4 @@
-"""What users are shown: the example's tests pass, and every block of docs/testing.md runs."""
+"""The example's tests pass, and every block of docs/testing.md runs."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ PLUGINS = REPOSITORY / "examples" / "plugins"
 
 
 def blocks(language: str) -> list[str]:
-    """The blocks of the page in a language."""
+    """The page's code blocks in a language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
 def passing(result: pytest.RunResult, sources: str) -> bool:
-    """Whether every test of the sources was run, and passed."""
+    """Whether all tests in the sources ran and passed."""
     result.assert_outcomes(passed=len(re.findall(r"^def test_", sources, re.MULTILINE)))
     return result.ret == 0
 
 
 def test_the_example_passes(pytester: pytest.Pytester) -> None:
-    """The example passes, with all plugins of pytest that are installed here, of which ours is found by itself."""
+    """The example passes with all installed pytest plugins; ours is discovered automatically."""
     shutil.copytree(PLUGINS, pytester.path / "plugins")
     shutil.copytree(REPOSITORY / "examples" / "testing", pytester.path / "testing")
     tests = (pytester.path / "testing" / "test_report.py").read_text(encoding="utf-8")
@@ -36,7 +36,7 @@ def test_the_example_passes(pytester: pytest.Pytester) -> None:
 
 
 def test_every_block_of_the_page_runs(pytester: pytest.Pytester) -> None:
-    """The page's blocks are the files of one project, whose tests pass with every warning an error."""
+    """The page's blocks form one project, whose tests pass with warnings as errors."""
     assert PAGE.count("```") == 2 * len([*blocks("python"), *blocks("toml"), *blocks("sh")])
     assert blocks("sh") == ["pip install 'synapse-agent-sdk[agent]' pytest\n"]
     shutil.copytree(PLUGINS, pytester.path / "plugins")

@@ -1,4 +1,4 @@
-"""The fixtures in projects of their users, each run by a pytest of its own."""
+"""The fixtures in user projects, each run by a separate pytest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(300)
 pytest_plugins = ["pytester"]
 
 Run = Callable[..., pytest.RunResult]
-"""Runs the tests of the user's project with some arguments; modules of tests are given by name."""
+"""Runs the tests of a user project with arguments; test modules are passed by name."""
 
 PLUGINS = Path(__file__).parents[2] / "examples" / "plugins"
 INI = """
@@ -40,8 +40,8 @@ def codes(client):
 
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a user's project: plugins in `plugins`, one of them in `others`, and every warning an error."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # other plugins that are installed here take seconds
+    """Run a user project: plugins in `plugins`, one of them in `others`, and warnings as errors."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # other installed plugins take seconds to load
     monkeypatch.setenv("PYTEST_PLUGINS", "synapse_agent_sdk.testing.plugin")
     shutil.copytree(PLUGINS, pytester.path / "plugins")
     shutil.copytree(PLUGINS / "csv_summary", pytester.path / "others" / "csv_summary")
@@ -56,7 +56,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def test_unused_it_costs_next_to_nothing() -> None:
-    """What pytest imports in every project brings no client and no agent."""
+    """The module that pytest imports in every project imports no client and no agent."""
     plugin = "synapse_agent_sdk.testing.plugin"
     code = f"import sys, pytest; before = set(sys.modules); import {plugin}; print(*(set(sys.modules) - before))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - ours
@@ -175,7 +175,7 @@ def test_below(agent_client):
 
 
 DEVELOPERS = {
-    "HTTP_PROXY": "http://127.0.0.1:9",  # nobody listens there
+    "HTTP_PROXY": "http://127.0.0.1:9",  # unused port
     "http_proxy": "http://127.0.0.1:9",
     "SYNAPSE_AGENT_URL": "http://agent.example",
     "SYNAPSE_TENANT": "mine",
@@ -184,27 +184,27 @@ DEVELOPERS = {
 
 
 def test_what_the_fixtures_promise(run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test finds its agent as it was, and no fault, call, token or proxy of anything else; the session ends."""
+    """Each test gets a clean agent, without faults, calls, tokens or proxies from elsewhere; the session ends."""
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     for name, value in DEVELOPERS.items():
         monkeypatch.setenv(name, value)
     (pytester.mkpydir("below") / "test_below.py").write_text(BELOW, encoding="utf-8")
-    files = ["test_state.py", "test_faults.py", "test_async.py", "below"]  # which would else decide for all after it
+    files = ["test_state.py", "test_faults.py", "test_async.py", "below"]  # last, or it would affect the others
     modules = {"test_state": STATE, "test_faults": FAULTS, "test_async": ASYNC}
     result = run("-v", "-rEf", *files, **modules)
     result.assert_outcomes(passed=12, failed=1, errors=3)
-    said = result.stdout.str()
+    stdout = result.stdout.str()
     unmet = "next(garbage(), times=3, operation='get_plugin_release'), always(reset(), "
-    assert f"Faults that no call has met: {unmet}" in said
+    assert f"Faults that no call has met: {unmet}" in stdout
     result.stdout.fnmatch_lines(["agent_registry is */others here, but the session's local_agent serves */plugins*"])
-    assert "plugin.py" not in said  # a message, and no traceback of ours
+    assert "plugin.py" not in stdout  # a message without our traceback
     for name in ("test_creates", "TestOthers::test_marked", "TestOthers::test_closest", "test_after"):
-        assert f"test_state.py::{name} PASSED" in said  # the marker leaves the names as they are
+        assert f"test_state.py::{name} PASSED" in stdout  # the marker does not change the names
 
 
 def test_what_cannot_be_used_is_a_clear_error(run: Run, pytester: pytest.Pytester) -> None:
-    """Without a folder of plugins, with one that is missing or wrong, or a wrong marker, a test says what to do."""
+    """A missing or invalid plugin folder or marker is an error that says what to do."""
     pytester.makefile(".ini", pytest="[pytest]\n")
     (pytester.path / "broken" / "plugin").mkdir(parents=True)
     (pytester.path / "broken" / "plugin" / "config.yaml").write_text("code: [", encoding="utf-8")
@@ -214,17 +214,17 @@ def test_what_cannot_be_used_is_a_clear_error(run: Run, pytester: pytest.Pyteste
     result = run("--continue-on-collection-errors", **modules)
     result.assert_outcomes(errors=5)
     for says in (
-        ["local_agent has no plugins to serve: set agent_registry in the ini file to their folder, *"],
-        ["agent_registry: there is no folder */gone (folders are relative to *"],
-        ["local_agent cannot serve the plugins of */broken: *"],
-        ["The marker agent_registry takes one folder, such as *"] * 2,
+        ["local_agent has no plugin folder: set agent_registry in the ini file, *"],
+        ["agent_registry: no folder */gone (paths are relative to *"],
+        ["local_agent cannot serve the plugins in */broken: *"],
+        ["The agent_registry marker takes one folder, such as *"] * 2,
     ):
         result.stdout.fnmatch_lines(says)
     assert "Traceback" not in result.stdout.str()
 
 
 def test_without_the_extra_it_says_what_to_install(run: Run, pytester: pytest.Pytester) -> None:
-    """Where the local agent's packages are missing, the fixture names the extra, and other tests go on."""
+    """If the local agent's packages are missing, the fixture names the extra, and other tests still run."""
     pytester.makeconftest("import sys\nsys.path.insert(0, 'broken')")
     pytester.mkdir("broken").joinpath("uvicorn.py").write_text("raise ImportError('No module named uvicorn')")
     result = run(test_it="def test_other(): pass\ndef test_it(agent_client): pass\n")
@@ -260,7 +260,7 @@ def test_marked(agent_client):
 
 @pytest.mark.heavy
 def test_workers_and_a_conftest_that_makes_the_registry(run: Run, pytester: pytest.Pytester) -> None:
-    """Every worker of pytest-xdist starts an agent of its own; agent_registry may be overridden at the top."""
+    """Each pytest-xdist worker starts its own agent; agent_registry can be overridden at the top level."""
     pytester.makeconftest(MADE)
     run("-p", "xdist.plugin", "-n2", test_it=WORKERS).assert_outcomes(passed=7)
     urls = [set((pytester.path / worker).read_text(encoding="utf-8").split()) for worker in ("gw0", "gw1")]

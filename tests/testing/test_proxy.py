@@ -1,4 +1,4 @@
-"""The agent behind a proxy: faults for the calls that are meant, everything else passed on, and every call recorded."""
+"""The agent behind a proxy: faults for selected calls, everything else forwarded, and every call recorded."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxiedAgent]:
 
 @pytest.fixture
 def agent(shared: ProxiedAgent) -> ProxiedAgent:
-    """The agent, without faults and calls."""
+    """The agent, without faults or recorded calls."""
     shared.faults.clear()
     shared.calls.clear()
     return shared
@@ -59,7 +59,7 @@ def agent(shared: ProxiedAgent) -> ProxiedAgent:
 
 @pytest.fixture
 def client(agent: ProxiedAgent) -> Iterator[AgentClient]:
-    """A client that repeats nothing."""
+    """A client without retries."""
     with AgentClient(agent.url, agent.token, retry=ONCE, timeout=SECONDS) as client:
         yield client
 
@@ -70,7 +70,7 @@ def run(client: AgentClient, *, timeout: float = SECONDS, **params: Any) -> Any:
 
 
 def codes(agent: ProxiedAgent, number: int) -> list[int]:
-    """The statuses of some calls, one after the other."""
+    """The status codes of consecutive calls."""
     return [httpx.get(f"{agent.url}/health/", timeout=SECONDS).status_code for _ in range(number)]
 
 
@@ -80,7 +80,7 @@ def connect(agent: ProxiedAgent) -> socket.socket:
 
 
 def test_what_meets_no_fault_is_answered_by_the_agent(agent: ProxiedAgent, client: AgentClient) -> None:
-    """Calls of any size and in chunks pass in both directions, over one connection."""
+    """Large and chunked calls pass in both directions, over one connection."""
     text = "ü" * 3_000_000
     assert run(client, text=text) == text
     assert client.list_plugin_releases({"page_size": 1})["results"][0]["plugin"] == "echo"
@@ -93,7 +93,7 @@ def test_what_meets_no_fault_is_answered_by_the_agent(agent: ProxiedAgent, clien
 
 
 def test_faults_are_met_as_often_as_asked_and_the_others_told(agent: ProxiedAgent, client: AgentClient) -> None:
-    """Faults come in the order in which they were asked for, those of always() last, each for its operation alone."""
+    """Faults are met in order, those of always() last, each only by its operation."""
     agent.faults.always(status(500))
     agent.faults.next(status(503), status(404), times=2)
     agent.faults.next(status(409, "not now"))
@@ -134,7 +134,7 @@ ENDLESS: Meant = [
 
 
 def test_whether_the_agent_has_carried_it_out(agent: ProxiedAgent, client: AgentClient, tmp_path: Path) -> None:
-    """A fault that damages the agent's answer comes after the run, and one in its place has the agent see nothing."""
+    """A fault that damages the response comes after the run; with one that replaces it, the agent sees nothing."""
     ran = tmp_path / "ran"
     for fault, error in DAMAGES + REPLACEMENTS + ENDLESS:
         agent.faults.next(fault)
@@ -142,7 +142,7 @@ def test_whether_the_agent_has_carried_it_out(agent: ProxiedAgent, client: Agent
             run(client, touch=str(ran), timeout=0.1 if (fault, error) in ENDLESS else SECONDS)
         assert ran.exists() == ((fault, error) in DAMAGES), fault
         ran.unlink(missing_ok=True)
-    agent.faults.next(faults.cut_body())  # of which half arrives
+    agent.faults.next(faults.cut_body())  # half of the body arrives
     with connect(agent) as connection:
         connection.sendall(b"GET /health/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
@@ -150,7 +150,7 @@ def test_whether_the_agent_has_carried_it_out(agent: ProxiedAgent, client: Agent
 
 
 def test_an_agent_that_is_down_refuses_and_comes_back(agent: ProxiedAgent, client: AgentClient) -> None:
-    """While it is down connections are refused, open ones included; then it is back at its URL, with its releases."""
+    """While down, the agent refuses connections and closes open ones; then it is back with its releases."""
     url = agent.url
     release = client.get_plugin_release("echo@1.0.0")
     with agent.faults.down():
@@ -163,7 +163,7 @@ def test_an_agent_that_is_down_refuses_and_comes_back(agent: ProxiedAgent, clien
 
 
 def test_callers_that_leave_or_speak_no_http(agent: ProxiedAgent, client: AgentClient, tmp_path: Path) -> None:
-    """A caller that leaves takes its connection to the agent along, one that speaks no HTTP is hung up on."""
+    """When a caller disconnects, so does the proxy from the agent; a caller without HTTP is disconnected."""
     with pytest.raises(exceptions.ClientTimeoutError):
         run(client, until=str(tmp_path / "go"), timeout=0.05)
     until(lambda: not agent._front.open_connections)
@@ -177,7 +177,7 @@ def test_callers_that_leave_or_speak_no_http(agent: ProxiedAgent, client: AgentC
 
 
 def test_calls_at_once_are_all_answered_and_recorded(agent: ProxiedAgent, client: AgentClient) -> None:
-    """Callers at once get their own answers, each fault is met once, and no call is missing from the record."""
+    """Concurrent callers get their own responses, each fault is met once, and every call is recorded."""
     agent.faults.next(status(503), times=20)
 
     def ask(number: int) -> int:
@@ -192,7 +192,7 @@ def test_calls_at_once_are_all_answered_and_recorded(agent: ProxiedAgent, client
 
 
 def test_a_call_is_recorded_as_it_arrived(agent: ProxiedAgent, client: AgentClient) -> None:
-    """A record has operation, method, path, query, lookup, headers and JSON, and is there when the answer is."""
+    """A record has operation, method, path, query, lookup, headers and JSON once the response has arrived."""
     client.run_plugin_release("echo@1.0.0", "run", {"text": "x"}, idempotency_key=KEY)
     client.list_plugin_releases({"plugin": "echo", "page_size": 5})
     httpx.get(f"{agent.url}/nowhere", timeout=SECONDS)
@@ -213,7 +213,7 @@ def test_a_call_is_recorded_as_it_arrived(agent: ProxiedAgent, client: AgentClie
 
 
 def test_no_record_shows_a_secret(agent: ProxiedAgent) -> None:
-    """What is shown of calls has no token, no unknown header, and no query, which may hold a secret too."""
+    """The repr of calls shows no token, no unknown header and no query, which may hold a secret."""
     headers = {"X-Api-Key": "secret-of-a-header"}
     with AgentClient(agent.url, agent.token, user_token="user-token", tenant="tenant-1", headers=headers) as client:
         client.list_plugin_releases({"key": "secret-of-the-query"})
@@ -224,15 +224,15 @@ def test_no_record_shows_a_secret(agent: ProxiedAgent) -> None:
 
 
 def test_a_fault_that_could_never_be_met_is_refused(agent: ProxiedAgent) -> None:
-    """What is no fault, no number or no operation is refused where it is asked for, and the message says what is."""
+    """Invalid faults, counts and operations are rejected immediately, with the valid ones in the message."""
     nobody, call = socket.socket(), agent.faults.next
     wrong: dict[str, Callable[[], object]] = {
-        "No fault was given": call,
+        "No fault was passed": call,
         r"such as status\(503\), not <function status": lambda: call(status),  # type: ignore[arg-type] # on purpose
-        "1 or more, not 0": lambda: call(status(503), times=0),
-        "no operation 'run': it has create": lambda: agent.faults.always(status(503), operation="run"),
+        "of 1 or more, not 0": lambda: call(status(503), times=0),
+        "Unknown operation 'run': the contract has create": lambda: agent.faults.always(status(503), operation="run"),
         "from 200 to 599, not 42": lambda: status(42),
-        "no operation 'runs'": lambda: agent.calls.of("runs"),
+        "Unknown operation 'runs'": lambda: agent.calls.of("runs"),
         "no agent behind this server": lambda: faults.lost_answer()(nobody),
     }
     with nobody:
@@ -243,7 +243,7 @@ def test_a_fault_that_could_never_be_met_is_refused(agent: ProxiedAgent) -> None
 
 
 def test_an_agent_that_is_not_running_says_so(tmp_path: Path) -> None:
-    """Before start() and after stop() there is no URL, and nothing to make faults for; nothing is left running."""
+    """Before start() and after stop() there is no URL, and there are no faults or calls; nothing is left running."""
     before = set(threading.enumerate())
     agent = ProxiedAgent(tmp_path)
     with agent:
@@ -252,15 +252,15 @@ def test_an_agent_that_is_not_running_says_so(tmp_path: Path) -> None:
         for stopped in (agent, ProxiedAgent(tmp_path)):
             with pytest.raises(RuntimeError, match=r"not running: call start\(\)"):
                 getattr(stopped, attribute)
-    agent.stop()  # twice is harmless
+    agent.stop()  # safe to call twice
     assert set(threading.enumerate()) - before == set()
 
 
 def test_a_server_closes_while_connections_come_in(request: pytest.FixtureRequest) -> None:
-    """A connection that comes while the server closes is closed with it, and nothing is raised."""
+    """A connection that arrives while the server closes is closed too, without an exception."""
     request.addfinalizer(functools.partial(sys.setswitchinterval, sys.getswitchinterval()))
-    sys.setswitchinterval(1e-6)  # threads take turns as often as they can
-    for _ in range(2000):  # that is four times as many as it took to see it fail
+    sys.setswitchinterval(1e-6)  # switch threads as often as possible
+    for _ in range(2000):  # four times as many as it took to fail
         with FaultServer([reply({})]) as server:
             connection = socket.create_connection(("127.0.0.1", server.port))
         connection.close()

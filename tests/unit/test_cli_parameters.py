@@ -1,4 +1,4 @@
-"""Parameters as people write them on the command line."""
+"""Parameters on the command line."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ DEEP = "[" * 100_000
 
 
 def read(file: str) -> str:
-    """What a file holds."""
+    """The contents of a file."""
     return FILES[file]
 
 
 def test_value() -> None:
-    """A value is JSON where it parses and text otherwise, of a file or of standard input too; dots in names nest."""
+    """A value is JSON if it parses, else a string, also from a file or stdin; dots in names nest."""
     expected = {
         "top=5": {"top": 5},
         "path=README.md": {"path": "README.md"},
@@ -48,30 +48,30 @@ def test_value() -> None:
     assert {text: parse([text], read) for text in expected} == expected
 
 
-def test_what_makes_no_sense() -> None:
-    """What cannot be used is refused by name, with no value, which may be secret; of a file, by where it stands."""
-    for texts, expected in (
-        (["a=secret", "a.b=secret"], "-p a.b and -p a contradict each other"),
-        (["a.b=secret", "a=secret"], "-p a and -p a.b contradict each other"),
-        (["a=secret", "b=2", "a=secret"], "-p a is given twice"),
-        ([r"a\.b=1", r"a\.b=2"], r"-p a\.b is given twice"),
-        (["=secret"], "-p =...: an empty name"),
-        (["a.=secret"], "-p a.=...: an empty name"),
+def test_invalid_parameters() -> None:
+    """An invalid parameter is named, without its value, which may be secret; JSON errors have line and column."""
+    for arguments, expected in (
+        (["a=secret", "a.b=secret"], "-p a.b conflicts with -p a, "),
+        (["a.b=secret", "a=secret"], "-p a conflicts with -p a.b, "),
+        (["a=secret", "b=2", "a=secret"], "-p a is passed twice"),
+        ([r"a\.b=1", r"a\.b=2"], r"-p a\.b is passed twice"),
+        (["=secret"], "-p =...: empty name"),
+        (["a.=secret"], "-p a.=...: empty name"),
         (["top"], "-p 'top' has no value"),
-        (["a=@"], "-p a=@ names no file"),
-        (['a={"b": "secret", "c": 2, "b": 3}'], "-p a has the name 'b' twice"),
-        ([f"a={DEEP}"], "-p a is nested too deep"),
-        (["kept.b=secret"], "-p kept.b cannot be set: kept is a text in the file of parameters"),
+        (["a=@"], "-p a=@ has no file name"),
+        (['a={"b": "secret", "c": 2, "b": 3}'], "-p a has a duplicate name: 'b'"),
+        ([f"a={DEEP}"], "-p a is nested too deeply"),
+        (["kept.b=secret"], "-p kept.b cannot be set: kept is a string in the parameters file"),
     ):
         with pytest.raises(ParameterError) as caught:
-            parse(texts, read, {"kept": "value"})
+            parse(arguments, read, {"kept": "value"})
         assert (expected in str(caught.value), "secret" in str(caught.value)) == (True, False)
     for text, expected in {
-        "[1]": "p.json holds a list: it must be a JSON object",
-        '{"a": 1,\n "b": }': "p.json is not JSON: Expecting value, line 2, column 7",
-        '{"a": {"b": 1, "b": 2}}': "p.json has the name 'b' twice",
-        '{"a": NaN}': "p.json is not JSON: NaN is no JSON value",
-        DEEP: "p.json is not JSON: ",
+        "[1]": "p.json must be a JSON object, not a list",
+        '{"a": 1,\n "b": }': "p.json is not valid JSON: Expecting value, line 2, column 7",
+        '{"a": {"b": 1, "b": 2}}': "p.json has a duplicate name: 'b'",
+        '{"a": NaN}': "p.json is not valid JSON: NaN is not a JSON value",
+        DEEP: "p.json is not valid JSON: ",
     }.items():
         with pytest.raises(ParameterError) as caught:
             parse_object(text, "p.json")
@@ -80,7 +80,7 @@ def test_what_makes_no_sense() -> None:
 
 @given(NAMES, JSON)
 def test_any_name_and_any_json_come_through(names: tuple[str, ...], value: Any) -> None:
-    """Whatever names and JSON are written, with what has a meaning escaped, is what comes out."""
+    """Any names and JSON round-trip if special characters are escaped."""
     result = parse([f"{join(names)}={json.dumps(value)}"], read)
     for name in names:
         assert list(result) == [name]
@@ -89,14 +89,14 @@ def test_any_name_and_any_json_come_through(names: tuple[str, ...], value: Any) 
 
 
 @given(st.lists(st.text() | st.builds("{}={}".format, NAMES.map(join), st.integers()), max_size=6), st.randoms())
-def test_any_texts_in_any_order(texts: list[str], random: Any) -> None:
-    """Whatever is typed is read or refused with a message, and the order does not matter."""
+def test_any_strings_in_any_order(arguments: list[str], random: Any) -> None:
+    """Any input is parsed or rejected with a message, in any order."""
 
-    def outcome(texts: list[str]) -> object:
+    def outcome(arguments: list[str]) -> object:
         try:
-            return parse(texts, str)
+            return parse(arguments, str)
         except ParameterError as error:
-            assert str(error)  # noqa: PT017 - most texts are refused, and some are not
-            return "refused"
+            assert str(error)  # noqa: PT017 - most inputs are invalid, and some are not
+            return "rejected"
 
-    assert outcome(texts) == outcome(random.sample(texts, len(texts)))
+    assert outcome(arguments) == outcome(random.sample(arguments, len(arguments)))

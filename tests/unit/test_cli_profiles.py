@@ -1,4 +1,4 @@
-"""Settings of the command line: which of them counts, and which files are refused."""
+"""Settings of the command line: precedence, and rejected files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECRETS = {"token", "user_token", "tenant"}
 
 
 def test_which_setting_counts() -> None:
-    """Flags count, then a profile that a flag names, then variables, then another profile; what is empty is none."""
+    """The precedence is flags, a profile named by a flag, variables, another profile; empty values are ignored."""
     variables = {"url": "http://variable.example.com", "token": "variable-token"}
     named, own_token = {"SYNAPSE_PROFILE": "staging"}, {"SYNAPSE_AGENT_TOKEN": "variable-token"}
     for options, environment, config, expected in (
@@ -41,7 +41,7 @@ def test_which_setting_counts() -> None:
 
 
 def test_tokens_of_a_profile_go_to_its_url_alone() -> None:
-    """Where the URL is not the profile's, none of the profile's tokens is used, and it is known whose were not."""
+    """If the URL is not the profile's, its tokens are not used, and the profile is recorded as withheld."""
     for options, environment in (
         (Options(url=OTHER), {}),
         (Options(url=OTHER, profile="staging"), {}),
@@ -57,19 +57,19 @@ def test_tokens_of_a_profile_go_to_its_url_alone() -> None:
 
 
 def test_sources_are_known_and_secrets_do_not_show() -> None:
-    """Each setting knows where it came from, and no repr shows a token."""
+    """Each setting has a source, and no repr shows a token."""
     connection = profiles.resolve(Options(timeout=3), {"SYNAPSE_AGENT_TOKEN": "variable-token"}, CONFIG, None)
     assert connection.sources == {"url": "profile local", "token": "SYNAPSE_AGENT_TOKEN", "timeout": "the command line"}
     assert "-token" not in repr(CONFIG) + repr(connection)
 
 
-def test_options_that_are_refused() -> None:
-    """An unknown profile, an empty flag and a timeout out of range are refused, whatever the environment has."""
+def test_invalid_options() -> None:
+    """An unknown profile, an empty flag and an out-of-range timeout are rejected, regardless of the environment."""
     for options, expected in (
-        (Options(profile="stagin"), "no profile 'stagin' in config.toml. Profiles: bare, local, staging."),
+        (Options(profile="stagin"), "No profile 'stagin' in config.toml. Available profiles: bare, local, staging."),
         (Options(url=""), "--url is empty"),
         (Options(profile=" "), "--profile is empty"),
-        *((Options(timeout=seconds), "--timeout takes seconds") for seconds in (0, float("nan"), 2_147_484)),
+        *((Options(timeout=seconds), "--timeout must be more than 0") for seconds in (0, float("nan"), 2_147_484)),
     ):
         with pytest.raises(CliError) as caught:
             profiles.resolve(options, ENVIRONMENT, CONFIG, None)
@@ -77,7 +77,7 @@ def test_options_that_are_refused() -> None:
 
 
 def test_options_before_the_command_stand_below_those_behind_it() -> None:
-    """Options behind a command are laid over those before it; a zero or an empty text there was given, too."""
+    """Options after a command override those before it, even with a zero or an empty string."""
     before = Options(url="http://one.example.com", timeout=3, json=True)
     expected = Options(url=OTHER, timeout=3, json=True, debug=True)
     assert Options(url=OTHER, debug=True).over(before) == expected
@@ -92,16 +92,16 @@ def write(path: Path, text: str, mode: int = 0o600) -> Path:
 
 
 def test_files_are_read(tmp_path: Path) -> None:
-    """A file of profiles is read with its default, and that of a token without its line break."""
+    """A config file is read with its default profile, and a token file without its line break."""
     text = 'default_profile = "local"\n[profiles.local]\ntoken_file = "token"\n'
-    config = profiles.load(write(tmp_path / "config.toml", text, 0o644))  # without a token, others may read it
+    config = profiles.load(write(tmp_path / "config.toml", text, 0o644))  # allowed without a token
     assert (config.default, config.profiles["local"]["token_file"], config.is_there) == ("local", "token", True)
     assert profiles.load(tmp_path / "nosuch").profiles == {}
     assert profiles.read_secret(write(tmp_path / "token", "secret-token\n")) == "secret-token"
     for path, message in (
         (write(tmp_path / "empty", "\n"), "is empty"),
-        (tmp_path / "nosuch", "cannot be read"),
-        (tmp_path, "cannot be read"),
+        (tmp_path / "nosuch", "Cannot read"),
+        (tmp_path, "Cannot read"),
     ):
         with pytest.raises(CliError, match=message):
             profiles.read_secret(path)
@@ -109,7 +109,7 @@ def test_files_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o640, 0o602])
 def test_file_with_a_token_that_others_may_read(tmp_path: Path, mode: int) -> None:
-    """A file with a token that others may open is refused, with the command that mends it; no token is shown."""
+    """A token file that others can access is rejected, with the command that fixes it; no token is shown."""
     for name, text, load in (
         ("config.toml", '[profiles.local]\ntoken = "hunter22"\n', profiles.load),
         ("token", "hunter22\n", profiles.read_secret),
@@ -118,25 +118,25 @@ def test_file_with_a_token_that_others_may_read(tmp_path: Path, mode: int) -> No
         with pytest.raises(CliError) as caught:
             load(path)
         assert (caught.value.hint, "hunter22" in caught.value.message) == (f"chmod 600 {path}", False)
-        assert stat.S_IMODE(path.stat().st_mode) == mode  # it is the owner's to change
+        assert stat.S_IMODE(path.stat().st_mode) == mode  # left for the owner to change
         path.chmod(0o400)
         assert load(path)
 
 
 def test_file_that_is_not_as_it_should_be(tmp_path: Path) -> None:
-    """What is wrong in the file is named, without what stands there, which may be a token."""
+    """The invalid setting in a file is named, without its value, which may be a token."""
     for text, expected in (
         ("[profiles.local]\nurl = hunter22\n", "line 2"),
-        ("[profiles.local]\ntokn = 'hunter22'\n", "'tokn' of profile local is no setting"),
-        ("[profiles.local]\ntoken = 5\n", "'token' of profile local must be a text"),
+        ("[profiles.local]\ntokn = 'hunter22'\n", "'tokn' of profile local is not a setting"),
+        ("[profiles.local]\ntoken = 5\n", "'token' of profile local must be a string"),
         ("[profiles.local]\ntimeout = -1\n", "'timeout' of profile local must be a number"),
-        ("[profiles.local]\ntoken = 'hunter22'\ntoken_file = 'x'\n", "has token and token_file"),
-        ("url = 'x'\n", "has 'url', which is no setting"),
+        ("[profiles.local]\ntoken = 'hunter22'\ntoken_file = 'x'\n", "has both token and token_file"),
+        ("url = 'x'\n", "unknown setting 'url'"),
         ("[profiles]\nlocal = 5\n", "profiles must be tables"),
         ("default_profile = 5\n", "default_profile must be the name of a profile"),
     ):
         path = write(tmp_path / "config.toml", text)
         with pytest.raises(CliError) as caught:
             profiles.load(path)
-        assert caught.value.message.startswith(str(path))
+        assert str(path) in caught.value.message
         assert (expected in caught.value.message, "hunter22" in caught.value.message) == (True, False)

@@ -1,4 +1,4 @@
-"""What the command line shows: errors, ages, releases and tables."""
+"""How the command line shows errors, ages, releases and tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CELLS = st.text(st.characters(exclude_categories=["C", "M", "Z"]), max_size=40)
 
 
 def test_every_error_has_a_code_and_a_line() -> None:
-    """Each error of the SDK has its exit code, and is one line even where its detail has many."""
+    """Each SDK error has an exit code and a one-line message, even if its detail has many lines."""
     codes: dict[int, set[str]] = {}
     for name in exceptions.__all__:
         kind = getattr(exceptions, name)
@@ -39,17 +39,17 @@ def test_every_error_has_a_code_and_a_line() -> None:
 
 
 def test_responses_that_no_agent_sends() -> None:
-    """A proxy's response in place of an agent that is down counts as unreachable, and a page of HTML is not shown."""
+    """A proxy's response for an agent that is down counts as unreachable, and HTML is not shown."""
     for status in (502, 503, 504):
         failure = explain(exceptions.ServerError(status, "busy"), URL)
         assert (failure.code, URL in failure.hint) == (5, True), status
     failure = explain(exceptions.NotFoundError(404, "<html><h1>Oh no</h1></html>"), URL)
-    assert failure.message == "The answer was 404 with a page of HTML, which no agent sends."
+    assert failure.message == "The response (404) is an HTML page, which agents never send."
     assert (failure.code, f"Is {URL} the URL of an agent?" in failure.hint) == (3, True)
 
 
 def test_any_release_is_shown() -> None:
-    """A past time is told by its largest unit; whatever else an agent sends is shown as it is."""
+    """A past time is shown in its largest unit; any other value is shown as is."""
     expected = {
         "2026-01-31T11:59:59+00:00": "just now",
         "2026-01-31T11:58:59Z": "1 minute ago",
@@ -68,7 +68,7 @@ def test_any_release_is_shown() -> None:
 
 
 def test_tables() -> None:
-    """A table is as narrow as its cells; else the widest column is folded, and one that must stay whole is not."""
+    """A table is as narrow as its cells; if too wide, the widest foldable column is folded."""
     rows = [["1", "text_stats", ""], ["22", "x\ny\tz", "now"]]
     fits = ["ID  PLUGIN      CREATED", "1   text_stats", "22  x y z       now"]
     assert list(lines(["ID", "PLUGIN", "CREATED"], rows, 60, frozenset())) == fits
@@ -80,7 +80,7 @@ def test_tables() -> None:
 
 @given(st.lists(st.tuples(CELLS, CELLS, CELLS), max_size=5), st.integers(32, 120))
 def test_any_cells_fit_and_are_whole(rows: list[tuple[str, str, str]], width: int) -> None:
-    """Whatever the cells hold, in however wide letters, no line is too wide, and each letter is there."""
+    """Lines fit the width and keep every character, even with wide characters."""
     found = list(lines(["A", "B", "C"], rows, width, frozenset()))
     assert [line for line in found if cell_len(line) > width] == []
     assert sorted("".join(found).replace(" ", "")) == sorted("ABC" + "".join("".join(row) for row in rows))

@@ -1,4 +1,4 @@
-"""The command line, `synapse-agent`."""
+"""The `synapse-agent` command line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line, or say what it needs to be installed."""
+    """Run the command line, or print which packages are missing."""
     try:
         from synapse_agent_sdk.cli import app
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""The commands of `synapse-agent`, and how it starts and ends."""
+"""The commands and the entry point of `synapse-agent`."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 TERMINATED = 143
 
 EXIT_CODES = """\b
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found,
-4 refused, 5 unreachable, 130 interrupted.
+Exit codes: 0 success, 1 failure, 2 usage error,
+3 not found, 4 refused, 5 unreachable, 130 interrupted.
 """
 
-# rich would draw the help with boxes, for a quarter of a second.
+# rich would draw boxes around the help, which takes a quarter of a second.
 app = typer.Typer(
     name="synapse-agent",
     rich_markup_mode=None,
@@ -49,10 +49,10 @@ def agent(
     debug: command.Debug = False,
     version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True)] = False,
 ) -> None:
-    """Cache releases of plugins on an agent, and run their actions.
+    """Cache plugin releases on an agent and run their actions.
 
-    Options may stand before a command or after it. What is not given comes from SYNAPSE_AGENT_URL,
-    SYNAPSE_AGENT_TOKEN, SYNAPSE_USER_TOKEN and SYNAPSE_TENANT, and then from a profile of config.toml.
+    Options can come before or after the command. Omitted settings are read from SYNAPSE_AGENT_URL,
+    SYNAPSE_AGENT_TOKEN, SYNAPSE_USER_TOKEN and SYNAPSE_TENANT, then from a profile in config.toml.
     """
     if version:
         typer.echo(f"synapse-agent {__version__}")
@@ -78,42 +78,42 @@ app.command()(serve)
 
 
 def main() -> int:
-    """Run the command that the arguments name, and return its exit code."""
+    """Run the command in `sys.argv`, and return its exit code."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(prog_name="synapse-agent", standalone_mode=False)
         sys.stdout.flush()
-    except TyperException as error:  # wrong usage
-        _say_usage(error)
+    except TyperException as error:  # invalid usage
+        _report_usage(error)
         return error.exit_code
     except (KeyboardInterrupt, Abort):
         return INTERRUPTED
-    except BrokenPipeError:  # who reads it has read enough
+    except BrokenPipeError:  # the reader went away, as `head` does
         _drop_output()
         return CLOSED_PIPE
     except OSError as error:
         _drop_output()
-        command.report(CliError(f"The result cannot be written: {error.strerror or error}"), is_debug=False)
+        command.report(CliError(f"Cannot write the result: {error.strerror or error}"), is_debug=False)
         return FAILED
     return code if isinstance(code, int) else 0
 
 
-def _say_usage(error: TyperException) -> None:
+def _report_usage(error: TyperException) -> None:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "synapse-agent"
-    message, hint = error.format_message(), f"`{path} --help` shows how."
+    message, hint = error.format_message(), f"See `{path} --help`."
     if "unexpected extra argument" in message and path.endswith((" run", " debug")):
-        hint = f"A parameter has -p before it: -p NAME=VALUE. {hint}"
+        hint = f"Pass parameters with -p: -p NAME=VALUE. {hint}"
     command.report(CliError(message, hint), is_debug=False)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """End as at any other error, so that the terminal gets its cursor back."""
+    """Exit like any other error does, so that the terminal cursor is restored."""
     del number, frame
     sys.exit(TERMINATED)
 
 
 def _drop_output() -> None:
-    """Have what is still to be written go nowhere, so that nothing complains of it at exit."""
+    """Discard buffered output, so that flushing it at exit does not fail."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

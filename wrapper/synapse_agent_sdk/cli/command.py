@@ -1,4 +1,4 @@
-"""What every command of a client shares: its options, its session, and how it fails."""
+"""Shared parts of the client commands: options, session and error handling."""
 
 from __future__ import annotations
 
@@ -23,28 +23,26 @@ if TYPE_CHECKING:
 Url = Annotated[str | None, typer.Option("--url", help="The agent's URL.", metavar="URL")]
 Lookup = Annotated[
     str,
-    typer.Argument(
-        help="A release: its id, or CODE@VERSION.", metavar="LOOKUP", autocompletion=completion.complete_release
-    ),
+    typer.Argument(help="Release id, or CODE@VERSION.", metavar="LOOKUP", autocompletion=completion.complete_release),
 ]
 
 Profile = Annotated[
     str | None,
     typer.Option(
-        "--profile", help="Profile of config.toml to use.", metavar="NAME", autocompletion=completion.complete_profile
+        "--profile", help="Profile in config.toml.", metavar="NAME", autocompletion=completion.complete_profile
     ),
 ]
 TokenFile = Annotated[
     Path | None,
-    typer.Option("--token-file", help="File with the agent token, for you alone (0600).", metavar="FILE"),
+    typer.Option("--token-file", help="File with the agent token, readable only by you (0600).", metavar="FILE"),
 ]
 TokenStdin = Annotated[bool, typer.Option("--token-stdin", help="Read the agent token from stdin.")]
-Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds to wait for an answer.", metavar="SECONDS")]
-Json = Annotated[bool, typer.Option("--json", help="JSON, on a terminal too.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds to wait for a response.", metavar="SECONDS")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, even on a terminal.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")]
 
 SECRET_CHARACTERS = 6
-"""Shorter ones could be part of any word; the client has the same bound."""
+"""Shorter secrets are not redacted: they could be part of any word. The client has the same limit."""
 SHARED: dict[str, tuple[Any, Any]] = {
     "url": (Url, None),
     "profile": (Profile, None),
@@ -54,13 +52,13 @@ SHARED: dict[str, tuple[Any, Any]] = {
     "json": (Json, False),
     "debug": (Debug, False),
 }
-"""The options that may stand before a command and after it: their types and defaults."""
+"""Types and defaults of the options that can come before or after a command."""
 
 
 def client_command(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the shared options, a session in their place, and the failures that people can read.
+    """Add the shared options and readable errors to a command.
 
-    The function's first parameter is the session; typer sees the others, with the shared ones behind them.
+    The function takes a session as its first parameter; typer sees the other parameters, then the shared options.
     """
     own = inspect.signature(function, eval_str=True).parameters.values()
     shared = [
@@ -85,7 +83,7 @@ def client_command(function: Callable[..., None]) -> Callable[..., None]:
 
 @contextlib.contextmanager
 def failing(session: Session) -> Iterator[None]:
-    """Say on stderr what a command failed with, and end it with the exit code of that."""
+    """Print the error of a command on stderr, and exit with its exit code."""
     try:
         yield
     except CliError as failure:
@@ -94,20 +92,20 @@ def failing(session: Session) -> Iterator[None]:
     except (KeyboardInterrupt, typer.Abort):
         output.print_err("Interrupted.")
         raise typer.Exit(INTERRUPTED) from None
-    except BrokenPipeError:  # typer would make a failure of it
+    except BrokenPipeError:  # typer would report it as an error
         raise typer.Exit(CLOSED_PIPE) from None
     except typer.Exit:
         raise
-    except Exception as error:  # noqa: BLE001 - a fault of ours must be one line too
+    except Exception as error:  # noqa: BLE001 - our own bugs must be one line too
         kind = "" if isinstance(error, OSError) else f"synapse-agent failed, {type(error).__name__}: "
-        fault = CliError(one_line(f"{kind}{error}"), "With --debug, the traceback.", FAILED)
-        fault.__cause__ = error
-        report(fault, is_debug=session.options.debug, secrets=_secrets(session))
+        internal = CliError(one_line(f"{kind}{error}"), "Use --debug to see the traceback.", FAILED)
+        internal.__cause__ = error
+        report(internal, is_debug=session.options.debug, secrets=_secrets(session))
         raise typer.Exit(FAILED) from None
 
 
 def _secrets(session: Session) -> Sequence[str]:
-    """What a traceback must not show; there are none where the settings could not be settled."""
+    """The secrets that a traceback must not show; empty if the settings are invalid."""
     try:
         known = [*session.connection().secrets(), *(os.environ.get(profiles.VARIABLES[name], "") for name in SECRETS)]
     except CliError:
@@ -116,9 +114,9 @@ def _secrets(session: Session) -> Sequence[str]:
 
 
 def report(failure: CliError, *, is_debug: bool, secrets: Sequence[str] = ()) -> None:
-    """Say what was wrong, and what to do; with `is_debug`, where."""
+    """Print the error and its hint; with `is_debug`, the traceback too."""
 
-    def masked(text: str) -> str:
+    def redact(text: str) -> str:
         for secret in secrets:
             text = text.replace(secret, "(secret)")
         return text
@@ -128,9 +126,9 @@ def report(failure: CliError, *, is_debug: bool, secrets: Sequence[str] = ()) ->
 
         cause = failure.__cause__ or failure
         shown = "".join(traceback.format_exception(cause))
-        output.print_err(masked(shown).rstrip())
+        output.print_err(redact(shown).rstrip())
         if failure.details not in shown:
-            output.print_err(f"\nThe agent says:\n{masked(failure.details)}\n")
-    output.print_err(masked(f"Error: {failure.message}"), "31;1", wraps=True)
+            output.print_err(f"\nDetails from the agent:\n{redact(failure.details)}\n")
+    output.print_err(redact(f"Error: {failure.message}"), "31;1", wraps=True)
     if failure.hint and not (is_debug and "--debug" in failure.hint):
-        output.print_err(masked(f"Hint: {failure.hint}"), "36", wraps=True)
+        output.print_err(redact(f"Hint: {failure.hint}"), "36", wraps=True)

@@ -1,4 +1,4 @@
-"""What `synapse-agent doctor` finds, and what to do about each. Each check is a function that gives one finding."""
+"""The checks of `synapse-agent doctor`. Each is a function that returns one finding."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ VERSION = re.compile(r"(\d+)\.(\d+)")
 
 HERE = Path(__file__).parent.parent
 DROPINS = (HERE / "_dropin", HERE.parent / "dropin")
-"""Where the published import paths stand: installed, and in a checkout."""
+"""The locations of the drop-in packages: installed, and in a checkout."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found, and what to do about it."""
+    """The result of a check, and how to fix a problem."""
 
     check: str
     state: str
@@ -44,55 +44,55 @@ class Finding:
 
 
 def versions(contract: str | None) -> Finding:
-    """Which SDK this is."""
+    """The versions of the SDK, the contract and Python."""
     speaks = f", contract {contract}" if contract else ""
     return Finding("versions", OK, f"synapse-agent-sdk {__version__}{speaks}, Python {platform.python_version()}")
 
 
 def packages() -> Finding:
-    """Whose `synapse_sdk` it is that programs import, beside `synapse_agent_sdk`."""
+    """Which distribution provides `synapse_sdk`."""
     spec = find_spec("synapse_sdk")
     folder = None if spec is None or spec.origin is None else Path(spec.origin).parent
     if folder is None:
-        found = (
-            "synapse_sdk cannot be imported here, only synapse_agent_sdk: .pth files are read in site-packages alone"
-        )
+        found = "only synapse_agent_sdk can be imported, not synapse_sdk: it needs a .pth file in site-packages"
         return Finding("packages", NOTE, found, "Import from synapse_agent_sdk, or install into an environment.")
     if folder.parent in DROPINS:
-        return Finding("packages", OK, "synapse_sdk is the drop-in of synapse-agent-sdk")
-    return Finding("packages", OK, f"synapse_sdk is another package's, in {folder}; ours is synapse_agent_sdk")
+        return Finding("packages", OK, "synapse_sdk is provided by synapse-agent-sdk")
+    return Finding("packages", OK, f"synapse_sdk is another package in {folder}; import synapse_agent_sdk")
 
 
 def settings(config: Config, connection: Connection) -> Finding:
-    """Where the settings come from."""
+    """The config file and the profile in use."""
     file = str(config.path) if config.is_there else f"no {config.path}"
     profile = f", profile {connection.profile}" if connection.profile else ""
     if connection.withheld is not None:
-        fix = f"Give the token of that URL, or leave out the URL to use profile {connection.withheld}."
-        found = f"{file}; the URL is not that of profile {connection.withheld}, so its tokens are not sent"
+        fix = f"Pass the token for that URL, or omit the URL to use profile {connection.withheld}."
+        found = f"{file}; the URL differs from that of profile {connection.withheld}, so its tokens are not sent"
         return Finding("settings", NOTE, found, fix)
     return Finding("settings", OK, f"{file}{profile}")
 
 
 def url(connection: Connection, config: Config) -> Finding:
-    """Whether there is a URL, and whether it is one."""
+    """Whether a URL is set, and whether it is valid."""
     from synapse_agent_sdk.cli.session import to_cli_terms
     from synapse_agent_sdk.runtime.options import check_base_url
 
     if connection.url is None:
-        return Finding("url", WRONG, "none", f"Give --url, set SYNAPSE_AGENT_URL, or put a profile into {config.path}.")
+        return Finding(
+            "url", WRONG, "not set", f"Pass --url, set SYNAPSE_AGENT_URL, or add a profile to {config.path}."
+        )
     source = connection.sources["url"]
     try:
         checked = check_base_url(connection.url)
     except ValueError as error:
         return Finding(
-            "url", WRONG, f"{to_cli_terms(str(error))} (from {source})", "Write it as http://127.0.0.1:8600."
+            "url", WRONG, f"{to_cli_terms(str(error))} (from {source})", "Use a URL such as http://127.0.0.1:8600."
         )
     return Finding("url", OK, f"{checked} (from {source})")
 
 
 def proxy(base_url: str) -> Finding:
-    """Which proxy the environment names for the agent."""
+    """Which proxy the environment sets for the agent."""
     import httpx
 
     from synapse_agent_sdk.runtime.options import proxy_for
@@ -100,14 +100,14 @@ def proxy(base_url: str) -> Finding:
     try:
         named = proxy_for(base_url)
     except ValueError as error:
-        return Finding("proxy", WRONG, str(error), "Mend HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, or unset it.")
+        return Finding("proxy", WRONG, str(error), "Fix or unset HTTP_PROXY, HTTPS_PROXY or ALL_PROXY.")
     if named is None:
         return Finding("proxy", OK, "none")
     parts = httpx.URL(named)
     shown = f"{parts.scheme}://{parts.host}{'' if parts.port is None else f':{parts.port}'}"
     host = httpx.URL(base_url).host
     if _is_loopback(host) and not _is_loopback(parts.host):
-        return Finding("proxy", WRONG, f"{shown} for {host}, which it cannot reach", f"export NO_PROXY={host}")
+        return Finding("proxy", WRONG, f"{shown} cannot reach {host}", f"export NO_PROXY={host}")
     return Finding("proxy", OK, f"{shown} (from the environment)")
 
 
@@ -119,44 +119,44 @@ def _is_loopback(host: str) -> bool:
 
 
 def agent(health: Mapping[str, Any], milliseconds: float) -> Finding:
-    """What the agent says of itself."""
+    """The health that the agent reports."""
     state, version = health.get("status", "no status"), health.get("version")
     says = f"{state}{f', version {version}' if version else ''}, in {milliseconds:.0f} ms"
     if state in {"ok", "healthy", "up"} or "status" not in health:
         return Finding("agent", OK, says)
-    return Finding("agent", NOTE, says, "It answers, but says that it is not well: look at its log.")
+    return Finding("agent", NOTE, says, "The agent responds but reports a problem: check its log.")
 
 
 def contract(document: Any, ours: str | None) -> Finding:
-    """Whether the agent's contract is one that the SDK speaks.
+    """Whether the agent's contract version is compatible with the SDK's.
 
     Args:
-        document: The agent's `/openapi.json`, or None where it has none.
-        ours: The version of the contract that the SDK is made from.
+        document: The agent's `/openapi.json`, or None if it does not serve one.
+        ours: The contract version that the SDK is generated from.
     """
     info = document.get("info") if isinstance(document, dict) else None
     theirs = info.get("version") if isinstance(info, dict) else None
     here, there = (VERSION.match(version) if isinstance(version, str) else None for version in (ours, theirs))
     if here is None or there is None:
-        found = "the agent does not say which contract it speaks (it has no /openapi.json)"
-        return Finding("contract", NOTE, found, f"Ask its operator; this SDK speaks {ours or 'an unknown one'}.")
+        found = "the agent does not publish its contract version (no /openapi.json)"
+        return Finding("contract", NOTE, found, f"Ask its operator; this SDK uses {ours or 'an unknown version'}.")
     if here[1] != there[1]:
         newer = "agent" if int(there[1]) > int(here[1]) else "SDK"
         older = "the SDK" if newer == "agent" else "the agent"
-        found = f"the agent speaks {theirs}, and this SDK {ours}: calls may fail"
+        found = f"the agent uses {theirs} and this SDK {ours}: calls may fail"
         return Finding("contract", WRONG, found, f"The {newer} is newer: update {older}.")
     if int(there[2]) < int(here[2]):
-        fix = "What is new in the contract does not work until the agent is updated."
-        return Finding("contract", NOTE, f"the agent speaks {theirs}, and this SDK the newer {ours}", fix)
-    return Finding("contract", OK, f"{theirs}, which this SDK speaks")
+        fix = "Features added since then do not work until the agent is updated."
+        return Finding("contract", NOTE, f"the agent uses {theirs} and this SDK the newer {ours}", fix)
+    return Finding("contract", OK, f"{theirs}, supported by this SDK")
 
 
 def contract_version() -> str | None:
-    """The version of the contract that the SDK is made from, as the document says; None where it is not there."""
+    """The contract version that the SDK is generated from; None if the document is not installed."""
     spec = find_spec("synapse_local_agent")
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
         for place in (Path(folder, "agent.yaml"), Path(folder).parents[1] / "openapi" / "agent.yaml"):
-            if place.is_file():  # by its text: no reader of YAML comes with this extra
+            if place.is_file():  # matched as text: this extra has no YAML parser
                 found = re.search(r"^info:\n(?:  .*\n)*?  version: (\S+)$", place.read_text("utf-8"), re.MULTILINE)
                 return found[1] if found else None
     return None

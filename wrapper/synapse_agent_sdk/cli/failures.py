@@ -1,4 +1,4 @@
-"""What a command ends with when it fails: one line, what to do about it, and an exit code."""
+"""Errors of commands: a one-line message, a hint and an exit code."""
 
 from __future__ import annotations
 
@@ -20,48 +20,48 @@ CLOSED_PIPE = 141
 
 LINE_CHARACTERS = 400
 GATEWAY = frozenset({502, 503, 504})
-DOCTOR = " `synapse-agent doctor` finds out more."
+DOCTOR = " Run `synapse-agent doctor` for details."
 ADVICE: Sequence[tuple[type[exceptions.ClientError], str, str]] = (
     (
         exceptions.ActionFailedError,
         "FileNotFoundError",
-        'Actions run in folders of their own, on the agent\'s machine: give absolute paths ("$PWD/file").',
+        'Actions run in separate folders on the agent\'s machine: use absolute paths ("$PWD/file").',
     ),
-    (exceptions.ActionFailedError, "", "With --debug, the action's traceback."),
+    (exceptions.ActionFailedError, "", "Use --debug to see the action's traceback."),
     (exceptions.ResponseTooLargeError, "", ""),
     (exceptions.InvalidResponseError, "", f"Is {{url}} the URL of an agent?{DOCTOR}"),
     (exceptions.HTTPError, r"HTML|^Not Found \(404\)", f"Is {{url}} the URL of an agent?{DOCTOR}"),
     (
         exceptions.ClientResponseIncompleteError,
         "",
-        "It may have been carried out all the same: look before you do it again.",
+        "The request may still have been processed: check before retrying.",
     ),
-    (exceptions.ClientTimeoutError, "", f"Is {{url}} right? `--timeout SECONDS` waits longer.{DOCTOR}"),
-    (exceptions.ClientConnectionError, "CERTIFICATE", f"SSL_CERT_FILE=FILE names the authorities to trust.{DOCTOR}"),
+    (exceptions.ClientTimeoutError, "", f"Is {{url}} right? Use `--timeout SECONDS` to wait longer.{DOCTOR}"),
+    (exceptions.ClientConnectionError, "CERTIFICATE", f"Set SSL_CERT_FILE to the CA certificates to trust.{DOCTOR}"),
     (
         exceptions.ClientConnectionError,
         "",
-        f"Is {{url}} right, and its agent up? `synapse-agent serve` starts one.{DOCTOR}",
+        f"Is {{url}} right, and is the agent running? `synapse-agent serve` starts one.{DOCTOR}",
     ),
     (
         exceptions.NotFoundError,
         "",
-        "`synapse-agent list` shows what is cached, `synapse-agent create` caches more.",
+        "`synapse-agent list` shows the cached releases, `synapse-agent create` caches one.",
     ),
-    (exceptions.RateLimitError, "", "Nothing was carried out: try again later."),
-    (exceptions.ServerError, r"\((502|503|504)\)$", f"Is the agent at {{url}} up?{DOCTOR}"),
+    (exceptions.RateLimitError, "", "The request was not processed: try again later."),
+    (exceptions.ServerError, r"\((502|503|504)\)$", f"Is the agent at {{url}} running?{DOCTOR}"),
 )
-"""What to do about an error of a kind whose message fits a pattern; the first that fits counts."""
+"""Hints by exception class and by a pattern in the message; the first match wins."""
 
 
 class CliError(Exception):
-    """A command that ends early: what is said on stderr, and the exit code.
+    """An error that ends a command.
 
     Args:
-        message: What was wrong, on one line.
-        hint: What to do, on one line; nothing where it is plain.
+        message: The problem, on one line.
+        hint: What to do, on one line; empty if that is obvious.
         code: The exit code.
-        details: Further lines, such as an action's own traceback.
+        details: More lines, such as an action's traceback.
     """
 
     def __init__(self, message: str, hint: str = "", code: int = USAGE, details: str = "") -> None:
@@ -73,7 +73,7 @@ class CliError(Exception):
 
 
 def code_of(error: exceptions.ClientError) -> int:
-    """The exit code that an error of the client stands for."""
+    """The exit code for a client error."""
     match error:
         case exceptions.ActionFailedError():
             return FAILED
@@ -85,39 +85,39 @@ def code_of(error: exceptions.ClientError) -> int:
             return UNREACHABLE if error.status_code in GATEWAY else FAILED
         case exceptions.HTTPError():
             return REFUSED
-        case _:  # no answer, or none of an agent
+        case _:  # no response, or not from an agent
             return UNREACHABLE
 
 
 def explain(error: exceptions.ClientError, url: str, hint: str = "") -> CliError:
-    """The failure that an error of the client is for a person.
+    """Convert a client error to a `CliError`.
 
     Args:
-        error: The error.
-        url: The agent's URL, without its tokens.
-        hint: What to do where the token was refused.
+        error: The client error.
+        url: The agent's URL, without tokens.
+        hint: The hint to show if the token was rejected.
     """
-    message, details = _told(error)
+    message, details = _message_and_details(error)
     advice = hint if isinstance(error, exceptions.AuthenticationError) else _advice(error, message, url)
     return CliError(message, advice, code_of(error), details)
 
 
-def _told(error: exceptions.ClientError) -> tuple[str, str]:
-    """What the error says, as one line, and what else it says."""
+def _message_and_details(error: exceptions.ClientError) -> tuple[str, str]:
+    """The message of an error, on one line, and any further details."""
     from synapse_agent_sdk.runtime.errors import summary
 
     detail = error.detail
     cause = re.sub(r"^\[Errno -?\d+\] ", "", str(detail))
-    if isinstance(error, exceptions.ClientResponseIncompleteError):
-        return one_line(f"The connection broke before the answer came: {cause}"), ""
     if isinstance(error, exceptions.ClientTimeoutError):
-        return one_line(f"The agent did not answer in time: {cause}"), ""
+        return one_line(f"The agent did not respond in time: {cause}"), ""
+    if isinstance(error, exceptions.ClientResponseIncompleteError):
+        return one_line(f"The connection was lost before the response arrived: {cause}"), ""
     if isinstance(error, exceptions.ClientConnectionError):
-        return one_line(f"The agent cannot be reached: {cause}"), ""
+        return one_line(f"Cannot reach the agent: {cause}"), ""
     if error.status_code is None:
         return one_line(str(error)), ""
     if isinstance(detail, str) and detail.lstrip().startswith("<"):
-        return f"The answer was {error.status_code} with a page of HTML, which no agent sends.", ""
+        return f"The response ({error.status_code}) is an HTML page, which agents never send.", ""
     text = summary(detail)
     first, _, rest = text.partition("\n")
     if not isinstance(error, exceptions.ActionFailedError):
@@ -127,7 +127,7 @@ def _told(error: exceptions.ClientError) -> tuple[str, str]:
 
 
 def _advice(error: exceptions.ClientError, message: str, url: str) -> str:
-    """What to do about an error: the first advice that fits."""
+    """The first matching hint for an error."""
     for kind, pattern, advice in ADVICE:
         if isinstance(error, kind) and re.search(pattern, message):
             return advice.format(url=url)
@@ -135,7 +135,7 @@ def _advice(error: exceptions.ClientError, message: str, url: str) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""A text as one line of bounded length.
+    r"""Collapse whitespace to fit a string on one line, and truncate it.
 
     Example:
         >>> one_line("first,\n  second")

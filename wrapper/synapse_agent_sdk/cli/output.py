@@ -1,7 +1,7 @@
-"""What commands say: the result on stdout, and everything else on stderr.
+"""Output of commands: results on stdout, everything else on stderr.
 
-On a terminal results are tables, elsewhere JSON. What comes from an agent is shown without what would move the cursor.
-rich is imported once something is drawn with it.
+Results are tables on a terminal and JSON elsewhere. Control characters from an agent are escaped. rich is imported on
+first use.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 SPINNER_SECONDS = 0.3
-"""How long something may take before a spinner shows."""
+"""The delay before a spinner shows."""
 COLUMNS = 80
 WHOLE = frozenset({"ID", "SIZE"})
 """Columns that are never folded, however narrow the terminal is."""
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""What would move a terminal's cursor, or turn the order of what is read."""
+"""Characters that control a terminal or change the direction of text."""
 
 
 def safe(text: str) -> str:
-    r"""A text that does nothing to a terminal but show.
+    r"""Escape control characters, so that a terminal only displays the string.
 
     Example:
         >>> safe("\x1b[2Jgone")
@@ -45,9 +45,9 @@ def safe(text: str) -> str:
 
 
 def dumps(value: Any, *, indent: int | None = 2, is_ascii: bool = False) -> str:
-    """A value as JSON that shows every letter, and escapes what a terminal would act on."""
+    """Convert a value to JSON, keeping Unicode and escaping terminal control characters."""
     text = json.dumps(value, indent=indent, ensure_ascii=is_ascii)
-    # Escapes of JSON, so that it stays JSON; the line breaks between values stay too.
+    # JSON escapes keep it valid JSON; line breaks between values are kept.
     return re.sub(r"[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", _escaped, text)
 
 
@@ -56,17 +56,17 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 class Output:
-    """Where a command says what.
+    """The result output of a command.
 
     Args:
-        as_json: Whether results are JSON on a terminal too.
+        as_json: Whether to print results as JSON on a terminal too.
     """
 
     def __init__(self, *, as_json: bool) -> None:
         self.is_json = as_json or not _is_terminal(sys.stdout)
 
     def json(self, value: Any) -> None:
-        """Give a result as JSON."""
+        """Print a result as JSON."""
         if _is_terminal(sys.stdout):
             from rich.highlighter import JSONHighlighter
             from rich.text import Text
@@ -76,7 +76,7 @@ class Output:
             write(dumps(value, is_ascii=not _is_unicode(sys.stdout)) + "\n")
 
     def json_list(self, values: Iterable[Any]) -> None:
-        """Give a list as JSON, each value once it is there."""
+        """Print a list as JSON, each value as soon as it is available."""
         separator = "[\n"
         for value in values:
             write(separator + dumps(value, indent=None, is_ascii=not _is_unicode(sys.stdout)))
@@ -84,15 +84,15 @@ class Output:
         write("[]\n" if separator == "[\n" else "\n]\n")
 
     def line(self, text: str) -> None:
-        """Give a line of a result."""
+        """Print a line of a result."""
         write(safe(text) + "\n")
 
     def draw(self, thing: RenderableType, *, wraps: bool = True) -> None:
-        """Draw something of rich on stdout."""
+        """Draw a rich renderable on stdout."""
         _console(sys.stdout).print(thing, soft_wrap=not wraps)
 
     def fields(self, pairs: Iterable[tuple[str, str]]) -> None:
-        """Show names and what each is, below each other."""
+        """Print names and values, one pair per line."""
         from rich.table import Table
         from rich.text import Text
 
@@ -104,7 +104,7 @@ class Output:
         self.draw(table)
 
     def table(self, names: Sequence[str], rows: Sequence[Sequence[str]], *, stream: TextIO | None = None) -> None:
-        """Show rows below the names of their columns; in a narrow terminal cells are folded, and nothing is lost."""
+        """Print a table; in a narrow terminal, wide cells are folded, not truncated."""
         target = sys.stdout if stream is None else stream
         cells = [[safe(cell) for cell in row] for row in rows]
         header, *rest = tables.lines(names, cells, columns_of(target), WHOLE)
@@ -114,19 +114,19 @@ class Output:
 
 
 def write(text: str, stream: TextIO | None = None) -> None:
-    """Write to stdout, or to another stream; what its encoding has no letters for is escaped."""
+    """Write to stdout or another stream; escape characters that its encoding does not have."""
     target = sys.stdout if stream is None else stream
     encoding = target.encoding or "utf-8"
     target.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def print_err(text: str, style: str = "", *, wraps: bool = False) -> None:
-    """Say something on stderr.
+    """Print a message on stderr.
 
     Args:
-        text: The text.
-        style: The style of its first word, where stderr is a terminal with colours.
-        wraps: Whether a terminal is to show it in whole words.
+        text: The message.
+        style: The ANSI style of its first word, if stderr is a terminal with colours.
+        wraps: Whether to wrap at word boundaries on a terminal.
     """
     text = safe(text)
     is_terminal = _is_terminal(sys.stderr)
@@ -139,7 +139,7 @@ def print_err(text: str, style: str = "", *, wraps: bool = False) -> None:
 
 
 def columns_of(stream: TextIO) -> int:
-    """How wide a stream's terminal is; 80 columns where it is none, or does not say."""
+    """The width of a stream's terminal; 80 columns if unknown."""
     try:
         return os.get_terminal_size(stream.fileno()).columns or COLUMNS
     except (OSError, ValueError):
@@ -147,12 +147,12 @@ def columns_of(stream: TextIO) -> int:
 
 
 def has_colour() -> bool:
-    """Whether the environment leaves colours on (https://no-color.org)."""
+    """Whether the environment allows colours (https://no-color.org)."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def draws_on_stderr() -> bool:
-    """Whether stderr can show what moves."""
+    """Whether stderr can show animations."""
     return _is_terminal(sys.stderr) and os.environ.get("TERM") not in {"dumb", "unknown"}
 
 
@@ -161,7 +161,7 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 
 def _may_be_seen(stream: TextIO) -> bool:
-    """Whether what a stream gets may show on a terminal at once: it is one, or a pipe to another program."""
+    """Whether output may appear on a terminal immediately: the stream is a terminal, or a pipe to another program."""
     try:
         return stream.isatty() or stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
     except (OSError, ValueError):
@@ -180,7 +180,7 @@ def _console(stream: TextIO) -> Console:
 
 @contextlib.contextmanager
 def waiting(text: str) -> Iterator[None]:
-    """Show a spinner with the time that it takes so far, on a terminal and once it takes a moment."""
+    """Show a spinner with the elapsed time, on a terminal and after a short delay."""
     if not draws_on_stderr():
         yield
         return
@@ -212,11 +212,11 @@ def _spin(text: str, done: threading.Event) -> None:
 
 
 class Bar:
-    """A bar with count and rate, on a terminal, once there is more than one page to read.
+    """A progress bar with count and rate, shown on a terminal if there is more than one page.
 
     Args:
-        is_streamed: Whether what is read is written to stdout meanwhile. Then there is no bar where both, or another
-            program that reads it, would write to the same terminal.
+        is_streamed: Whether results are written to stdout during the listing. If so, there is no bar if the results
+            could appear on the same terminal.
     """
 
     def __init__(self, *, is_streamed: bool) -> None:
@@ -225,7 +225,7 @@ class Bar:
         self._started = time.monotonic()
 
     def over(self, pages: Iterable[Any]) -> Generator[Any, None, None]:
-        """The releases of some pages, one by one; closed, there is no bar any more."""
+        """Iterate over the releases of the pages; closing the generator removes the bar."""
         read = 0
         try:
             for page in pages:
@@ -253,5 +253,5 @@ def _bar() -> Progress:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (BarColumn(bar_width=None), MofNCompleteColumn(), TextColumn("{task.description} {task.fields[rate]}"))
-    # Redirected, what is written to stdout meanwhile would be drawn above the bar, and so on stderr.
+    # With redirection, rich would draw stdout output above the bar, on stderr.
     return Progress(*columns, console=_console(sys.stderr), transient=True, expand=True, redirect_stdout=False)

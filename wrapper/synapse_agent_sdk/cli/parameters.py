@@ -1,4 +1,4 @@
-"""Parameters of actions as people write them, `-p top=5 -p options.lang=en`. Pure: who calls reads the files."""
+"""Action parameters on the command line, `-p top=5 -p options.lang=en`. Pure: the caller reads the files."""
 
 from __future__ import annotations
 
@@ -10,36 +10,35 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     Read = Callable[[str], str]
-    """Gives what a file holds; `-` is standard input."""
+    """Returns the contents of a file; `-` is stdin."""
 
 STDIN = "-"
 ESCAPED = frozenset(".=\\")
 
 
 class ParameterError(ValueError):
-    """A parameter that makes no sense; the message says which. Values are never shown, since they may be secret."""
+    """An invalid parameter. The message names it, but never shows its value, which may be secret."""
 
 
 def parse(
     given: Iterable[str], read: Read, base: Mapping[str, Any] | None = None, option: str = "-p"
 ) -> dict[str, Any]:
-    """Read `NAME=VALUE` texts.
+    r"""Parse `NAME=VALUE` strings.
 
-    A value is JSON where it parses as such, and text otherwise; `@file` is what a file holds, and `-` or `@-` what
-    standard input does, by the same rule. A dot in the name nests; a backslash before `.`, `=` or a backslash takes
-    its meaning away.
+    A value is JSON if it parses as JSON, and a string otherwise. `@file` is replaced by the contents of the file, and
+    `-` or `@-` by stdin, by the same rule. A dot in the name nests; a backslash escapes `.`, `=` and `\`.
 
     Args:
-        given: The texts, in any order.
-        read: Gives what a file holds.
-        base: Values that these are laid over.
-        option: What the texts are given with, for messages.
+        given: The strings, in any order.
+        read: Returns the contents of a file.
+        base: Values that these override.
+        option: The command-line option, for messages.
 
     Returns:
         The values by name, nested.
 
     Raises:
-        ParameterError: If a text has no `=` or an empty name, or two of them contradict each other.
+        ParameterError: If a string has no `=` or an empty name, or two of them conflict.
 
     Example:
         >>> parse(["top=5", "path=README.md", "options.lang=en"], read=lambda file: "")
@@ -52,15 +51,15 @@ def parse(
         names, raw = split(text, option)
         shown = f"{option} {join(names)}"
         if names in given_names:
-            msg = f"{shown} is given twice: give it once"
+            msg = f"{shown} is passed twice: pass it once"
             raise ParameterError(msg)
         if names in above:
-            msg = f"{shown} and {above[names]} contradict each other: one gives the whole, the other a part of it"
+            msg = f"{shown} conflicts with {above[names]}, which sets a part of it: pass only one"
             raise ParameterError(msg)
         for length in range(1, len(names)):
             if names[:length] in given_names:
                 whole = f"{option} {join(names[:length])}"
-                msg = f"{shown} and {whole} contradict each other: one gives the whole, the other a part of it"
+                msg = f"{shown} conflicts with {whole}, which sets all of it: pass only one"
                 raise ParameterError(msg)
             above.setdefault(names[:length], shown)
         given_names.add(names)
@@ -69,7 +68,7 @@ def parse(
 
 
 def split(text: str, option: str = "-p") -> tuple[tuple[str, ...], str]:
-    r"""The names and the raw value of a `NAME=VALUE` text.
+    r"""Split a `NAME=VALUE` string into its nested names and its raw value.
 
     Raises:
         ParameterError: If it has no `=`, or an empty name.
@@ -87,17 +86,17 @@ def split(text: str, option: str = "-p") -> tuple[tuple[str, ...], str]:
             names.append("")
         elif character == "=":
             if "" in names:
-                msg = f"{option} {text[:index]}=...: an empty name; write NAME=VALUE, or OUTER.INNER=VALUE"
+                msg = f"{option} {text[:index]}=...: empty name; use NAME=VALUE or OUTER.INNER=VALUE"
                 raise ParameterError(msg)
             return tuple(names), text[index + 1 :]
         else:
             names[-1] += character
-    msg = f"{option} {text!r:.100} has no value: write NAME=VALUE, such as top=5"
+    msg = f"{option} {text!r:.100} has no value: use NAME=VALUE, such as top=5"
     raise ParameterError(msg)
 
 
 def join(names: Iterable[str]) -> str:
-    r"""Names as `split` reads them.
+    r"""Join and escape names; the inverse of `split`.
 
     Example:
         >>> print(join(("options", "file.name")))
@@ -107,14 +106,14 @@ def join(names: Iterable[str]) -> str:
 
 
 def parse_object(text: str, source: str) -> dict[str, Any]:
-    """Read a JSON object.
+    """Parse a JSON object.
 
     Args:
         text: The JSON.
-        source: Where it stands, for messages.
+        source: Its file name, for messages.
 
     Raises:
-        ParameterError: If it is not a JSON object, or has a name twice.
+        ParameterError: If it is not a JSON object, or has a duplicate name.
 
     Example:
         >>> parse_object('{"top": 5}', "p.json")
@@ -122,17 +121,17 @@ def parse_object(text: str, source: str) -> dict[str, Any]:
     """
     try:
         value = _decode(text)
-    except _TwiceError as error:
-        msg = f"{source} has the name {error} twice in one object: give it once"
+    except _DuplicateNameError as error:
+        msg = f"{source} has a duplicate name: {error}"
         raise ParameterError(msg) from None
     except json.JSONDecodeError as error:
-        msg = f"{source} is not JSON: {error.msg}, line {error.lineno}, column {error.colno}"
+        msg = f"{source} is not valid JSON: {error.msg}, line {error.lineno}, column {error.colno}"
         raise ParameterError(msg) from None
     except (ValueError, RecursionError) as error:
-        msg = f"{source} is not JSON: {str(error) or 'nested too deep'}"
+        msg = f"{source} is not valid JSON: {str(error) or 'nested too deeply'}"
         raise ParameterError(msg) from None
     if not isinstance(value, dict):
-        msg = f"{source} holds {_kind(value)}: it must be a JSON object, such as " + '{"top": 5}'
+        msg = f"{source} must be a JSON object, not {_kind(value)}, such as " + '{"top": 5}'
         raise ParameterError(msg)
     return value
 
@@ -143,33 +142,33 @@ def _value(raw: str, read: Read, shown: str) -> Any:
         text = read(STDIN)
     elif raw.startswith("@"):
         if raw == "@":
-            msg = f"{shown}=@ names no file: write {shown}=@FILE, or ={json.dumps(raw)} for the text itself"
+            msg = f"{shown}=@ has no file name: use {shown}=@FILE, or ={json.dumps(raw)} for the string @"
             raise ParameterError(msg)
         text = read(raw[1:])
     try:
         return _decode(text)
-    except _TwiceError as error:
-        msg = f"{shown} has the name {error} twice in one object: give it once"
+    except _DuplicateNameError as error:
+        msg = f"{shown} has a duplicate name: {error}"
         raise ParameterError(msg) from None
     except RecursionError:
-        msg = f"{shown} is nested too deep"
+        msg = f"{shown} is nested too deeply"
         raise ParameterError(msg) from None
     except ValueError:
         return text
 
 
 def _put(values: dict[str, Any], names: tuple[str, ...], value: Any, shown: str) -> None:
-    """Set a nested value; what is not there above it is made."""
+    """Set a nested value, and create missing parents."""
     for depth, name in enumerate(names[:-1], start=1):
         values = values.setdefault(name, {})
         if not isinstance(values, dict):
-            msg = f"{shown} cannot be set: {join(names[:depth])} is {_kind(values)} in the file of parameters"
+            msg = f"{shown} cannot be set: {join(names[:depth])} is {_kind(values)} in the parameters file"
             raise ParameterError(msg)
     values[names[-1]] = value
 
 
-class _TwiceError(Exception):
-    """A name that stands twice in an object; of two values, Python's reader would take the last without a word."""
+class _DuplicateNameError(Exception):
+    """A duplicate name in an object; Python's parser would silently keep the last value."""
 
 
 def _decode(text: str) -> Any:
@@ -177,7 +176,7 @@ def _decode(text: str) -> Any:
 
 
 def _refuse(name: str) -> None:
-    msg = f"{name} is no JSON value"
+    msg = f"{name} is not a JSON value"
     raise ValueError(msg)
 
 
@@ -185,10 +184,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise _TwiceError(next(repr(name) for name in names if names.count(name) > 1))
+        raise _DuplicateNameError(next(repr(name) for name in names if names.count(name) > 1))
     return found
 
 
 def _kind(value: Any) -> str:
-    kinds = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+    kinds = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
     return kinds.get(type(value), "a number")

@@ -1,6 +1,6 @@
-"""The command that deletes old releases: prune.
+"""The prune command.
 
-What goes is chosen once. It is shown, asked about, and then deleted by id, so that nothing else can go.
+It selects releases once, shows them, asks for confirmation and deletes them by id, so nothing else can be deleted.
 """
 
 from __future__ import annotations
@@ -29,25 +29,29 @@ def prune(
     session: Session,
     older_than: Annotated[
         str | None,
-        typer.Option("--older-than", help="Cached longer ago: 30d, 12h, 90min, 2w, or a date.", metavar="AGE"),
+        typer.Option(
+            "--older-than", help="Delete releases older than this: 30d, 12h, 90min, 2w, or a date.", metavar="AGE"
+        ),
     ] = None,
     keep: Annotated[
         int | None,
-        typer.Option("--keep", min=1, help="So many of each plugin stay, the newest.", metavar="NUMBER"),
+        typer.Option("--keep", min=1, help="Number of newest releases to keep per plugin.", metavar="NUMBER"),
     ] = None,
-    plugin: Annotated[str | None, typer.Option("--plugin", help="Only this plugin's.", metavar="CODE")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Delete nothing, and show what would be.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    plugin: Annotated[
+        str | None, typer.Option("--plugin", help="Only releases of this plugin.", metavar="CODE")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted, and delete nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")] = False,
 ) -> None:
     """Delete old releases from the agent's cache.
 
-    A release goes where all that is given says so. It asks before it deletes.
+    Deletes releases that meet all criteria, after asking for confirmation.
     """
     if older_than is None and keep is None:
-        raise CliError("prune would delete everything.", "Give --older-than AGE, --keep NUMBER, or both.")
+        raise CliError("prune needs a criterion.", "Pass --older-than AGE, --keep NUMBER, or both.")
     if not (dry_run or yes or _can_ask()):
-        hint = "--yes deletes without asking, and --dry-run shows what would be."
-        raise CliError("prune asks before it deletes, and here is no terminal to ask on.", hint)
+        hint = "Pass --yes to delete without confirmation, or --dry-run to see what would be deleted."
+        raise CliError("prune cannot ask for confirmation without a terminal.", hint)
     with session.client() as client, output.waiting("Reading the list"):
         chosen = client.prune_plugin_releases(older_than=older_than, keep=keep, plugin=plugin, dry_run=True)
     if dry_run:
@@ -63,7 +67,7 @@ def prune(
     if session.output.is_json:
         session.output.json(deleted)
     else:
-        _show(session, deleted, "deleted", is_told=not yes)
+        _show(session, deleted, "deleted", is_listed=not yes)
 
 
 def _can_ask() -> bool:
@@ -71,7 +75,7 @@ def _can_ask() -> bool:
 
 
 def _delete(client: AgentClient, chosen: Sequence[PluginRelease]) -> list[PluginRelease]:
-    """Delete each, and return those that were still there; where it ends early, how far it came."""
+    """Delete the releases and return those deleted; on an error, print how many were."""
     from synapse_agent_sdk.exceptions import ClientError, NotFoundError
 
     deleted: list[PluginRelease] = []
@@ -81,7 +85,7 @@ def _delete(client: AgentClient, chosen: Sequence[PluginRelease]) -> list[Plugin
                 try:
                     client.delete_plugin_release(release["id"])
                 except NotFoundError:
-                    continue  # somebody else deleted it meanwhile
+                    continue  # already deleted by someone else
                 deleted.append(release)
     except ClientError:
         output.print_err(f"{len(deleted)} of {_counted(chosen)} were deleted.")
@@ -91,11 +95,11 @@ def _delete(client: AgentClient, chosen: Sequence[PluginRelease]) -> list[Plugin
     return deleted
 
 
-def _show(session: Session, releases: Sequence[PluginRelease], what: str, *, is_told: bool = False) -> None:
+def _show(session: Session, releases: Sequence[PluginRelease], what: str, *, is_listed: bool = False) -> None:
     if session.output.is_json:
         session.output.json(list(releases))
         return
-    if releases and not is_told:
+    if releases and not is_listed:
         session.output.table(COLUMNS, [release_row(release) for release in releases])
     session.output.line(f"{_counted(releases)} {what}.")
 

@@ -1,4 +1,4 @@
-"""The commands on releases: list, get, create, delete."""
+"""The release commands: list, get, create, delete."""
 
 from __future__ import annotations
 
@@ -21,21 +21,25 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 100
 WIDE = 90
-"""Columns from which on the actions of a release find room in a list."""
+"""The minimum terminal width for the actions column of a list."""
 
 
 @client_command
 def list_(
     session: Session,
-    plugin: Annotated[str | None, typer.Option("--plugin", help="Only this plugin's.", metavar="CODE")] = None,
+    plugin: Annotated[
+        str | None, typer.Option("--plugin", help="Only releases of this plugin.", metavar="CODE")
+    ] = None,
     filter_: Annotated[
         list[str] | None,
-        typer.Option("--filter", help="Any filter that the agent knows; repeatable.", metavar="NAME=VALUE"),
+        typer.Option("--filter", help="Any filter that the agent supports; repeatable.", metavar="NAME=VALUE"),
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.", metavar="NUMBER")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only CODE@VERSION, one a line.")] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Maximum number of releases.", metavar="NUMBER")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only CODE@VERSION, one per line.")] = False,
 ) -> None:
-    """List the releases that the agent has cached."""
+    """List the cached releases."""
     params = _filters(filter_ or [], plugin)
     if limit is not None:
         params["page_size"] = min(limit, PAGE_SIZE)
@@ -43,7 +47,7 @@ def list_(
     with session.client() as client:
         found = output.Bar(is_streamed=not is_table).over(client.iter_plugin_releases(params).pages())
         with contextlib.closing(found):
-            # An agent may ignore a filter; what is listed here may be piped into `delete`.
+            # An agent may ignore the filter, and this output may be piped into `delete`.
             releases = itertools.islice((each for each in found if plugin in {None, each["plugin"]}), limit)
             if quiet:
                 for release in releases:
@@ -52,7 +56,7 @@ def list_(
                 session.output.json_list(releases)
             else:
                 rows = list(releases)
-                found.close()  # and the bar with it, before the table comes
+                found.close()  # removes the bar before the table is printed
                 _show(session, rows)
 
 
@@ -61,9 +65,9 @@ def _filters(given: Sequence[str], plugin: str | None) -> dict[str, Any]:
     for text in given:
         name, equals, value = text.partition("=")
         if not name or not equals:
-            raise CliError(f"--filter {text!r} is no filter.", "Write NAME=VALUE, such as --filter plugin=text_stats.")
+            raise CliError(f"Invalid --filter {text!r}.", "Use NAME=VALUE, such as --filter plugin=text_stats.")
         if name in params:
-            raise CliError(f"The filter {name!r} is given twice.", "Give it once.")
+            raise CliError(f"--filter {name} is passed twice.", "Pass it once.")
         params[name] = value
     return params
 
@@ -90,24 +94,24 @@ def get(session: Session, lookup: Lookup) -> None:
 @client_command
 def create(
     session: Session,
-    release: Annotated[str, typer.Argument(help="The release to cache.", metavar="CODE@VERSION")],
+    release: Annotated[str, typer.Argument(help="Release to cache.", metavar="CODE@VERSION")],
 ) -> None:
-    """Have the agent cache a release; twice is harmless."""
+    """Cache a release on the agent. It is safe to repeat."""
     code, at, version = release.rpartition("@")
     if not (at and code.strip() and version.strip()):
-        raise CliError(f"{release!r} is no CODE@VERSION.", "Write it as text_stats@1.0.0.")
+        raise CliError(f"{release!r} is not CODE@VERSION.", "Use a release such as text_stats@1.0.0.")
     try:
         with session.client() as client, output.waiting(f"Caching {release}"):
             cached = client.create_plugin_release(code, version)
     except CliError as failure:
         if failure.code == NOT_FOUND:
-            failure.hint = "Is that how the plugin's config.yaml spells code and version?"
+            failure.hint = "Check the code and version in the plugin's config.yaml."
         raise
     show(session, cached)
 
 
 def show(session: Session, release: Any) -> None:
-    """Show one release."""
+    """Print a release."""
     if session.output.is_json:
         session.output.json(release)
     else:
@@ -120,7 +124,7 @@ def delete(
     lookups: Annotated[
         list[str],
         typer.Argument(
-            help="Releases: ids, or CODE@VERSION.", metavar="LOOKUP...", autocompletion=completion.complete_release
+            help="Release ids, or CODE@VERSION.", metavar="LOOKUP...", autocompletion=completion.complete_release
         ),
     ],
 ) -> None:
@@ -137,16 +141,16 @@ def delete(
                 try:
                     with output.waiting(f"Deleting {name}"):
                         client.delete_plugin_release(name)
-                except HTTPError as error:  # of this release; the others may be there
+                except HTTPError as error:  # continue with the other releases
                     failures.append(session.failure(error))
                 else:
                     deleted.append(name)
         finally:
-            _say_deleted(session, deleted)
+            _print_deleted(session, deleted)
     _raise_all(failures)
 
 
-def _say_deleted(session: Session, deleted: Iterable[str]) -> None:
+def _print_deleted(session: Session, deleted: Iterable[str]) -> None:
     if session.output.is_json:
         session.output.json({"deleted": list(deleted)})
         return
@@ -155,7 +159,7 @@ def _say_deleted(session: Session, deleted: Iterable[str]) -> None:
 
 
 def _raise_all(failures: Sequence[CliError]) -> None:
-    """Fail with the last of some failures, once the others are said."""
+    """Print all failures except the last one, and raise that."""
     for failure in failures[:-1]:
         output.print_err(f"Error: {failure.message}", "31;1")
     if failures:

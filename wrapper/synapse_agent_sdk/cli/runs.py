@@ -1,4 +1,4 @@
-"""The commands that run actions: run, debug."""
+"""The run commands: run, debug."""
 
 from __future__ import annotations
 
@@ -17,30 +17,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-Action = Annotated[str, typer.Argument(help="The action's name.", metavar="ACTION")]
+Action = Annotated[str, typer.Argument(help="Name of the action.", metavar="ACTION")]
 Params = Annotated[
     list[str] | None,
     typer.Option(
         "--param",
         "-p",
-        help="A parameter, repeatable. VALUE is JSON where it parses, and text otherwise; @FILE is what a file holds, "
-        "- what stdin does; A.B=VALUE nests.",
+        help="Parameter of the action; repeatable. VALUE is JSON if it parses, else a string; @FILE reads a file, "
+        "- reads stdin; A.B=VALUE nests.",
         metavar="NAME=VALUE",
     ),
 ]
 ParamsFile = Annotated[
     str | None,
-    typer.Option("--params-file", help="JSON file of parameters, - for stdin; -p lays over it.", metavar="FILE"),
+    typer.Option("--params-file", help="JSON file with parameters, or - for stdin; -p overrides it.", metavar="FILE"),
 ]
 Requirement = Annotated[
     list[str] | None,
-    typer.Option("--requirement", help="A package that the action needs too; repeatable.", metavar="PACKAGE"),
+    typer.Option("--requirement", help="Additional package for the action; repeatable.", metavar="PACKAGE"),
 ]
-JobId = Annotated[str | None, typer.Option("--job-id", help="Your own id for this run.", metavar="ID")]
-Language = Annotated[str | None, typer.Option("--language", help="Language of messages for people.", metavar="CODE")]
+JobId = Annotated[str | None, typer.Option("--job-id", help="Id for this run.", metavar="ID")]
+Language = Annotated[str | None, typer.Option("--language", help="Language of user-facing messages.", metavar="CODE")]
 IdempotencyKey = Annotated[
     str | None,
-    typer.Option("--idempotency-key", help="Agents that honour it run once per key.", metavar="UUID"),
+    typer.Option(
+        "--idempotency-key", help="Key that prevents duplicate runs, if the agent supports it.", metavar="UUID"
+    ),
 ]
 
 
@@ -56,7 +58,7 @@ def run(
     language: Language = None,
     idempotency_key: IdempotencyKey = None,
 ) -> None:
-    """Run an action of a cached release, and show its result."""
+    """Run an action of a cached release and print its result."""
     params = _params(session, param, params_file)
     key = idempotency_key or str(uuid.uuid4())
     with session.client() as client:
@@ -84,25 +86,25 @@ def debug(
     plugin_path: Annotated[
         Path | None,
         typer.Option(
-            "--plugin-path", help="Folder of sources on the agent's machine; else this one.", metavar="FOLDER"
+            "--plugin-path", help="Source folder on the agent's machine. Default: current folder.", metavar="FOLDER"
         ),
     ] = None,
     param: Params = None,
     params_file: ParamsFile = None,
     config: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A setting, laid over config.yaml; written as -p is.", metavar="NAME=VALUE"),
+        typer.Option("--set", help="Override an entry of config.yaml; same syntax as -p.", metavar="NAME=VALUE"),
     ] = None,
     module: Annotated[
         list[str] | None,
-        typer.Option("--module", help="Source of a module, laid over the sources; repeatable.", metavar="NAME=FILE"),
+        typer.Option("--module", help="Override a module with a source file; repeatable.", metavar="NAME=FILE"),
     ] = None,
     requirement: Requirement = None,
     job_id: JobId = None,
     language: Language = None,
     idempotency_key: IdempotencyKey = None,
 ) -> None:
-    """Run an action from source, with no release, and show its result."""
+    """Run an action from source and print its result."""
     modules = _modules(session, module or [])
     folder = plugin_path if plugin_path is not None or modules else Path()
     params = _params(session, param, params_file)
@@ -127,42 +129,44 @@ def debug(
                 ),
             )
     except CliError as failure:
-        if failure.details and not session.options.debug:  # who debugs wants to see where
+        if failure.details and not session.options.debug:  # debug runs always show where they failed
             output.print_err(f"{failure.details}\n")
             failure.hint = "" if "--debug" in failure.hint else failure.hint
         if failure.code == REFUSED and folder is not None and not failure.hint:
-            failure.hint = f"The sources were those of {folder.absolute()}: --plugin-path FOLDER names others."
+            failure.hint = f"The source folder was {folder.absolute()}: use --plugin-path FOLDER to change it."
         raise
     _show(session, result)
 
 
 def _waited(what: str, job_id: str | None, key: str, call: Callable[[], Any]) -> Any:
-    """The result of a run; where it is interrupted or breaks, what is known of it."""
+    """Wait for a run; if interrupted, report its job id and idempotency key."""
     from synapse_agent_sdk.exceptions import ClientResponseIncompleteError, ClientTimeoutError
 
-    shown = f"job id {job_id}" if job_id else "it was given no job id"
-    again = f"Where the agent honours keys, `--idempotency-key {key}` waits for this run, and starts no other."
+    shown = f"job id {job_id}" if job_id else "no job id was set"
+    again = (
+        f"Use `--idempotency-key {key}` to wait for this run instead of starting another, if the agent supports keys."
+    )
     try:
         with output.waiting(f"Running {what}"):
             return call()
     except KeyboardInterrupt:
-        message = f"Interrupted. {what} may go on on the agent ({shown})."
+        message = f"Interrupted. {what} may still be running on the agent ({shown})."
         raise CliError(message, again, INTERRUPTED) from None
     except ClientResponseIncompleteError as error:
         late = isinstance(error, ClientTimeoutError)
-        why = "No answer came in time" if late else f"The connection broke ({error.detail})"
-        message = f"{why}. {what} may go on on the agent ({shown})."
+        why = "The agent did not respond in time" if late else f"The connection was lost ({error.detail})"
+        message = f"{why}. {what} may still be running on the agent ({shown})."
         raise CliError(one_line(message), again, UNREACHABLE) from error
 
 
 def _params(session: Session, given: Sequence[str] | None, file: str | None) -> dict[str, Any] | None:
-    """The parameters of `-p`, over those of a file; None where there are neither."""
+    """The parameters from `-p` and from a file; None if there are none."""
     if not given and file is None:
         return None
     read = _reader(session)
 
     def parse() -> dict[str, Any]:
-        source = "standard input" if file == parameters.STDIN else f"{file}"
+        source = "stdin" if file == parameters.STDIN else f"{file}"
         base = None if file is None else parameters.parse_object(read(file), source)
         return parameters.parse(given or [], read, base)
 
@@ -177,21 +181,21 @@ def _parsed(parse: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _modules(session: Session, given: Sequence[str]) -> dict[str, str]:
-    """Sources by the names of their modules."""
+    """Source code by module name."""
     read = _reader(session)
     modules = {}
     for text in given:
         name, _, file = text.partition("=")
         if not name or not file:
-            raise CliError(f"--module {text!r} is no module.", "Write NAME=FILE, such as plugin.train=train.py.")
+            raise CliError(f"Invalid --module {text!r}.", "Use NAME=FILE, such as plugin.train=train.py.")
         if name in modules:
-            raise CliError(f"--module {name} is given twice.", "Give it once.")
+            raise CliError(f"--module {name} is passed twice.", "Pass it once.")
         modules[name] = read(file)
     return modules
 
 
 def _reader(session: Session) -> Callable[[str], str]:
-    """Reads the files that parameters name, and standard input."""
+    """Return a function that reads files and stdin."""
 
     def read(file: str) -> str:
         if file == parameters.STDIN:
@@ -200,14 +204,14 @@ def _reader(session: Session) -> Callable[[str], str]:
             return Path(file).expanduser().read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or error
-            hint = "A text that begins with @ is written in quotes of its own: '\"@text\"'."
-            raise CliError(f"The file {file!r} cannot be read: {why}.", hint) from None
+            hint = "Quote a string that starts with @: '\"@text\"'."
+            raise CliError(f"Cannot read file {file!r}: {why}.", hint) from None
 
     return read
 
 
 def _show(session: Session, result: Any) -> None:
-    """Show a result: JSON, but a text as it is where a person reads it."""
+    """Print a result as JSON, or a string as is on a terminal."""
     if isinstance(result, str) and not session.output.is_json:
         session.output.line(result)
     else:

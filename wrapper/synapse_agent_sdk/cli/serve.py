@@ -1,4 +1,4 @@
-"""The command that starts a local agent: serve."""
+"""The serve command, which starts a local agent."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 DAY = 86_400
 MIB = 2**20
 ON_A_CLUSTER = 1000
-"""Actions that run at the same time where the cluster is what limits them."""
+"""Maximum number of concurrent actions on a cluster, which has its own limits."""
 
 
 class LogLevel(StrEnum):
-    """How much is logged, from most to least."""
+    """Log levels, from most to least verbose."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -30,65 +30,63 @@ class LogLevel(StrEnum):
 
 
 class ExecutorName(StrEnum):
-    """What runs the actions."""
+    """The executors of actions."""
 
     LOCAL = "local"
     RAY = "ray"
 
 
 def serve(
-    registry: Annotated[Path, typer.Option(help="Folder of plugins, each with its config.yaml.")],
+    registry: Annotated[Path, typer.Option(help="Folder with plugins, each with a config.yaml.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 is a free one.")] = 8600,
-    data: Annotated[Path | None, typer.Option(help="Folder for what the agent stores.", show_default=False)] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free port.")] = 8600,
+    data: Annotated[Path | None, typer.Option(help="Folder for the agent's data.", show_default=False)] = None,
     token: Annotated[
         str | None,
-        typer.Option(envvar="SYNAPSE_AGENT_TOKEN", help="The agent token. Arguments show in `ps`: rather use a file."),
+        typer.Option(envvar="SYNAPSE_AGENT_TOKEN", help="Agent token. Arguments show in `ps`: prefer a file."),
     ] = None,
-    token_file: Annotated[
-        Path | None, typer.Option(help="File that holds the agent token; comes before --token.")
-    ] = None,
+    token_file: Annotated[Path | None, typer.Option(help="File with the agent token; overrides --token.")] = None,
     debug_root: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder that debug runs may load from; repeatable. The current one where left out."),
+        typer.Option(help="Folder that debug runs may load from; repeatable. Default: current folder."),
     ] = None,
-    run_timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that an action may run.")] = 86_400,
+    run_timeout: Annotated[float, typer.Option(min=0.001, help="Maximum run time of an action, in seconds.")] = 86_400,
     max_running: Annotated[
         int | None,
-        typer.Option(min=1, help="Actions that run at the same time. One a core where left out; 1000 with Ray."),
+        typer.Option(min=1, help="Maximum number of concurrent actions. Default: one per core; 1000 with Ray."),
     ] = None,
-    max_queue: Annotated[int, typer.Option(min=0, help="Runs that wait; further ones are answered with 429.")] = 1000,
+    max_queue: Annotated[int, typer.Option(min=0, help="Maximum number of queued runs; more get a 429.")] = 1000,
     max_memory: Annotated[
-        int | None, typer.Option(min=1, help="MiB that a run may use with all of its processes.", show_default=False)
+        int | None, typer.Option(min=1, help="Maximum memory of a run and its processes, in MiB.", show_default=False)
     ] = None,
-    max_processes: Annotated[int, typer.Option(min=2, help="Processes that a run may have.")] = 1000,
-    max_result: Annotated[int, typer.Option(min=1, help="MiB of JSON that an action may return.")] = 256,
-    max_log: Annotated[int, typer.Option(min=1, help="MiB that an action may print.")] = 256,
+    max_processes: Annotated[int, typer.Option(min=2, help="Maximum number of processes per run.")] = 1000,
+    max_result: Annotated[int, typer.Option(min=1, help="Maximum size of a result as JSON, in MiB.")] = 256,
+    max_log: Annotated[int, typer.Option(min=1, help="Maximum printed output of a run, in MiB.")] = 256,
     idle_limit: Annotated[
-        float, typer.Option(min=0, help="Seconds that a process is kept for its release's next run; 0 keeps none.")
+        float, typer.Option(min=0, help="Seconds to keep an idle process for its release's next run; 0 keeps none.")
     ] = 300,
-    max_idle: Annotated[int, typer.Option(min=0, help="Processes that are kept for next runs.")] = 8,
-    keep_runs: Annotated[float, typer.Option(min=0, help="Days that logs of runs are kept.")] = 7,
-    keep_runs_size: Annotated[int, typer.Option(min=0, help="MiB of logs of runs that are kept.")] = 1024,
-    keep_environments: Annotated[float, typer.Option(min=0, help="Days that an unused environment is kept.")] = 30,
-    keep_environments_size: Annotated[int, typer.Option(min=0, help="MiB of environments that are kept.")] = 10_240,
+    max_idle: Annotated[int, typer.Option(min=0, help="Maximum number of idle processes.")] = 8,
+    keep_runs: Annotated[float, typer.Option(min=0, help="Days to keep run logs.")] = 7,
+    keep_runs_size: Annotated[int, typer.Option(min=0, help="Maximum size of run logs, in MiB.")] = 1024,
+    keep_environments: Annotated[float, typer.Option(min=0, help="Days to keep an unused environment.")] = 30,
+    keep_environments_size: Annotated[int, typer.Option(min=0, help="Maximum size of environments, in MiB.")] = 10_240,
     allowed_host: Annotated[
         list[str] | None,
-        typer.Option(help="Name that callers use for the agent, beside localhost; repeatable. Needed with 0.0.0.0."),
+        typer.Option(help="Allowed Host header besides localhost; repeatable. Required with 0.0.0.0."),
     ] = None,
     executor: Annotated[
-        ExecutorName, typer.Option(help="What runs the actions: processes of this machine, or a Ray cluster.")
+        ExecutorName, typer.Option(help="Where actions run: in local processes, or on a Ray cluster.")
     ] = ExecutorName.LOCAL,
     ray_address: Annotated[
         str,
-        typer.Option(help="Cluster: auto for this machine's, host:port, ray://host:port, or local to start one."),
+        typer.Option(help="Ray cluster: auto (on this machine), host:port, ray://host:port, or local to start one."),
     ] = "auto",
-    grace: Annotated[float, typer.Option(min=0, help="Seconds for running actions to end when it is stopped.")] = 3,
-    log_level: Annotated[LogLevel, typer.Option(help="Log at least this; info has a line a request.")] = LogLevel.INFO,
+    grace: Annotated[float, typer.Option(min=0, help="Seconds that running actions get to finish on shutdown.")] = 3,
+    log_level: Annotated[LogLevel, typer.Option(help="Minimum log level; info logs each request.")] = LogLevel.INFO,
 ) -> None:
     """Serve the plugins of a registry until interrupted.
 
-    Without a token one is made, and kept in a file in the data folder that only you can read.
+    Without a token, the agent creates one and stores it in the data folder, in a file that only you can read.
     """
     import logging
 
@@ -126,7 +124,7 @@ def serve(
         keep_environments=keep_environments * DAY,
         keep_environments_size=keep_environments_size * MIB,
     )
-    with _refusals(data, host, port):
+    with _startup_errors(data, host, port):
         server = Server(
             registry=registry,
             data=data,
@@ -142,7 +140,7 @@ def serve(
         )
         if token is None:
             typer.echo(f"The agent token is in {data / tokens.FILE}", err=True)
-        for number in (signal.SIGINT, signal.SIGTERM):  # which uvicorn raises again once it has stopped
+        for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn re-raises them once it has stopped
             signal.signal(number, signal.default_int_handler)
         try:
             server.serve_forever()
@@ -151,8 +149,8 @@ def serve(
 
 
 @contextlib.contextmanager
-def _refusals(data: Path, host: str, port: int) -> Iterator[None]:
-    """Say in a line why an agent does not start."""
+def _startup_errors(data: Path, host: str, port: int) -> Iterator[None]:
+    """Print a one-line error if the agent cannot start."""
     import sqlite3
 
     from synapse_local_agent import DataInUseError, HostError, RegistryError, TokenError
@@ -166,12 +164,12 @@ def _refusals(data: Path, host: str, port: int) -> Iterator[None]:
         _fail(f"The data folder {data} cannot be used, give another --data: {error}")
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            _fail(f"Port {port} of {host} is in use: stop what listens there, or give another --port (0 is a free one)")
+            _fail(f"Port {port} on {host} is in use: choose another --port (0 picks a free port)")
         _fail(f"Cannot start: {error}")
 
 
 def _read(token_file: Path) -> str:
-    """The token in a file."""
+    """Read a token from a file."""
     try:
         return token_file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""One command at work: its options, what it connects to, and how errors of the client become failures."""
+"""The session of a command: options, client and error conversion."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 ARGUMENTS = {
     "base_url": "The agent's URL",
-    "as agent_token": "by --token-file",
+    "as agent_token": "with --token-file",
     "agent_token": "The agent's token",
     "user_token": "The user's token",
     "older_than": "--older-than",
     "idempotency_key": "--idempotency-key",
 }
-"""What arguments of the client are called here."""
+"""Client arguments and their names on the command line."""
 
 
 class Session:
-    """One command at work: its options, what it connects to, and where it says what.
+    """The session of a command: its options, connection and output.
 
     Args:
         options: The shared options.
@@ -45,11 +45,11 @@ class Session:
 
     @functools.cached_property
     def config(self) -> profiles.Config:
-        """The profiles."""
+        """The config file."""
         return profiles.load(profiles.config_path())
 
     def connection(self) -> profiles.Connection:
-        """Where to connect to, and with what."""
+        """The connection settings."""
         if self._connection is None:
             connection = profiles.resolve(self.options, os.environ, self.config, self._token())
             token_file = connection.values.get("token_file")
@@ -62,35 +62,35 @@ class Session:
         return self._connection
 
     def _token(self) -> str | None:
-        """The token that flags name."""
+        """The token from the flags."""
         if self.options.token_stdin and self.options.token_file is not None:
-            raise CliError("--token-stdin and --token-file both give the token.", "Keep one of them.")
+            raise CliError("--token-stdin and --token-file cannot be combined.", "Pass only one of them.")
         if self.options.token_stdin:
             token = self.stdin("--token-stdin").strip()
             if not token:
-                raise CliError("--token-stdin: nothing came on standard input.", "synapse-agent ... <FILE")
+                raise CliError("--token-stdin: stdin is empty.", "synapse-agent ... <FILE")
             return token
         return None if self.options.token_file is None else profiles.read_secret(self.options.token_file)
 
     def stdin(self, user: str) -> str:
-        """What comes on standard input, which can be used once."""
+        """Read stdin, which only one option can use."""
         if self._stdin_used_by is not None:
-            raise CliError(f"{self._stdin_used_by} and {user} both read standard input.", "Give one of them a file.")
+            raise CliError(f"{self._stdin_used_by} and {user} both read stdin.", "Use a file for one of them.")
         self._stdin_used_by = user
         if sys.stdin is None:
-            raise CliError(f"{user}: there is no standard input.")
+            raise CliError(f"{user}: stdin is closed.")
         try:
             return sys.stdin.read()
         except UnicodeDecodeError as error:
-            raise CliError(f"{user}: standard input is not text: {error}") from None
+            raise CliError(f"{user}: stdin is not UTF-8: {error}") from None
 
     @contextlib.contextmanager
     def client(self, **options: Any) -> Iterator[AgentClient]:
-        """A client; its errors are failures, and so are settings and arguments that it refuses."""
+        """Open a client, and convert its errors to `CliError`."""
         connection = self.connection()
         if connection.url is None:
-            hint = f"Give --url, set SYNAPSE_AGENT_URL, or put a profile into {self.config.path}."
-            raise CliError("Where is the agent? There is no URL.", hint)
+            hint = f"Pass --url, set SYNAPSE_AGENT_URL, or add a profile to {self.config.path}."
+            raise CliError("The agent URL is not set.", hint)
         from synapse_agent_sdk import AgentClient
         from synapse_agent_sdk.exceptions import ClientError
 
@@ -111,27 +111,27 @@ class Session:
             raise self.failure(error) from error
 
     def failure(self, error: ClientError) -> CliError:
-        """The failure that an error of the client is."""
+        """Convert a client error to a `CliError`."""
         from synapse_agent_sdk.cli.failures import explain
 
         return explain(error, self.connection().url or "", self._token_hint())
 
     def _token_hint(self) -> str:
-        """What to do where the token was refused."""
+        """The hint for a rejected token."""
         connection = self.connection()
         if "token" in connection.values:
             return f"The token came from {connection.sources['token']}.{DOCTOR}"
         if connection.withheld is not None:
-            return f"The token of profile {connection.withheld} is sent to the URL of that profile alone: give another."
-        return "No token was sent: set SYNAPSE_AGENT_TOKEN, or give --token-file FILE or --profile NAME."
+            return f"The token of profile {connection.withheld} is only sent to its own URL: pass another token."
+        return "No token was sent: set SYNAPSE_AGENT_TOKEN, or pass --token-file FILE or --profile NAME."
 
 
 def to_cli_terms(message: str) -> str:
-    """A message of the client without the names of its arguments.
+    """Replace argument names in a client message by command-line terms.
 
     Example:
         >>> to_cli_terms("base_url must not hold a user: give tokens as agent_token")
-        "The agent's URL must not hold a user: give tokens by --token-file"
+        "The agent's URL must not hold a user: give tokens with --token-file"
     """
     for name, words in ARGUMENTS.items():
         message = message.replace(name, words)

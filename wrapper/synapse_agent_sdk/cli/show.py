@@ -1,4 +1,4 @@
-"""Releases as people read them. Pure."""
+"""Human-readable releases. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def release_row(release: Mapping[str, Any]) -> list[str]:
 
 
 def release_fields(release: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """All that is known of a release, by name, what every release has first."""
+    """All fields of a release, common fields first."""
     known = [name for name in FIELDS if name in release]
     shown = {"size": size, "actions": actions}
     return [
@@ -30,14 +30,14 @@ def release_fields(release: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def text_of(value: Any) -> str:
-    """A value of any kind as a text: a text as it is, anything else as JSON."""
+    """Convert a value to a string: strings as is, anything else as JSON."""
     if value is None:
         return "-"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def actions(value: Any) -> str:
-    """The names of actions, which agents give as a list or as an object.
+    """The names of actions, which agents send as a list or as an object.
 
     Example:
         >>> actions({"train": {"method": "job"}, "test": {}})
@@ -49,7 +49,7 @@ def actions(value: Any) -> str:
 
 
 def size(value: Any) -> str:
-    """A number of bytes.
+    """Format a number of bytes.
 
     Example:
         >>> size(48213), size(999), size(5_000_000_000)
@@ -66,7 +66,7 @@ def size(value: Any) -> str:
 
 
 def age(value: Any, now: datetime | None = None) -> str:
-    """How long ago a time was, in its largest unit; what is no time stays as it is.
+    """Format the age of a timestamp in its largest unit; invalid timestamps are returned as is.
 
     Example:
         >>> age("2026-11-22T09:30:00Z", datetime(2026, 11, 22, 12, 30, tzinfo=UTC))
@@ -79,7 +79,7 @@ def age(value: Any, now: datetime | None = None) -> str:
     moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
     if seconds < 0:
-        return text_of(value)  # the agent's clock is ahead, or it is no time of the past
+        return text_of(value)  # in the future, or the agent's clock is ahead
     for length, unit in UNITS:
         if seconds >= length:
             number = int(seconds // length)

@@ -1,4 +1,4 @@
-"""The commands that look: health, doctor."""
+"""The status commands: health, doctor."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from synapse_agent_sdk.cli.doctor import Finding
 
 SECONDS = 5
-"""How long the doctor waits for an answer."""
+"""How long the doctor waits for the OpenAPI document."""
 
 
 @client_command
 def health(session: Session) -> None:
-    """Ask the agent how it is; it answers without a token."""
+    """Show the agent's health. This needs no token."""
     with session.client() as client, output.waiting("Asking the agent"):
-        said: Mapping[str, Any] = client.health_check()
+        report: Mapping[str, Any] = client.health_check()
     if session.output.is_json:
-        session.output.json(said)
+        session.output.json(report)
     else:
-        session.output.fields([(name, text_of(value)) for name, value in said.items()])
+        session.output.fields([(name, text_of(value)) for name, value in report.items()])
 
 
 @client_command
 def doctor(session: Session) -> None:
-    """Look for what keeps you from an agent, and say what to do.
+    """Check the connection to an agent, and suggest fixes.
 
-    The exit code is 0 where nothing is wrong, and 1 otherwise.
+    The exit code is 0 if there are no problems, and 1 otherwise.
     """
     findings = list(_findings(session))
     is_well = all(finding.state != "wrong" for finding in findings)
@@ -51,7 +51,7 @@ def doctor(session: Session) -> None:
 
 
 def _findings(session: Session) -> Iterator[Finding]:
-    """What each check finds, in an order in which each leans on those before it."""
+    """Run the checks in order; each depends on those before it."""
     from synapse_agent_sdk.cli import doctor as checks
 
     ours = checks.contract_version()
@@ -82,11 +82,11 @@ def _skipped(*names: str) -> Iterator[Finding]:
     from synapse_agent_sdk.cli import doctor as checks
 
     for name in names:
-        yield checks.Finding(name, checks.SKIPPED, "not looked at, for what is wrong above")
+        yield checks.Finding(name, checks.SKIPPED, "skipped because of the problem above")
 
 
 def _asked(session: Session, ours: str | None) -> Iterator[Finding]:
-    """What the agent itself shows."""
+    """Run the checks that need the agent."""
     from synapse_agent_sdk.cli import doctor as checks
 
     names = ["agent", "contract", "token"]
@@ -94,16 +94,16 @@ def _asked(session: Session, ours: str | None) -> Iterator[Finding]:
         with session.client(retry=None) as client:
             started = time.perf_counter()
             with output.waiting("Asking the agent"):
-                said = client.health_check()
-            yield checks.agent(said, (time.perf_counter() - started) * 1000)
+                report = client.health_check()
+            yield checks.agent(report, (time.perf_counter() - started) * 1000)
             names = ["contract", "token"]
             yield checks.contract(_document(client), ours)
             names = ["token"]
-            with output.waiting("Trying the token"):
+            with output.waiting("Checking the token"):
                 client.list_plugin_releases({"page_size": 1})
             given = session.connection().sources.get("token")
             yield checks.Finding(
-                "token", checks.OK, f"accepted (from {given})" if given else "none, and none is needed"
+                "token", checks.OK, f"accepted (from {given})" if given else "not set, and not required"
             )
     except CliError as failure:
         yield checks.Finding(names[0], checks.WRONG, failure.message, failure.hint.removesuffix(DOCTOR))
@@ -111,7 +111,7 @@ def _asked(session: Session, ours: str | None) -> Iterator[Finding]:
 
 
 def _document(client: Any) -> Any:
-    """The agent's own OpenAPI document, where it has one; the path is what servers of OpenAPI agree on."""
+    """The agent's OpenAPI document at the conventional path, or None."""
     from synapse_agent_sdk.exceptions import ClientError
 
     try:

@@ -1,6 +1,6 @@
-"""Rows as lines of a table. Pure.
+"""Plain tables. Pure.
 
-rich draws tables too, in a millisecond a row: a list of 100,000 releases would take minutes.
+rich needs a millisecond per row: a list of 100,000 releases would take minutes.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 GAP = "  "
 LEAST = 8
-"""Columns of the terminal that a column of the table is not folded below, where it is wider."""
+"""The minimum width of a folded column."""
 
 
 def lines(names: Sequence[str], rows: Sequence[Sequence[str]], width: int, whole: frozenset[str]) -> Iterator[str]:
-    r"""The lines of a table, the names of its columns first; cells that are too wide are folded, and nothing is lost.
+    r"""The lines of a table, header first; cells that are too wide are folded, not truncated.
 
     Args:
-        names: The columns.
+        names: The column names.
         rows: A cell for each column.
-        width: Columns of the terminal.
+        width: The terminal width.
         whole: Names of columns that are never folded.
 
     Example:
@@ -55,7 +55,7 @@ def _row(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
 
 
 def _width(text: str) -> int:
-    """Columns of the terminal that a text takes."""
+    """The terminal width of a string."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len

@@ -1,9 +1,9 @@
-"""For those who test code that calls agents: a pytest plugin, and what it is made of.
+"""A pytest plugin for testing code that calls agents, and its parts.
 
-pytest finds the fixtures by itself; `pytest --fixtures` lists them. Importing this package imports nothing else:
+pytest discovers the fixtures automatically; `pytest --fixtures` lists them. This package imports none of its modules:
 
-- `synapse_agent_sdk.testing.faults`: what can go wrong, such as `status(503)`
-- `synapse_agent_sdk.testing.agent`: `ProxiedAgent`, a local agent that makes faults and records the calls that arrive
-- `synapse_agent_sdk.testing.calls`: `AgentCalls`, those calls
-- `synapse_agent_sdk.testing.server`: `FaultServer`, which makes faults with no agent behind it
+- `synapse_agent_sdk.testing.faults`: faults, such as `status(503)`
+- `synapse_agent_sdk.testing.agent`: `ProxiedAgent`, a local agent that injects faults and records calls
+- `synapse_agent_sdk.testing.calls`: `AgentCalls`, the recorded calls
+- `synapse_agent_sdk.testing.server`: `FaultServer`, which injects faults without an agent
 """

@@ -1,4 +1,4 @@
-"""A local agent for tests: it makes faults, and records the calls that arrive."""
+"""A local agent for tests that injects faults and records calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Operations:
-    """The contract's operations, by what requests look like."""
+    """The contract's operations, matched by method and path."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._paths = [
@@ -29,25 +29,25 @@ class Operations:
         self.names = frozenset(name for _, _, name in self._paths)
 
     def of(self, method: str, target: str) -> str | None:
-        """The operation of a method and a target, or None."""
+        """The operation for a method and a target, or None."""
         path = target.partition("?")[0]
         return next((name for verb, form, name in self._paths if verb == method and form.fullmatch(path)), None)
 
 
 class ProxiedAgent(LocalAgent):
-    """A local agent behind a proxy that makes faults and records the calls that arrive.
+    """A local agent behind a proxy that injects faults and records calls.
 
-    It is what the fixture `local_agent` gives, and does without pytest too.
+    The fixture `local_agent` returns one. It also works without pytest.
 
     Args:
-        registry: The folder of plugins whose releases the agent can cache.
-        options: Further arguments of `LocalAgent`.
+        registry: The folder with the plugins that the agent can cache.
+        options: Other arguments of `LocalAgent`.
 
     Attributes:
         token: The agent token.
 
     Raises:
-        RegistryError: If the registry, or a plugin in it, is not as it should be.
+        RegistryError: If the registry or a plugin in it is invalid.
 
     Example:
         >>> from synapse_agent_sdk.testing.faults import disconnect
@@ -70,17 +70,17 @@ class ProxiedAgent(LocalAgent):
 
     @property
     def url(self) -> str:
-        """Where calls meet the faults, and are recorded."""
+        """The URL of the proxy, which injects faults and records calls."""
         return self._front.url
 
     @property
     def direct_url(self) -> str:
-        """Where the agent itself listens: calls there meet no fault, and are not recorded."""
+        """The URL of the agent itself, without faults and recording."""
         return super().url
 
     @property
     def faults(self) -> AgentFaults:
-        """The faults that the next calls meet."""
+        """The faults for the next calls."""
         return self._front.faults
 
     @property
@@ -96,7 +96,7 @@ class ProxiedAgent(LocalAgent):
         return self._proxy
 
     def start(self) -> Self:
-        """Start the agent, and return it once it accepts connections."""
+        """Start the agent and return it once it accepts connections."""
         super().start()
         try:
             operations = Operations(contract.load())
@@ -109,7 +109,7 @@ class ProxiedAgent(LocalAgent):
         return self
 
     def stop(self) -> None:
-        """Stop the agent, its running actions with it; twice is harmless."""
+        """Stop the agent and its running actions. It is safe to call twice."""
         proxy, self._proxy = self._proxy, None
         try:
             if proxy is not None:

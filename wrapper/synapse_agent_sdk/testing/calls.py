@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 
 
 def check_operation(name: str, known: Collection[str]) -> None:
-    """Refuse a name that is no operation's, since a misspelled one would never be met.
+    """Reject an unknown operation: a misspelled name would never match a call.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If the contract has no such operation.
     """
     if name not in known:
-        msg = f"The contract has no operation {name!r:.100}: it has {', '.join(sorted(known))}"
+        msg = f"Unknown operation {name!r:.100}: the contract has {', '.join(sorted(known))}"
         raise ValueError(msg)
 
 
 class AgentCalls(Sequence["Received"]):
-    """The calls that arrived, in that order, those that met a fault too. A retry is a call of its own.
+    """The calls that arrived, in order, including retries and calls that met a fault.
 
     Args:
         known: The names of the contract's operations.
 
     Attributes:
-        is_recording: Whether calls that arrive are kept.
+        is_recording: Whether new calls are recorded.
 
     Example:
         >>> from synapse_agent_sdk.testing.agent import ProxiedAgent
@@ -45,7 +45,7 @@ class AgentCalls(Sequence["Received"]):
         self.is_recording = True
 
     def record(self, call: Received) -> None:
-        """Keep a call, where calls are kept."""
+        """Record a call if recording is on."""
         if self.is_recording:
             self._received.append(call)
 
@@ -64,17 +64,17 @@ class AgentCalls(Sequence["Received"]):
 
     @property
     def operations(self) -> list[str | None]:
-        """The contract's names of the calls' operations, None for what is none."""
+        """The operation name of each call in the contract; None for unknown operations."""
         return [call.operation for call in list(self._received)]
 
     def of(self, operation: str) -> list[Received]:
         """The calls of one operation.
 
         Args:
-            operation: Its name in the contract, such as `run_plugin_release`.
+            operation: The name in the contract, such as `run_plugin_release`.
 
         Returns:
-            The calls, in the order in which they arrived.
+            The calls, in order of arrival.
 
         Raises:
             ValueError: If the contract has no such operation.
@@ -83,5 +83,5 @@ class AgentCalls(Sequence["Received"]):
         return [call for call in list(self._received) if call.operation == operation]
 
     def clear(self) -> None:
-        """Forget the calls that arrived so far."""
+        """Remove the recorded calls."""
         self._received.clear()

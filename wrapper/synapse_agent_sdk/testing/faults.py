@@ -1,23 +1,23 @@
-"""What can go wrong between a program and an agent, one function a fault.
+"""Faults between a program and an agent, one function per fault.
 
-Some faults answer in the agent's place, which then never sees the request:
+Some faults replace the agent's response, so the agent never sees the request:
 
-| fault | what the caller meets |
+| fault | what the caller sees |
 | --- | --- |
-| `status(503)`, `gpu_unavailable()` | an error as agents answer it |
-| `reply(...)`, `body(...)` | any other answer: JSON, or bytes such as a proxy's HTML |
-| `disconnect()`, `reset()` | a connection that ends without an answer |
+| `status(503)`, `gpu_unavailable()` | an error response of an agent |
+| `reply(...)`, `body(...)` | any other response: JSON, or bytes such as a proxy's HTML |
+| `disconnect()`, `reset()` | a connection that ends without a response |
 | `no_answer()` | silence until the caller's read timeout |
-| `cut_headers()`, `garbage()` | what is no HTTP, or not whole |
-| `raw(...)`, `drip(...)`, `then(...)` | whatever else: bytes as they are, bytes one at a time, faults in a row |
+| `cut_headers()`, `garbage()` | incomplete HTTP, or no HTTP at all |
+| `raw(...)`, `drip(...)`, `then(...)` | raw bytes, one byte at a time, several faults in a row |
 
-The others damage the agent's own answer, so that what was asked for has been done:
+The others damage the agent's response, so the agent has processed the request:
 
-| fault | what the caller meets |
+| fault | what the caller sees |
 | --- | --- |
-| `slow(0.5)` | the answer, that many seconds later |
-| `cut_body()` | the first half of the answer's body |
-| `lost_answer()` | a connection that ends once the agent has answered |
+| `slow(0.5)` | the response, delayed by that many seconds |
+| `cut_body()` | the first half of the body |
+| `lost_answer()` | a connection that ends after the agent has responded |
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ if TYPE_CHECKING:
     from synapse_agent_sdk.testing.server import Answer
 
 Forward = Callable[[], bytes]
-"""Has the agent carry out a request, and gives its whole answer."""
+"""Forwards the request to the agent and returns the whole response."""
 
 LOWEST_STATUS, HIGHEST_STATUS = 200, 599
 
 
 def _no_agent() -> bytes:
-    msg = "This fault damages an agent's answer, and there is no agent behind this server"
+    msg = "This fault damages an agent's response, but there is no agent behind this server"
     raise RuntimeError(msg)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault: what is done on a connection in place of an answer, or with it.
+    """A fault that replaces or damages a response.
 
     Args:
-        name: What its repr shows.
-        act: Does it, given the connection and what has the agent carry out the request; says whether the connection
-            stays open.
+        name: The repr of the fault.
+        act: A function that takes the connection and a function that forwards the request to the agent, and returns
+            whether to keep the connection open.
 
     Example:
         >>> Fault("hang up", lambda connection, forward: False)
@@ -65,7 +65,7 @@ class Fault:
     act: Callable[[socket.socket, Forward], bool] = field(repr=False)
 
     def __call__(self, connection: socket.socket, forward: Forward = _no_agent) -> bool:
-        """Do it, and say whether the connection stays open."""
+        """Inject the fault, and return whether to keep the connection open."""
         return self.act(connection, forward)
 
     def __repr__(self) -> str:
@@ -73,7 +73,7 @@ class Fault:
 
 
 def head(status: int, headers: Mapping[str, str] | None = None) -> bytes:
-    r"""The first line and the headers of an answer.
+    r"""The status line and headers of a response.
 
     Example:
         >>> head(404, {"Content-Length": "0"})
@@ -85,11 +85,11 @@ def head(status: int, headers: Mapping[str, str] | None = None) -> bytes:
 
 
 def raw(data: bytes, *, keep: bool = False) -> Fault:
-    """Send bytes as they are.
+    """Send raw bytes.
 
     Args:
-        data: The bytes, from the answer's first line on.
-        keep: Whether the connection stays open after them.
+        data: The bytes, starting with the status line.
+        keep: Whether to keep the connection open.
 
     Example:
         >>> raw(b"HTTP/1.1 200")
@@ -99,12 +99,12 @@ def raw(data: bytes, *, keep: bool = False) -> Fault:
 
 
 def body(content: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Fault:
-    """A whole answer with a body, after which the connection stays open.
+    """Respond with a body, and keep the connection open.
 
     Args:
         content: The body.
-        status: The answer's status.
-        headers: Further headers, which win over `Content-Type: application/json` and the length.
+        status: The status code.
+        headers: Additional headers, which override `Content-Type: application/json` and `Content-Length`.
 
     Example:
         >>> body(b"<h1>Bad gateway</h1>", 502, {"Content-Type": "text/html"})
@@ -116,12 +116,12 @@ def body(content: bytes, status: int = 200, headers: Mapping[str, str] | None = 
 
 
 def reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Fault:
-    """A whole answer with JSON.
+    """Respond with JSON.
 
     Args:
-        value: What becomes JSON.
-        status: The answer's status.
-        headers: Further headers.
+        value: The value to send as JSON.
+        status: The status code.
+        headers: Additional headers.
 
     Example:
         >>> reply({"status": "tired"})
@@ -138,36 +138,36 @@ def status(
     retry_after: int | str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Fault:
-    """An error as agents answer it.
+    """Respond with an error as an agent does.
 
     Args:
-        code: The status, from 200 to 599.
-        detail: What is wrong; the status's usual phrase where left out.
-        error_type: The kind of the error, such as `action_failed`.
-        retry_after: Seconds, or a date, for the `Retry-After` header.
-        headers: Further headers.
+        code: The status code, from 200 to 599.
+        detail: The error detail. Default: the standard phrase of the status.
+        error_type: The error type, such as `action_failed`.
+        retry_after: Seconds or a date for the `Retry-After` header.
+        headers: Additional headers.
 
     Raises:
-        ValueError: If it is no status that ends a request.
+        ValueError: If the status code is out of range.
 
     Example:
         >>> status(503), status(429, retry_after=1)
         (status(503), status(429, retry_after=1))
     """
     if not isinstance(code, int) or not LOWEST_STATUS <= code <= HIGHEST_STATUS:
-        msg = f"status() takes a status from {LOWEST_STATUS} to {HIGHEST_STATUS}, not {code!r:.100}"
+        msg = f"status code must be from {LOWEST_STATUS} to {HIGHEST_STATUS}, not {code!r:.100}"
         raise ValueError(msg)
-    answer = {"detail": _phrase(code) if detail is None else detail}
+    content = {"detail": _phrase(code) if detail is None else detail}
     if error_type is not None:
-        answer["error_type"] = error_type
-    waits = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        content["error_type"] = error_type
+    retry_header = {} if retry_after is None else {"Retry-After": str(retry_after)}
     shown = {"detail": detail, "error_type": error_type, "retry_after": retry_after}
     further = "".join(f", {name}={value!r:.60}" for name, value in shown.items() if value is not None)
-    return Fault(f"status({code}{further})", reply(answer, code, {**waits, **(headers or {})}).act)
+    return Fault(f"status({code}{further})", reply(content, code, {**retry_header, **(headers or {})}).act)
 
 
 def gpu_unavailable() -> Fault:
-    """The 503 of an action that asks for a GPU where none is free.
+    """Respond with the 503 for an action that needs a GPU when all are in use.
 
     Example:
         >>> gpu_unavailable()
@@ -177,7 +177,7 @@ def gpu_unavailable() -> Fault:
 
 
 def disconnect() -> Fault:
-    """Close the connection without an answer.
+    """Close the connection without a response.
 
     Example:
         >>> disconnect()
@@ -187,7 +187,7 @@ def disconnect() -> Fault:
 
 
 def reset() -> Fault:
-    """End the connection with a reset, without an answer.
+    """Reset the connection without a response.
 
     Example:
         >>> reset()
@@ -203,7 +203,7 @@ def reset() -> Fault:
 
 
 def no_answer() -> Fault:
-    """Say nothing until the caller goes away: its read timeout.
+    """Send nothing until the caller disconnects, such as at its read timeout.
 
     Example:
         >>> no_answer()
@@ -219,7 +219,7 @@ def no_answer() -> Fault:
 
 
 def cut_headers() -> Fault:
-    """Close the connection in the middle of the answer's headers.
+    """Close the connection in the middle of the response headers.
 
     Example:
         >>> cut_headers()
@@ -229,7 +229,7 @@ def cut_headers() -> Fault:
 
 
 def garbage() -> Fault:
-    """Answer with bytes that are no HTTP.
+    """Respond with bytes that are not HTTP.
 
     Example:
         >>> garbage()
@@ -239,12 +239,12 @@ def garbage() -> Fault:
 
 
 def drip(data: bytes, *, start: bytes = b"", seconds: float = 0.02) -> Fault:
-    """Send `start`, and then a byte at a time, over and over, until the caller goes away.
+    """Send `start`, then one byte of `data` at a time, repeatedly, until the caller disconnects.
 
     Args:
-        data: The bytes that are sent one at a time.
-        start: The bytes that are sent at once.
-        seconds: How long to wait after each byte.
+        data: The bytes to send one at a time.
+        start: The bytes to send first, all at once.
+        seconds: The delay after each byte.
 
     Example:
         >>> drip(b" ", start=head(200))
@@ -262,10 +262,10 @@ def drip(data: bytes, *, start: bytes = b"", seconds: float = 0.02) -> Fault:
 
 
 def then(*answers: Answer) -> Fault:
-    """Several answers to one request, one after the other, until one closes the connection.
+    """Combine several responses to one request; stop when one closes the connection.
 
     Args:
-        answers: The answers.
+        answers: The responses, in order.
 
     Example:
         >>> then(raw(b"HTTP/1.1 200 OK", keep=True), reset())
@@ -276,10 +276,10 @@ def then(*answers: Answer) -> Fault:
 
 
 def slow(seconds: float) -> Fault:
-    """The agent's answer, later: the request waits before the agent sees it.
+    """Delay the request before the agent sees it.
 
     Args:
-        seconds: How long it waits.
+        seconds: The delay.
 
     Example:
         >>> slow(0.5)
@@ -295,7 +295,7 @@ def slow(seconds: float) -> Fault:
 
 
 def cut_body() -> Fault:
-    """The agent carries out the request, and the connection ends in the middle of its answer's body.
+    """Let the agent process the request, and close the connection in the middle of the response body.
 
     Example:
         >>> cut_body()
@@ -304,14 +304,14 @@ def cut_body() -> Fault:
 
     def act(connection: socket.socket, forward: Forward) -> bool:
         start, end, content = forward().partition(b"\r\n\r\n")
-        # Of an answer without a body, the headers are cut.
+        # If there is no body, cut the headers.
         return _send(connection, start + end + content[: len(content) // 2] if content else start, keep=False)
 
     return Fault("cut_body()", act)
 
 
 def lost_answer() -> Fault:
-    """The agent carries out the request, and the connection ends before its answer.
+    """Let the agent process the request, and close the connection before the response.
 
     Example:
         >>> lost_answer()
@@ -326,7 +326,7 @@ def lost_answer() -> Fault:
 
 
 def _phrase(status: int) -> str:
-    """The usual phrase of a status."""
+    """The standard phrase of a status."""
     return HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Status"
 
 
@@ -341,7 +341,7 @@ def _disconnect(connection: socket.socket) -> bool:
 
 
 def _leaves_within(connection: socket.socket, seconds: float) -> bool:
-    """Wait, and say whether the caller went away meanwhile."""
+    """Wait, and return whether the caller disconnected."""
     connection.settimeout(seconds)
     try:
         return connection.recv(1, socket.MSG_PEEK) == b""

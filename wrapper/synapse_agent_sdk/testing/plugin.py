@@ -1,7 +1,6 @@
-"""The fixtures, as pytest finds them by the entry point of this distribution.
+"""The fixtures, which pytest discovers through the entry point of this distribution.
 
-pytest imports this module in every project, whether it calls agents or not: the SDK, the local agent and all that they
-bring are imported by the fixtures, and not by the module.
+pytest imports this module in every project, so only the fixtures import the SDK and the local agent.
 """
 
 from __future__ import annotations
@@ -22,50 +21,50 @@ if TYPE_CHECKING:
 
 MARKER = INI = "agent_registry"
 ALONE: dict[str, Any] = {"user_token": "", "tenant": "", "trust_env": False}
-"""What keeps a client apart from the environment of whoever runs the tests."""
+"""Options that isolate a client from the environment of the test run."""
 LOOPBACK = "127.0.0.1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the ini option."""
-    parser.addini(INI, "Folder of plugins for the fixture local_agent, relative to the rootdir.", default="")
+    parser.addini(INI, "Plugin folder for the local_agent fixture, relative to the rootdir.", default="")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker."""
     config.addinivalue_line(
         "markers",
-        f"{MARKER}(folder): have the fixture local_agent serve the plugins of a folder, relative to the rootdir.",
+        f"{MARKER}(folder): plugin folder for the local_agent fixture, relative to the rootdir.",
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give the session's fixtures the folder of a test's marker.
+    """Pass the folder of a test's marker to the session fixtures.
 
-    A parameter is what has pytest make them anew, with all that others made of them.
+    Parametrization makes pytest recreate them and the fixtures that depend on them.
     """
     marker = metafunc.definition.get_closest_marker(MARKER)
     if marker is None or "_marked_registry" not in metafunc.fixturenames:
         return
     if len(marker.args) != 1 or marker.kwargs:
-        pytest.fail(f"The marker {MARKER} takes one folder, such as @pytest.mark.{MARKER}('plugins')", pytrace=False)
+        pytest.fail(f"The {MARKER} marker takes one folder, such as @pytest.mark.{MARKER}('plugins')", pytrace=False)
     folder = str(marker.args[0])
-    shown = getattr(pytest, "HIDDEN_PARAM", folder)  # pytest 8.4: the names of tests stay what they are
+    shown = getattr(pytest, "HIDDEN_PARAM", folder)  # pytest 8.4: keeps test names unchanged
     metafunc.parametrize("_marked_registry", [folder], indirect=True, scope="session", ids=[shown])
 
 
 @pytest.fixture(scope="session")
 def _marked_registry(request: pytest.FixtureRequest) -> str | None:
-    """The folder of the test's marker, if it has one."""
+    """The folder from the test's marker, or None."""
     folder: str | None = getattr(request, "param", None)
     return folder
 
 
 @pytest.fixture(scope="session")
 def agent_registry(pytestconfig: pytest.Config, _marked_registry: str | None) -> Path:
-    """The folder of plugins that `local_agent` serves: that of the marker, or of the ini option `agent_registry`.
+    """The plugin folder of `local_agent`, from the marker or from the ini option `agent_registry`.
 
-    Both are relative to the rootdir. Override it in the conftest.py at the top for a folder that is made by the tests:
+    Both are relative to the rootdir. If your tests create the folder, override this in the top-level conftest.py:
 
         @pytest.fixture(scope="session")
         def agent_registry(tmp_path_factory):
@@ -74,8 +73,8 @@ def agent_registry(pytestconfig: pytest.Config, _marked_registry: str | None) ->
     folder = _marked_registry or pytestconfig.getini(INI)
     if not folder:
         pytest.fail(
-            f"local_agent has no plugins to serve: set {INI} in the ini file to their folder, "
-            f"mark the test with @pytest.mark.{MARKER}('plugins'), or override the fixture agent_registry",
+            f"local_agent has no plugin folder: set {INI} in the ini file, "
+            f"mark the test with @pytest.mark.{MARKER}('plugins'), or override the agent_registry fixture",
             pytrace=False,
         )
     return pytestconfig.rootpath / folder
@@ -85,7 +84,7 @@ def agent_registry(pytestconfig: pytest.Config, _marked_registry: str | None) ->
 def _local_agents(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[Path, ProxiedAgent]]:
-    """The agents of the session, by their registries; each is started when it is first asked for."""
+    """The agents of the session by registry; each starts on first use."""
     try:
         from synapse_agent_sdk.testing.agent import ProxiedAgent
     except ImportError as error:
@@ -112,39 +111,38 @@ def local_agent(
     _marked_registry: str | None,
     _local_agents: dict[Path, ProxiedAgent],
 ) -> ProxiedAgent:
-    """A real local agent on a free port, for all tests of the session: give its `url` and `token` to your code.
+    """A real local agent on a free port, shared by the session: pass its `url` and `token` to your code.
 
-    It serves the plugins of `agent_registry`, runs actions in processes of their own, and loads debug runs from the
-    rootdir and from pytest's temporary folders. With pytest-xdist each worker has its own.
+    It serves the plugins of `agent_registry`, runs actions in separate processes, and loads debug runs from the rootdir
+    and pytest's temporary folders. With pytest-xdist, each worker has its own agent.
 
-    It is shared, and by itself cleans up nothing: `agent_client`, `agent_environment` and the other fixtures for a
-    single test do.
+    This fixture does not clean up; the test-scoped fixtures, such as `agent_client` and `agent_environment`, do.
     """
     from synapse_local_agent import RegistryError
 
     folder = _folder(pytestconfig, _marked_registry or agent_registry)
     try:
         return _local_agents[folder]
-    except ImportError as error:  # the agent's process says what is missing
+    except ImportError as error:  # the agent's process reports what is missing
         pytest.fail(str(error), pytrace=False)
     except RegistryError as error:
-        pytest.fail(f"local_agent cannot serve the plugins of {folder}: {error}", pytrace=False)
+        pytest.fail(f"local_agent cannot serve the plugins in {folder}: {error}", pytrace=False)
 
 
 @pytest.fixture
 def _agent_as_found(
     pytestconfig: pytest.Config, local_agent: ProxiedAgent, agent_registry: Path, _marked_registry: str | None
 ) -> Iterator[None]:
-    """Delete the releases that the test created, and keep those that were there before."""
+    """Delete the releases that the test created, and keep existing ones."""
     from synapse_agent_sdk import AgentClient
     from synapse_agent_sdk.exceptions import NotFoundError
 
     folder = _folder(pytestconfig, _marked_registry or agent_registry)
     if folder != local_agent.registry:
-        # pytest does not make a session's fixture anew where one that it depends on is overridden further down.
+        # pytest does not recreate a session fixture if a dependency is overridden further down.
         pytest.fail(
             f"agent_registry is {folder} here, but the session's local_agent serves {local_agent.registry}: "
-            f"override agent_registry in the conftest.py at the top only, and for single modules set "
+            f"override agent_registry only in the top-level conftest.py; for a single module, set "
             f"pytestmark = pytest.mark.{MARKER}('...')",
             pytrace=False,
         )
@@ -159,10 +157,10 @@ def _agent_as_found(
 
 @pytest.fixture
 def agent_client(local_agent: ProxiedAgent, _agent_as_found: None) -> Iterator[AgentClient]:
-    """An `AgentClient` of `local_agent`, which is closed after the test.
+    """An `AgentClient` for `local_agent`, closed after the test.
 
-    The test leaves the agent as it found it: releases that it created, through this client or any other, are deleted.
-    Those that were there before, such as those of a fixture for the session, stay.
+    Releases created during the test, by this client or any other, are deleted. Releases that existed before, such as
+    those of a session-scoped fixture, stay.
     """
     from synapse_agent_sdk import AgentClient
 
@@ -172,10 +170,10 @@ def agent_client(local_agent: ProxiedAgent, _agent_as_found: None) -> Iterator[A
 
 @pytest.fixture
 def async_agent_client(local_agent: ProxiedAgent, _agent_as_found: None) -> AsyncAgentClient:
-    """An `AsyncAgentClient` of `local_agent`, for any async plugin of pytest, or `asyncio.run` within the test.
+    """An `AsyncAgentClient` for `local_agent`, for any async pytest plugin, or for `asyncio.run` in the test.
 
-    It keeps no idle connection, so that it may be left open, and used in one event loop after the other. It leaves the
-    agent as `agent_client` does.
+    It keeps no idle connections, so it can stay open and be used in one event loop after another. It cleans up like
+    `agent_client`.
     """
     import httpx
 
@@ -187,10 +185,9 @@ def async_agent_client(local_agent: ProxiedAgent, _agent_as_found: None) -> Asyn
 
 @pytest.fixture
 def agent_environment(local_agent: ProxiedAgent, _agent_as_found: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set `SYNAPSE_AGENT_URL` and `SYNAPSE_AGENT_TOKEN` to those of `local_agent`, for code that makes its own client.
+    """Set `SYNAPSE_AGENT_URL` and `SYNAPSE_AGENT_TOKEN` for `local_agent`, for code that creates its own client.
 
-    `SYNAPSE_USER_TOKEN` and `SYNAPSE_TENANT` are taken away for the test, and no proxy is asked for the agent, which is
-    left as `agent_client` leaves it.
+    It also unsets `SYNAPSE_USER_TOKEN` and `SYNAPSE_TENANT`, bypasses proxies, and cleans up like `agent_client`.
     """
     monkeypatch.setenv("SYNAPSE_AGENT_URL", local_agent.url)
     monkeypatch.setenv("SYNAPSE_AGENT_TOKEN", local_agent.token)
@@ -202,15 +199,15 @@ def agent_environment(local_agent: ProxiedAgent, _agent_as_found: None, monkeypa
 
 @pytest.fixture
 def agent_faults(local_agent: ProxiedAgent, _agent_as_found: None) -> Iterator[AgentFaults]:
-    """Faults that the next calls to `local_agent.url` meet, whoever makes them.
+    """Faults for the next calls to `local_agent.url`, from any caller.
 
         agent_faults.next(status(503), times=2)
         agent_faults.next(cut_body(), operation="run_plugin_release")
         agent_faults.always(no_answer())
         with agent_faults.down(): ...
 
-    The faults are in `synapse_agent_sdk.testing.faults`. Calls that meet none are answered by the agent. A fault that
-    no call has met is an error at the end of the test, unless `agent_faults.clear()` dropped it. No fault outlives its
+    The faults are in `synapse_agent_sdk.testing.faults`. Calls without a fault go through to the agent. A fault that no
+    call has met is an error at the end of the test, unless `agent_faults.clear()` removed it. No fault outlives its
     test.
     """
     faults = local_agent.faults
@@ -220,22 +217,22 @@ def agent_faults(local_agent: ProxiedAgent, _agent_as_found: None) -> Iterator[A
     faults.clear()
     if unmet:
         pytest.fail(
-            f"Faults that no call has met: {', '.join(unmet)}. The code made fewer calls than the test expects, or"
-            " others; the fixture agent_calls shows them. agent_faults.clear() drops faults that need not be met.",
+            f"Faults that no call has met: {', '.join(unmet)}. The code made fewer calls than expected, or other calls:"
+            " check agent_calls. agent_faults.clear() removes optional faults.",
             pytrace=False,
         )
 
 
 @pytest.fixture
 def agent_calls(local_agent: ProxiedAgent, _agent_as_found: None) -> Iterator[AgentCalls]:
-    """The calls that arrive at `local_agent.url` while the test runs, whoever makes them, in that order.
+    """The calls that arrive at `local_agent.url` during the test, from any caller, in order.
 
         assert agent_calls.operations == ["create_plugin_release", "run_plugin_release"]
         assert agent_calls[1].json["params"] == {"top": 1}
         assert len(agent_calls.of("run_plugin_release")) == 1
 
-    Each has `operation`, `method`, `path`, `query`, `lookup`, `headers`, `body` and `json`. Retries are calls of their
-    own, and calls that met a fault are there too. Its repr shows no secret.
+    Each has `operation`, `method`, `path`, `query`, `lookup`, `headers`, `body` and `json`. Retries and calls that met
+    a fault are included. The repr shows no secrets.
     """
     calls = local_agent.calls
     calls.clear()
@@ -246,8 +243,8 @@ def agent_calls(local_agent: ProxiedAgent, _agent_as_found: None) -> Iterator[Ag
 
 
 def _folder(config: pytest.Config, folder: str | Path) -> Path:
-    """A folder of plugins, which is there."""
+    """The absolute path of a plugin folder; the test fails if it does not exist."""
     path = config.rootpath / folder
     if not path.is_dir():
-        pytest.fail(f"{MARKER}: there is no folder {path} (folders are relative to the rootdir)", pytrace=False)
+        pytest.fail(f"{MARKER}: no folder {path} (paths are relative to the rootdir)", pytrace=False)
     return path

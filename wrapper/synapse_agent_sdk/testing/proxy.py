@@ -1,4 +1,4 @@
-"""A server in front of an agent: it makes the faults that it is told to, and passes everything else on."""
+"""A server in front of an agent that injects faults and forwards all other requests."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Planned:
-    """A fault that was asked for."""
+    """A planned fault."""
 
     fault: Fault
     operation: str | None
     times: float
-    """How often it is still to be met; infinite for one that stays."""
+    """The number of calls still to meet it; infinite for `always`."""
     is_met: bool = False
 
     def __repr__(self) -> str:
@@ -39,7 +39,7 @@ class _Planned:
 
 
 class AgentFaults:
-    """The faults that the next calls meet. A call that meets none is answered by the agent.
+    """The faults for the next calls. Calls without a fault go through to the agent.
 
     Example:
         >>> from synapse_agent_sdk.testing.agent import ProxiedAgent
@@ -60,41 +60,41 @@ class AgentFaults:
         return f"AgentFaults({self._planned})"
 
     def next(self, *faults: Fault, times: int = 1, operation: str | None = None) -> None:
-        """Have the next calls meet faults, in their order, behind those that were asked for before.
+        """Queue faults for the next calls, in order, after those already queued.
 
         Args:
-            faults: The faults, one for each call.
-            times: How many calls each of them is for.
-            operation: The contract's name of the calls that are meant, such as `run_plugin_release`. All others pass.
-                Where left out, any call is meant.
+            faults: The faults, one per call.
+            times: The number of calls that meet each fault.
+            operation: Only calls of this operation in the contract meet the faults, such as `run_plugin_release`.
+                Default: any call.
 
         Raises:
-            TypeError: If one is no fault; `status(503)` is one, and `status` is none.
+            TypeError: If an argument is not a fault: pass `status(503)`, not `status`.
             ValueError: If `times` is less than 1, or the contract has no such operation.
         """
         if not isinstance(times, int) or isinstance(times, bool) or times < 1:
-            msg = f"times must be a whole number, 1 or more, not {times!r:.100}: always() makes a fault that stays"
+            msg = f"times must be an integer of 1 or more, not {times!r:.100}: use always() for a permanent fault"
             raise ValueError(msg)
         self._plan(faults, times, operation)
 
     def always(self, fault: Fault, *, operation: str | None = None) -> None:
-        """Have every call meet a fault, once those that `next` asked for are used up, until `clear()`.
+        """Make every call meet a fault until `clear()`, once the faults of `next` are used up.
 
         Args:
             fault: The fault.
-            operation: The contract's name of the calls that are meant. Where left out, every call is.
+            operation: Only calls of this operation in the contract meet the fault. Default: every call.
 
         Raises:
-            TypeError: If it is no fault.
+            TypeError: If it is not a fault.
             ValueError: If the contract has no such operation.
         """
         self._plan((fault,), math.inf, operation)
 
     def down(self) -> contextlib.AbstractContextManager[None]:
-        """Have nobody listen at the agent's URL for a block: connections are closed, and further ones refused.
+        """Close open connections and refuse new ones for a block.
 
         Returns:
-            A context manager; after it the agent is back, at the same URL and as it was.
+            A context manager; afterwards the agent is back at the same URL, in the same state.
 
         Example:
             >>> from synapse_agent_sdk.testing.agent import ProxiedAgent
@@ -113,12 +113,12 @@ class AgentFaults:
 
     @property
     def unmet(self) -> list[str]:
-        """The faults that no call has met as often as was asked for, as texts."""
+        """The faults that calls have not met as often as planned, as strings."""
         with self._lock:
             return [repr(each) for each in self._planned if each.times != math.inf or not each.is_met]
 
     def clear(self) -> None:
-        """Drop the faults that are left."""
+        """Remove the remaining faults."""
         with self._lock:
             self._planned.clear()
 
@@ -127,19 +127,19 @@ class AgentFaults:
             check_operation(operation, self._known)
         for fault in faults:
             if not isinstance(fault, Fault):
-                msg = f"A fault of synapse_agent_sdk.testing.faults is needed, such as status(503), not {fault!r:.100}"
+                msg = f"Pass a fault from synapse_agent_sdk.testing.faults, such as status(503), not {fault!r:.100}"
                 raise TypeError(msg)
         if not faults:
-            msg = "No fault was given: next(status(503)) has the next call fail"
+            msg = "No fault was passed: use a fault such as next(status(503))"
             raise TypeError(msg)
         with self._lock:
             self._planned += [_Planned(fault, operation, times) for fault in faults]
 
     def take(self, operation: str | None) -> Fault | None:
-        """The fault that a call meets, or None; those that are used up go first."""
+        """Take the fault for a call, or None; faults of `next` come before those of `always`."""
         with self._lock:
             meant = [each for each in self._planned if each.operation in {None, operation}]
-            for planned in sorted(meant, key=lambda each: each.times == math.inf):  # stable: else in their order
+            for planned in sorted(meant, key=lambda each: each.times == math.inf):  # stable sort keeps the order
                 planned.times -= 1
                 planned.is_met = True
                 if not planned.times:
@@ -154,7 +154,7 @@ class Proxy(FaultServer):
     Args:
         upstream: The agent's host and port.
         operations: The names of the contract's operations.
-        operation_of: Tells the operation of a method and a target, or None.
+        operation_of: Returns the operation for a method and a target, or None.
     """
 
     def __init__(
@@ -169,25 +169,25 @@ class Proxy(FaultServer):
         self.calls = AgentCalls(operations)
 
     def respond(self, connection: socket.socket, request: Received) -> bool:
-        """Remember a request, and have the fault that it meets act, or the agent answer."""
+        """Record a request, then inject its fault or forward it to the agent."""
         with self._lock:
             self.calls.record(request)
             fault = self.faults.take(request.operation)
         if fault is None:
-            return self._pass_on(request, connection, connection.sendall)
+            return self._forward(request, connection, connection.sendall)
 
         def forward() -> bytes:
             parts: list[bytes] = []
-            self._pass_on(request, connection, parts.append)
+            self._forward(request, connection, parts.append)
             return b"".join(parts)
 
         return fault(connection, forward)
 
-    def _pass_on(self, request: Received, client: socket.socket, send: Callable[[bytes], object]) -> bool:
-        """Have the agent carry out a request, send on its answer as it comes, and say whether that leaves it open.
+    def _forward(self, request: Received, client: socket.socket, send: Callable[[bytes], object]) -> bool:
+        """Forward a request, stream the response, and return whether the connection stays open.
 
         Raises:
-            ConnectionError: If the caller goes away meanwhile; the agent is then left too, as it would be without us.
+            ConnectionError: If the caller disconnects; the connection to the agent is then closed, too.
         """
         with socket.create_connection(self._upstream) as upstream:
             parser = h11.Connection(h11.CLIENT)
@@ -209,7 +209,7 @@ class Proxy(FaultServer):
     def down(self) -> Iterator[None]:
         """Refuse connections for a block."""
         self._hang_up()
-        # Bound without listening it refuses, and nobody else is given the port.
+        # A bound socket that does not listen refuses connections and reserves the port.
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind(("127.0.0.1", self.port))
@@ -224,10 +224,10 @@ def _wait_for(upstream: socket.socket, client: socket.socket, selector: selector
     """Wait until the agent sends.
 
     Raises:
-        ConnectionError: If the caller goes away before.
+        ConnectionError: If the caller disconnects first.
     """
     while upstream not in (ready := [key.fileobj for key, _ in selector.select()]):
         if client in ready and client.recv(1, socket.MSG_PEEK) == b"":
-            msg = "the caller went away"
+            msg = "the caller disconnected"
             raise ConnectionError(msg)
-        selector.unregister(client)  # it sends its next request already
+        selector.unregister(client)  # it is already sending the next request

@@ -1,4 +1,4 @@
-"""A server on raw sockets that answers in every wrong way, and remembers what arrived."""
+"""A server on raw sockets that injects faults and records requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import ssl
 
 Answer = Callable[[socket.socket], bool]
-"""Answers a request on its connection, and says whether the connection stays open."""
+"""Responds to a request on its connection, and returns whether to keep the connection open."""
 
 CHUNK = 65536
 JOIN_SECONDS = 0.05
@@ -33,11 +33,11 @@ SHOWN_HEADERS = {
     "host",
 }
 SHOWN_HEADERS |= {"expect", "idempotency-key", "traceparent", "transfer-encoding", "user-agent", "x-request-id"}
-"""Headers that hold no secret; the values of all others are not shown, since anybody may put a token into a header."""
+"""Headers without secrets; the values of all others are hidden, since any header may hold a token."""
 
 
 class Headers(Mapping[str, str]):
-    """The headers of a request, by their names in any case; its repr shows no value that may be secret.
+    """The headers of a request, case-insensitive; the repr hides values that may be secret.
 
     Example:
         >>> headers = Headers([("Host", "127.0.0.1"), ("X-Api-Key", "secret")])
@@ -65,16 +65,15 @@ class Headers(Mapping[str, str]):
 
 @dataclass(frozen=True, repr=False)
 class Received:
-    """A request as it arrived.
+    """A recorded request.
 
     Attributes:
-        method: Such as `POST`.
-        target: Path and query, percent-encoded as they arrived.
-        headers: The headers, by their names in any case; `headers.pairs` has them as they were spelled.
-        body: The body, as bytes.
-        connection: Which connection it came on, counted from 1.
-        operation: The contract's name of the operation, such as `run_plugin_release`; None where it has no such
-            operation, or the server knows no contract.
+        method: The HTTP method, such as `POST`.
+        target: The path and query, as percent-encoded by the caller.
+        headers: The headers, case-insensitive; `headers.pairs` keeps the original spelling.
+        body: The body.
+        connection: The number of the connection, counted from 1.
+        operation: The operation in the contract, such as `run_plugin_release`; None if unknown.
     """
 
     method: str
@@ -86,7 +85,7 @@ class Received:
 
     @property
     def path(self) -> str:
-        """The path, percent-encoded as it arrived."""
+        """The path, as percent-encoded by the caller."""
         return self.target.partition("?")[0]
 
     @property
@@ -96,7 +95,7 @@ class Received:
 
     @property
     def lookup(self) -> str:
-        """The second segment of the path, decoded: of a release's operations, its id or `code@version`."""
+        """The second segment of the path, decoded: the id or `code@version` in operations on a release."""
         return unquote(self.path.split("/")[2])
 
     @property
@@ -105,29 +104,28 @@ class Received:
         return json.loads(self.body)
 
     def __repr__(self) -> str:
-        query = "?..." if "?" in self.target else ""  # it may hold secrets
+        query = "?..." if "?" in self.target else ""  # may hold secrets
         body = f" {self.body[:SHOWN_CHARACTERS]!r}" if self.body else ""
         return f"<{self.operation or 'unknown'}: {self.method} {self.path}{query} {self.headers}{body}>"
 
 
 @dataclass
 class FaultServer:
-    """The server: a context manager that closes everything it opened.
+    """A fault server: a context manager that closes everything it opened.
 
-    It answers each request, in the order in which they arrive, with the next of its answers, and with the last one for
-    ever. An answer is a fault of `synapse_agent_sdk.testing.faults`, or a function that gets the connection and returns
-    whether it stays open.
+    It gives each request the next answer, and repeats the last one. An answer is a fault from
+    `synapse_agent_sdk.testing.faults`, or a function that takes the connection and returns whether to keep it open.
 
     Args:
-        answers: What it answers.
-        on_accept: What is done to the first connections, before anything is read of them.
-        tls: Settings of a server that speaks TLS.
-        operation_of: Tells the contract's name of a request's operation from its method and target.
+        answers: The answers, in order.
+        on_accept: Answers for the first connections, applied before reading from them.
+        tls: The TLS settings. Default: plain HTTP.
+        operation_of: Returns the contract's operation for a method and a target, or None.
 
     Attributes:
-        url: Where it listens.
-        requests: The requests that arrived, each before it was answered.
-        connections: How many connections were accepted.
+        url: The URL of the server.
+        requests: The requests so far, recorded before they are answered.
+        connections: The number of accepted connections.
 
     Example:
         >>> from synapse_agent_sdk.testing.faults import reply, status
@@ -140,7 +138,7 @@ class FaultServer:
     answers: list[Answer]
     on_accept: list[Answer] = field(default_factory=list)
     tls: ssl.SSLContext | None = None
-    operation_of: Callable[[str, str], str | None] = lambda method, target: None  # noqa: ARG005 - those who know use them
+    operation_of: Callable[[str, str], str | None] = lambda method, target: None  # noqa: ARG005 - this default ignores both
     requests: list[Received] = field(default_factory=list)
     connections: int = 0
 
@@ -160,25 +158,25 @@ class FaultServer:
         self._hang_up()
 
     def respond(self, connection: socket.socket, request: Received) -> bool:
-        """Remember a request, answer it, and say whether the connection stays open."""
+        """Record and answer a request, and return whether to keep the connection open."""
         with self._lock:
             self.requests.append(request)
             answer = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
         return answer(connection)
 
     def _hang_up(self) -> None:
-        """Stop listening, and close every connection."""
+        """Stop listening and close all connections."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept
         self._listener.close()
         while self._threads:
-            with self._lock:  # no thread is just being started, which could not be joined yet
+            with self._lock:  # no thread is being started, which could not be joined yet
                 threads = list(self._threads)
                 for connection in self.open_connections:
                     with contextlib.suppress(OSError):
-                        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # TLS would wait for the other side
+                        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # TLS would wait for the peer
             for thread in threads:
-                thread.join(JOIN_SECONDS)  # a connection that came meanwhile has yet to be closed
+                thread.join(JOIN_SECONDS)  # new connections are closed in the next iteration
 
     def _start(self, target: Callable[..., None], *args: object) -> None:
         def run() -> None:
@@ -197,7 +195,7 @@ class FaultServer:
             try:
                 connection, _ = listener.accept()
             except OSError:
-                return  # it was closed
+                return  # the listener was closed
             self.connections += 1
             with self._lock:
                 self.open_connections.add(connection)
@@ -206,7 +204,7 @@ class FaultServer:
     def _serve(self, connection: socket.socket, number: int) -> None:
         plain = connection
         try:
-            # Or the second part of an answer waits until the first one is acknowledged, which takes 40 ms.
+            # Otherwise the second part of a response waits 40 ms for the first ACK.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 greeting = self.on_accept.pop(0) if self.on_accept else None
@@ -219,7 +217,7 @@ class FaultServer:
                 connection = wrapped
             self._converse(connection, number)
         except (OSError, h11.RemoteProtocolError):
-            pass  # the client went away, or speaks no HTTP, which is its right
+            pass  # the client disconnected, or does not speak HTTP
         finally:
             with self._lock:
                 self.open_connections -= {plain, connection}
@@ -238,10 +236,10 @@ class FaultServer:
 
 
 def _read(connection: socket.socket, surplus: bytes) -> tuple[h11.Request, bytes, bytes] | None:
-    """The next request: its head, its body, and what came after it; None where the client has closed.
+    """Read the next request: head, body and surplus bytes; None if the client closed the connection.
 
     Raises:
-        RemoteProtocolError: If it is no HTTP, or not whole.
+        RemoteProtocolError: If the request is invalid or incomplete.
     """
     parser = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
     if surplus:
