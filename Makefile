@@ -60,18 +60,19 @@ setup: $(VENV)/dev-ready  ## Install everything into .venv.
 demo: $(VENV)/agent-ready  ## Drive a local agent, step by step.
 	@$(BIN)/python examples/demo.py
 
-test: $(VENV)/test-ready  ## Run the tests, but for the heavy ones.
+test: $(VENV)/test-ready  ## Run the tests, except the heavy ones.
 	@$(BIN)/pytest -m 'not heavy' --numprocesses auto --maxprocesses 8 --dist worksteal
 
 test-heavy: $(VENV)/ray-ready  ## Run heavy tests: load, fuzzing, Ray.
 	@$(BIN)/pytest -m heavy
 
-lint: setup  ## Check style and formatting.
+lint: setup  ## Check style, formatting, imports and wording.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
+	$(BIN)/python tools/plain_english.py
 
-format: setup  ## Mend style and formatting.
+format: setup  ## Fix style and formatting.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 

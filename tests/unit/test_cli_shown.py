@@ -48,6 +48,13 @@ def test_responses_that_no_agent_sends() -> None:
     assert (failure.code, f"Is {URL} the URL of an agent?" in failure.hint) == (3, True)
 
 
+def test_timeouts_after_the_request_was_sent() -> None:
+    """A timeout is called one even if the request was sent, and the hint says that it may have been processed."""
+    failure = explain(exceptions.ClientResponseTimeoutError(None, "timed out"), URL)
+    assert failure.message == "The agent did not respond in time: timed out"
+    assert "may still have been processed" in failure.hint
+
+
 def test_any_release_is_shown() -> None:
     """A past time is shown in its largest unit; any other value is shown as is."""
     expected = {
