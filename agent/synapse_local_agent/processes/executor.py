@@ -40,7 +40,7 @@ class Running:
     """A running job: its current process, and its outcome if it was cancelled."""
 
     process: Process | None = None
-    verdict: Outcome | None = None
+    forced_outcome: Outcome | None = None
 
 
 class LocalExecutor:
@@ -51,7 +51,7 @@ class LocalExecutor:
         self._variables = variables
         self._environments = Environments(data / "environments")
         self._pool: Pool[Process] = Pool(limits.max_idle, limits.idle_limit)
-        self._spares = data / "spare"
+        self._recycled_dirs = data / "spare"
         """The run folders of idle processes."""
         self._running: dict[str, Running] = {}
         self._watched: dict[Path, Process] = {}
@@ -60,8 +60,8 @@ class LocalExecutor:
 
     async def start(self) -> None:
         """Remove the leftovers of an earlier agent, and start to monitor runs."""
-        await asyncio.to_thread(remove, self._spares)
-        self._spares.mkdir(mode=run_folders.MODE, parents=True)
+        await asyncio.to_thread(remove, self._recycled_dirs)
+        self._recycled_dirs.mkdir(mode=run_folders.MODE, parents=True)
         self._chores = [asyncio.create_task(chore()) for chore in (self._watch, self._sweep)]
 
     async def run(self, job: Job, run: Run, on_start: OnStart) -> Outcome:
@@ -69,19 +69,19 @@ class LocalExecutor:
         running = self._running[run.name] = Running()
         try:
             environment = await self._environments.get(job.requirements, lambda given: self._install(given, running))
-            return running.verdict or await self._run(job, run, environment, running, on_start)
+            return running.forced_outcome or await self._run(job, run, environment, running, on_start)
         except (RequirementsError, UnavailableError):
-            if running.verdict is None:
+            if running.forced_outcome is None:
                 raise
-            return running.verdict
+            return running.forced_outcome
         finally:
             del self._running[run.name]
 
     def cancel(self, name: str, outcome: Outcome) -> None:
         """End a run with all of its processes."""
         running = self._running.get(name)
-        if running is not None and running.verdict is None:
-            running.verdict = outcome
+        if running is not None and running.forced_outcome is None:
+            running.forced_outcome = outcome
             if running.process is not None:
                 running.process.end(outcome)
 
@@ -103,7 +103,7 @@ class LocalExecutor:
         message = _message(job, run.work_dir, run.log)
         try:
             try:
-                run_folders.prepare(run, None if process is None else process.take_spare())
+                run_folders.prepare(run, None if process is None else process.take_recycled_dir())
                 process = await self._ready(
                     process, lambda: Process(environment.python, variables, run.log), message, running
                 )
@@ -112,8 +112,8 @@ class LocalExecutor:
                 raise UnavailableError(msg) from None
             if process.environment is None:
                 process.environment = environment
-            if running.verdict is not None:
-                return running.verdict
+            if running.forced_outcome is not None:
+                return running.forced_outcome
             await on_start()
             return await self._carry_out(process, run.log, running)
         finally:
@@ -136,13 +136,13 @@ class LocalExecutor:
         for _ in range(TRIES):
             running.process = process = process or start()
             try:
-                if running.verdict is not None:
-                    process.end(running.verdict)
+                if running.forced_outcome is not None:
+                    process.end(running.forced_outcome)
                 await process.offer(message)
             except NotReadyError:
                 code = await process.close()
                 process = None
-                if running.verdict is not None:
+                if running.forced_outcome is not None:
                     break
             except BaseException:
                 await process.close()
@@ -157,9 +157,9 @@ class LocalExecutor:
     async def _let_go(self, process: Process | None, kind: Kind, run: Run) -> None:
         """Keep a process for its next run or end it, and tidy up the run's folder."""
         if process is not None and process.is_reusable and kind[0] is not None:
-            process.spare = run_folders.spare(run, self._spares)
+            process.recycled_dir = run_folders.recycle(run, self._recycled_dirs)
             self._pool.give(kind, process)
-            if process.spare is not None:
+            if process.recycled_dir is not None:
                 return
         elif process is not None:
             await process.close()
@@ -169,8 +169,8 @@ class LocalExecutor:
         """Run the job on a process that is ready for it, and monitor it."""
         running.process = process
         self._watched[log] = process
-        if running.verdict is not None:
-            process.end(running.verdict)
+        if running.forced_outcome is not None:
+            process.end(running.forced_outcome)
         try:
             return await process.go(self._limits.max_result)
         finally:

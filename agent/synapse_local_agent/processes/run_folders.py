@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 MODE = 0o700
 
 
-def prepare(run: Run, spare: Path | None) -> None:
-    """Create the folder of a run from its process's spare folder, or a new one."""
-    if spare is not None:
+def prepare(run: Run, recycled_dir: Path | None) -> None:
+    """Create the folder of a run from its process's recycled folder, or a new one."""
+    if recycled_dir is not None:
         try:
-            spare.rename(run.folder)
+            recycled_dir.rename(run.folder)
         except OSError:  # it was changed, or the run's folder already has large params
-            remove(spare)
+            remove(recycled_dir)
         else:
             return
     run.folder.mkdir(mode=MODE, exist_ok=True)
     run.work_dir.mkdir(mode=MODE)
 
 
-def spare(run: Run, parent: Path) -> Path | None:
+def recycle(run: Run, parent: Path) -> Path | None:
     """Move the folder of a run to `parent` if it has only an empty log and an empty `work`; return its path."""
     try:
         is_empty = (

@@ -71,17 +71,17 @@ class Process:
                 raise
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._job = 0
-        self._verdict: Outcome | None = None
+        self._forced_outcome: Outcome | None = None
         self._is_sound = False
         self.environment: Environment | None = None
         """Its environment, which it closes when it ends."""
-        self.spare: Path | None = None
+        self.recycled_dir: Path | None = None
         """Its run folder while it is idle."""
 
     @property
     def is_reusable(self) -> bool:
         """Whether it can take another job."""
-        return self._is_sound and self._verdict is None
+        return self._is_sound and self._forced_outcome is None
 
     @property
     def id(self) -> int:
@@ -122,7 +122,7 @@ class Process:
         except (asyncio.IncompleteReadError, OSError):
             code = await self.close()
             outcome = Outcome(error_type="action_crashed", detail=cause_of_death(code), exit=code)
-        return self._verdict or outcome
+        return self._forced_outcome or outcome
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, max_result: int) -> Outcome:
         writer.write(SIGNAL.pack(GO, self._job))
@@ -137,15 +137,15 @@ class Process:
         self._is_sound = is_reusable and outcome is not ILLEGIBLE
         return outcome
 
-    def take_spare(self) -> Path | None:
-        """Take its spare folder, for a run."""
-        spare, self.spare = self.spare, None
-        return spare
+    def take_recycled_dir(self) -> Path | None:
+        """Take its recycled folder, for a run."""
+        recycled_dir, self.recycled_dir = self.recycled_dir, None
+        return recycled_dir
 
     def end(self, outcome: Outcome) -> None:
         """End it with all its descendants; its job gets this outcome, unless it already has one."""
-        if self._verdict is None:
-            self._verdict = outcome
+        if self._forced_outcome is None:
+            self._forced_outcome = outcome
         with contextlib.suppress(OSError):  # it is already closed
             self._ours.shutdown(socket.SHUT_RDWR)
 
@@ -163,8 +163,8 @@ class Process:
         self._ours.close()
         if self.environment is not None:
             self.environment.close()
-        if spare := self.take_spare():
-            remove(spare)
+        if recycled_dir := self.take_recycled_dir():
+            remove(recycled_dir)
         return self._process.returncode
 
 

@@ -53,7 +53,7 @@ class Running:
     """Set once the agent has recorded the start, after which the job must not be repeated."""
     held: ActorHandle | None = None
     """The actor that runs the job."""
-    verdict: Outcome | None = None
+    forced_outcome: Outcome | None = None
     ending: asyncio.TimerHandle | None = field(default=None, repr=False)
 
 
@@ -90,9 +90,9 @@ class Gateway:
 
     def _cancel(self, name: str, outcome: Outcome) -> None:
         running = self._running.get(name)
-        if running is None or running.verdict is not None:
+        if running is None or running.forced_outcome is not None:
             return
-        running.verdict = outcome
+        running.forced_outcome = outcome
         if running.held is None:
             running.task.cancel()
         else:
@@ -106,9 +106,9 @@ class Gateway:
         try:
             self._link.send(name, "outcome", await self._outcome(name, job, running))
         except asyncio.CancelledError:
-            if running.verdict is None:
+            if running.forced_outcome is None:
                 raise
-            self._link.send(name, "outcome", running.verdict)
+            self._link.send(name, "outcome", running.forced_outcome)
         except RequirementsError as error:
             self._link.send(name, "requirements", (str(error),))
         except UnavailableError as error:
@@ -143,15 +143,15 @@ class Gateway:
                 raise
             outcome = await self._attempt(name, running, held)
             has_died = outcome.exit is not None or not held.is_waiting
-            if running.verdict is None and held.is_waiting:
+            if running.forced_outcome is None and held.is_waiting:
                 self._actors.give(kind, held)
             else:
                 self._actors.end(held)
-            if running.verdict is not None or not has_died:
+            if running.forced_outcome is not None or not has_died:
                 break
             if tries_left:
                 self._log(name, f"{outcome.detail} Retrying, at most {tries_left} more times.\n".encode())
-        return running.verdict or outcome
+        return running.forced_outcome or outcome
 
     async def _ready(self, name: str, job: Job, take: Callable[[], Awaitable[ActorHandle]]) -> ActorHandle:
         """Get an actor that is ready for a job. None of the job has run by then, so a lost actor is replaced."""
