@@ -32,7 +32,7 @@ def test_checks(call: Run, open_server: OpenServer) -> None:
     """Each check reports a finding; a problem comes with a fix, and checks that depend on it are skipped."""
     found = findings(call, 0)
     assert {each["state"] for each in found.values()} == {"ok"}
-    assert found["contract"]["found"] == "1.0.0, supported by this SDK"
+    assert found["contract"]["found"] == f"{doctor.contract_version()}, supported by this SDK"
     assert found["token"]["found"] == "accepted (from SYNAPSE_AGENT_TOKEN)"
     assert found["url"]["found"].endswith("(from SYNAPSE_AGENT_URL)")
     direct: dict[str, Any] = {"NO_PROXY": None, "no_proxy": None}

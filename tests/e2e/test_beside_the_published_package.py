@@ -129,7 +129,7 @@ def test_alone_the_published_paths_are_ours(environment: Environment, ours: Path
     environment.install(ours)
     for options in ((), ("-I",)):
         environment.run(DROPIN, *options)
-    assert environment.run(DOCTOR) == "synapse_sdk is the drop-in of synapse-agent-sdk"
+    assert environment.run(DOCTOR) == "synapse_sdk is provided by synapse-agent-sdk"
     environment.uninstall(OURS)
     assert not list(environment.packages.glob("*synapse_agent*"))
 
@@ -143,7 +143,7 @@ def test_beside_the_published_package_both_are_whole(
     for name in order:
         environment.install(wheels[name])
     environment.run(f"from synapse_agent_sdk import AgentClient\n{WHOLE}")
-    assert environment.run(DOCTOR).startswith("synapse_sdk is another package's, in ")
+    assert environment.run(DOCTOR).startswith("synapse_sdk is another package in ")
     environment.uninstall(THEIRS)
     environment.run(DROPIN)
     environment.install(theirs)

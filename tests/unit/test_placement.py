@@ -59,6 +59,6 @@ def test_resources_beyond_any_node_are_unavailable() -> None:
         check(asked(config), NODES)
     lacking = (({"num_gpus": 2}, "gpu_unavailable"), ({"num_gpus": 1, "num_cpus": 8}, None), ({"memory": 2**32}, None))
     for config, error_type in lacking:
-        with pytest.raises(UnavailableError, match="The cluster has 2 nodes, which have ") as caught:
+        with pytest.raises(UnavailableError, match="The cluster has 2 nodes with ") as caught:
             check(asked(config), NODES)
         assert caught.value.error_type == error_type
