@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from synapse_agent_sdk.endpoints import (
+    auth_headers,
     create_plugin_release,
     delete_plugin_release,
+    generated_client,
     get_plugin_release,
     health_check,
     list_plugin_releases,
@@ -49,6 +51,27 @@ def test_each_operation_builds_its_request() -> None:
         (list_plugin_releases(), Request("GET", "/plugin_releases/", dict, {}, {})),
     ):
         assert made == expected._replace(replayable=True)
+
+
+def test_credentials_are_headers() -> None:
+    """Each credential has a header with its scheme, and one that is missing has none."""
+    for credentials, expected in {
+        (None, None, None): {},
+        ("", "", ""): {"Authorization": ""},
+        ("a", None, None): {"Authorization": "a"},
+        (None, "u", None): {"SYNAPSE-User": "Token u"},
+        (None, None, "t"): {"SYNAPSE-Tenant": "Token t"},
+        ("a", "u", "t"): {"Authorization": "a", "SYNAPSE-User": "Token u", "SYNAPSE-Tenant": "Token t"},
+    }.items():
+        assert auth_headers(*credentials) == expected
+
+
+def test_the_client_for_generated_functions_has_no_token() -> None:
+    """The client for generated functions has the agent's URL, and its repr says that the SDK sends the token."""
+    client = generated_client("http://agent:8600/team")
+    assert "(sent by the SDK)" in repr(client)
+    with client as opened:
+        assert opened.get_httpx_client().base_url == "http://agent:8600/team/"
 
 
 def test_filters_are_the_query() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -9,7 +10,7 @@ import pytest
 from synapse_agent_sdk import exceptions
 from synapse_agent_sdk.endpoints import release_pages
 from synapse_agent_sdk.runtime import pagination
-from synapse_agent_sdk.runtime.pagination import PageCursor
+from synapse_agent_sdk.runtime.pagination import AsyncItems, Items, PageCursor
 
 from tests.unit.helpers import refusal
 
@@ -121,6 +122,41 @@ def test_a_failed_page_keeps_earlier_items() -> None:
     assert (failure.page, failure.results, failure.detail) == (2, [1, 2], "broken")
     assert finish(book.cursor.step())["results"] == [3, 4]
     assert [asked.get("page") for asked in book.asked] == [None, "2", "2"]
+
+
+def test_iterators_continue_after_an_error() -> None:
+    """Items and pages come in order, the failed page is requested again, and each iterator has its own place."""
+    pages = page([1, 2], "?page=2"), exceptions.ServerError(500), page([], "?page=3"), page([3, 4])
+    items: Items[Any, int] = Items(lambda: Book(*pages).cursor, finish)
+    assert [next(items), next(items)] == [1, 2]
+    refusal(exceptions.ServerError, next, items)
+    own = items.pages()
+    assert next(own)["results"] == [1, 2]
+    assert [next(items), next(items), next(items, None)] == [3, 4, None]
+    refusal(exceptions.ServerError, next, own)
+    assert [each["results"] for each in own] == [[], [3, 4]]
+
+
+def test_async_iterators_continue_after_an_error() -> None:
+    """Async items and pages behave like the others."""
+
+    async def send(exchange: Any) -> Any:
+        return finish(exchange)
+
+    async def read() -> None:
+        pages = page([1, 2], "?page=2"), exceptions.ServerError(500), page([], "?page=3"), page([3, 4])
+        items: AsyncItems[Any, int] = AsyncItems(lambda: Book(*pages).cursor, send)
+        assert [await anext(items), await anext(items)] == [1, 2]
+        with pytest.raises(exceptions.ServerError):
+            await anext(items)
+        own = items.pages()
+        assert (await anext(own))["results"] == [1, 2]
+        assert [await anext(items), await anext(items), await anext(items, None)] == [3, 4, None]
+        with pytest.raises(exceptions.ServerError):
+            await anext(own)
+        assert [each["results"] async for each in own] == [[], [3, 4]]
+
+    asyncio.run(read())
 
 
 def test_concurrent_steps_are_rejected() -> None:
