@@ -30,7 +30,7 @@ TESTS = (
     "tests/unit/test_pagination.py",
     "tests/unit/test_retry.py",
 )
-LEAST_KILLED = 0.9
+LEAST_KILLED = 0.97
 KILLED = {"killed", "timeout"}
 UNFINISHED = {"not checked", "check was interrupted by user"}
 
