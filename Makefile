@@ -66,7 +66,7 @@ test: $(VENV)/test-ready  ## Run the tests, except the heavy ones.
 test-heavy: $(VENV)/ray-ready  ## Run heavy tests: load, fuzzing, Ray.
 	@$(BIN)/pytest -m heavy
 
-lint: setup  ## Check style, formatting, imports and wording.
+lint: setup  ## Check style, imports and wording.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports

@@ -130,7 +130,7 @@ def public(kind: type) -> Iterator[tuple[str, Any]]:
 def documented(thing: object) -> str:
     """Return a docstring, including that of the sync method or class it refers to."""
     doc = inspect.getdoc(thing) or ""
-    refers = re.search(r"those of `AgentClient\.(\w+)`|The same as `AgentClient`", doc)
+    refers = re.search(r"those of `AgentClient\.(\w+)`|Async version of `AgentClient`", doc)
     if refers is None:
         return doc
     return f"{doc}\n{documented(getattr(AgentClient, refers[1]) if refers[1] else AgentClient)}"
