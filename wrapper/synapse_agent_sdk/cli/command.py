@@ -15,6 +15,7 @@ from synapse_agent_sdk.cli import completion, output, profiles
 from synapse_agent_sdk.cli.failures import CLOSED_PIPE, FAILED, INTERRUPTED, CliError, one_line
 from synapse_agent_sdk.cli.profiles import SECRETS, Options
 from synapse_agent_sdk.cli.session import Session
+from synapse_agent_sdk.redaction import redact, redactable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,8 +42,6 @@ Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds to wai
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, even on a terminal.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")]
 
-SECRET_CHARACTERS = 6
-"""Shorter secrets are not redacted: they could be part of any word. The client has the same limit."""
 SHARED: dict[str, tuple[Any, Any]] = {
     "url": (Url, None),
     "profile": (Profile, None),
@@ -110,25 +109,19 @@ def _secrets(session: Session) -> Sequence[str]:
         known = [*session.connection().secrets(), *(os.environ.get(profiles.VARIABLES[name], "") for name in SECRETS)]
     except CliError:
         return []
-    return [secret for secret in known if len(secret) >= SECRET_CHARACTERS]
+    return redactable(known)
 
 
 def report(failure: CliError, *, is_debug: bool, secrets: Sequence[str] = ()) -> None:
     """Print the error and its hint; with `is_debug`, the traceback too."""
-
-    def redact(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, "(secret)")
-        return text
-
     if is_debug:
         import traceback
 
         cause = failure.__cause__ or failure
         shown = "".join(traceback.format_exception(cause))
-        output.print_err(redact(shown).rstrip())
+        output.print_err(redact(shown, secrets).rstrip())
         if failure.details not in shown:
-            output.print_err(f"\nDetails from the agent:\n{redact(failure.details)}\n")
-    output.print_err(redact(f"Error: {failure.message}"), "31;1", wraps=True)
+            output.print_err(f"\nDetails from the agent:\n{redact(failure.details, secrets)}\n")
+    output.print_err(redact(f"Error: {failure.message}", secrets), "31;1", wraps=True)
     if failure.hint and not (is_debug and "--debug" in failure.hint):
-        output.print_err(redact(f"Hint: {failure.hint}"), "36", wraps=True)
+        output.print_err(redact(f"Hint: {failure.hint}", secrets), "36", wraps=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from synapse_agent_sdk import exceptions
+from synapse_agent_sdk.redaction import MASK, redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +20,6 @@ SECRETS = "synapse_secrets"
 """Response extension with the secrets of its request, to redact from errors."""
 ATTEMPTS = "synapse_attempts"
 """Response extension with the number of attempts."""
-MASK = "(secret)"
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Characters that could move a terminal's cursor or forge log lines."""
 MESSAGE_CHARACTERS = 2000
@@ -64,7 +64,8 @@ def error_from(request: Request[Any], response: httpx.Response) -> exceptions.HT
 
 def redacted_headers(response: httpx.Response) -> httpx.Headers:
     """The headers of a response, with secrets redacted."""
-    return httpx.Headers([(name, _mask(value, response)) for name, value in response.headers.multi_items()])
+    secrets = response.extensions.get(SECRETS, ())
+    return httpx.Headers([(name, redact(value, secrets)) for name, value in response.headers.multi_items()])
 
 
 def describe(request: Request[Any], url: httpx.URL) -> str:
@@ -109,9 +110,9 @@ def _text(value: Any) -> str:
 def _body(response: httpx.Response) -> Any:
     """The body of an error: its JSON, or else its text."""
     try:
-        return json.loads(redact(response))
+        return json.loads(redacted_body(response))
     except (ValueError, RecursionError):
-        return _decoded(response, redact(response))
+        return _decoded(response, redacted_body(response))
 
 
 def _decoded(response: httpx.Response, content: bytes) -> str:
@@ -122,18 +123,12 @@ def _decoded(response: httpx.Response, content: bytes) -> str:
         return content.decode("utf-8", "replace")
 
 
-def redact(response: httpx.Response) -> bytes:
+def redacted_body(response: httpx.Response) -> bytes:
     """The body, with secrets redacted: an error page may echo its request."""
     content = response.content
     for secret in response.extensions.get(SECRETS, ()):
         content = content.replace(secret.encode(), MASK.encode())
     return content
-
-
-def _mask(text: str, response: httpx.Response) -> str:
-    for secret in response.extensions.get(SECRETS, ()):
-        text = text.replace(secret, MASK)
-    return text
 
 
 def attempts_of(response: httpx.Response) -> int:
@@ -143,7 +138,7 @@ def attempts_of(response: httpx.Response) -> int:
 
 def invalid_response(request: Request[Any], response: httpx.Response, problem: str) -> exceptions.InvalidResponseError:
     """The error for a successful response with an invalid body."""
-    start = _decoded(response, redact(response)[: 4 * MESSAGE_CHARACTERS])[:MESSAGE_CHARACTERS]
+    start = _decoded(response, redacted_body(response)[: 4 * MESSAGE_CHARACTERS])[:MESSAGE_CHARACTERS]
     message = (
         f"{describe(request, response.url)} -> {response.status_code}: invalid response: {problem}: {start[:200]!r}"
     )

@@ -13,6 +13,8 @@ from typing import TypeAlias, TypeVar
 
 import httpx
 
+from synapse_agent_sdk.redaction import redactable
+
 T = TypeVar("T")
 
 Timeout: TypeAlias = float | Mapping[str, float | None] | tuple[float | None, float | None] | httpx.Timeout
@@ -31,7 +33,6 @@ DEFAULT_RUN_TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, read=
 
 
 MAX_PORT = 65535
-SECRET_CHARACTERS = 6
 NAME = re.compile(r"(?=.{1,254}$)([\w-]{1,63}\.)*[\w-]{1,63}\.?", re.ASCII)
 """A host name (RFC 1123, plus the underscores of container names)."""
 
@@ -49,9 +50,8 @@ class Options:
     headers: Mapping[str, str] = field(repr=False)
 
     def secrets(self) -> tuple[str, ...]:
-        """Secrets to redact from errors. Short ones are left: they could be part of any word."""
-        given = (self.agent_token, self.user_token, self.tenant)
-        return tuple(secret for secret in given if secret and len(secret) >= SECRET_CHARACTERS)
+        """Secrets to redact from errors."""
+        return redactable((self.agent_token, self.user_token, self.tenant))
 
 
 def load_options(
