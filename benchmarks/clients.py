@@ -51,7 +51,7 @@ for line in sys.stdin:
         calls[name]()
     print((time.perf_counter() - begun) / int(times), flush=True)
 """
-"""Program for the published `synapse-sdk`, which needs its own interpreter because the import names clash."""
+"""Program for the published `synapse-sdk`, which needs Python 3.12."""
 
 
 @contextmanager

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from benchmarks.measure import Sample
 
 ROOT = Path(__file__).parent.parent
+PUBLISHED = "from synapse_sdk.clients.agent import AgentClient"
 CLIENT = "from synapse_agent_sdk import {0}; {0}('http://127.0.0.1:1', 'token')"
 STARTS = {
     "python": "pass",
@@ -59,7 +60,7 @@ def starts(python: str, published: str | None = None) -> dict[str, Sample]:
     """Samples of importing and creating a first client, in an environment with only the base install."""
     samples = {name: started(python, "-c", program) for name, program in STARTS.items()}
     if published is not None:
-        samples["import synapse-sdk"] = started(published, "-c", STARTS["import SDK"])
+        samples["import synapse-sdk"] = started(published, "-c", PUBLISHED)
     return samples
 
 
