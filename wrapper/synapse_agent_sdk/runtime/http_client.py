@@ -7,6 +7,7 @@ behaviour, except that only their GET, HEAD and DELETE requests are safe to retr
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import httpx
@@ -28,6 +29,8 @@ R = TypeVar("R")
 SAFE_METHODS = frozenset({"GET", "HEAD", "DELETE"})
 """Methods of the generated functions that are safe to retry."""
 CLOSED = "the client is closed: create a new one"
+parse_url = lru_cache(maxsize=128)(httpx.URL)
+"""Parses a URL once, since that takes a seventh of a call's time. URLs are immutable."""
 
 
 class HttpOptions(NamedTuple):
@@ -109,9 +112,9 @@ class BaseHttpClient:
                 raise json_error(request.json, error) from None
             own["Content-Length"] = str(len(content))
         try:
-            url = httpx.URL(
-                f"{self._options.base_url}{request.url}", **({"params": request.params} if request.params else {})
-            )
+            url = parse_url(f"{self._options.base_url}{request.url}")
+            if request.params:
+                url = url.copy_with(params=request.params)
         except (httpx.InvalidURL, UnicodeError) as error:
             msg = f"the arguments do not form a valid URL: {error!s:.200}"
             raise ValueError(msg) from None
