@@ -228,7 +228,7 @@ def test_a_fault_that_could_never_be_met_is_refused(agent: ProxiedAgent) -> None
     nobody, call = socket.socket(), agent.faults.next
     wrong: dict[str, Callable[[], object]] = {
         "No fault was passed": call,
-        r"such as status\(503\), not <function status": lambda: call(status),  # type: ignore[arg-type] # on purpose
+        r"such as status\(503\), not <function status": lambda: call(status),  # type: ignore[arg-type]  # on purpose
         "of 1 or more, not 0": lambda: call(status(503), times=0),
         "Unknown operation 'run': the contract has create": lambda: agent.faults.always(status(503), operation="run"),
         "from 200 to 599, not 42": lambda: status(42),

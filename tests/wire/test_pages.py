@@ -131,7 +131,7 @@ BAD_PAGES: dict[str, tuple[Any, str]] = {
     "no results": ({"count": 9}, "page 2 of the list"),
     "results of another kind": ({"count": 9, "results": {}}, "page 2 of the list"),
     "an early end": (page(releases(1, 3), 9), "only 3 of 9"),
-    "a link that is not a string": (page(releases(1, 2), 9, {}), "page 2 of the list.*must be a string"),  # type: ignore[arg-type]
+    "a link that is not a string": (page(releases(1, 2), 9, {}), "page 2 of the list.*must be a string"),  # type: ignore[arg-type]  # on purpose
 }
 
 

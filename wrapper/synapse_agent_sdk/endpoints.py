@@ -46,18 +46,15 @@ def list_plugin_releases(
     from synapse_agent_api.models import ListPluginReleasesFilters
 
     if params is not None and not isinstance(params, Mapping):
-        msg = f"params must be a dict, not {params!r:.100}"
-        raise TypeError(msg)
+        raise _type_error("params", "a dict", params)
     query = {name: value for name, value in (params or {}).items() if value is not None}
     for name, value in query.items():
         if not isinstance(name, str):
-            msg = f"params: the name of a filter must be a string, not {name!r:.100}"
-            raise TypeError(msg)
+            raise _type_error("params: the name of a filter", "a string", name)
         if not all(
             isinstance(part, str | int | float) for part in (value if isinstance(value, list | tuple) else [value])
         ):
-            msg = f"params[{name!r}] must be a string, a number, a bool or a list of these, not {value!r:.100}"
-            raise TypeError(msg)
+            raise _type_error(f"params[{name!r}]", "a string, a number, a bool or a list of these", value)
     filters = ListPluginReleasesFilters.from_dict(query)
     return _request(endpoint, page_size=_or_unset(page_size), filters=filters, result_type=dict, replayable=True)
 
@@ -234,16 +231,14 @@ def _type_error(name: str, expected: str, value: object) -> TypeError:
 
 def _string_list(name: str, value: Sequence[str]) -> list[str]:
     if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(part, str) for part in value):
-        msg = f"{name} must be a list of strings, not {value!r:.100}"
-        raise TypeError(msg)
+        raise _type_error(name, "a list of strings", value)
     return list(value)
 
 
 def _path(name: str, value: str | PathLike[str]) -> str:
     path = fspath(value) if isinstance(value, PathLike) else value
     if not isinstance(path, str):
-        msg = f"{name} must be a string or a Path, not {value!r:.100}"
-        raise TypeError(msg)
+        raise _type_error(name, "a string or a Path", value)
     return path
 
 

@@ -74,7 +74,7 @@ def client_command(function: Callable[..., None]) -> Callable[..., None]:
         with failing(session):
             function(session, **given)
 
-    run.__signature__ = inspect.Signature([*kept, *shared, context])  # type: ignore[attr-defined] # what typer reads
+    run.__signature__ = inspect.Signature([*kept, *shared, context])  # type: ignore[attr-defined]  # what typer reads
     run.__annotations__ = {each.name: each.annotation for each in [*kept, *shared, context]}
     del run.__wrapped__
     return run

@@ -237,6 +237,5 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         timeout = clamp(self._connection.attempt, timeout, httpcore.ConnectTimeout)
         options = [*KEEP_ALIVE, *(socket_options or ())]
-
         stream = await self._backend.connect_tcp(host, port, timeout, local_address, options)
         return AsyncStream(stream, self._connection)
