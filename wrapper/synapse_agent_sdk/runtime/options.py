@@ -254,12 +254,12 @@ def parse_timeout(timeout: Timeout | None, default: httpx.Timeout) -> httpx.Time
     raise ValueError(msg)
 
 
-def total_of(given: Timeout | None, timeout: httpx.Timeout) -> float | None:
+def total_of(given: Timeout, timeout: httpx.Timeout) -> float | None:
     """Total seconds that a call's own timeout allows, or None for no limit.
 
     A number limits the whole call; the other forms allow the connect timeout plus the read timeout.
     """
-    if given is None or timeout.connect is None or timeout.read is None:
+    if timeout.connect is None or timeout.read is None:
         return None
     return float(given) if isinstance(given, int | float) else timeout.connect + timeout.read
 
